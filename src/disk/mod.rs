@@ -1,1 +1,438 @@
-//! (to be written)
+//! The only gate to the mail stores.
+//!
+//! Everything in a store is hostile: its owner plants symbolic links, FIFOs, devices and sockets, and the disk below
+//! it may hang. So nothing here leaves its root, blocks on what is no file, or waits for ever:
+//!
+//! 1. Paths are resolved beneath a [`Root`] by the kernel (`openat2`: `BENEATH`, `NO_SYMLINKS`, `NO_MAGICLINKS`).
+//! 2. Files are opened with `O_NONBLOCK` and `O_NOCTTY`, and only a regular file becomes a [`File`].
+//! 3. No descriptor outlives the call that needed it, so that a snapshot can be removed or unmounted at any time.
+//! 4. Every call first asks its [`Lane`] whether this thread may wait for the disk now.
+//!
+//! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
+//! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it.
+
+pub mod lane;
+
+pub use lane::Lane;
+
+use crate::error::{Error, Kind, Result};
+use crate::time::Time;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    /// FIFO, device or socket.
+    Special,
+}
+
+impl From<FileType> for FileKind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Symlink,
+            _ => Self::Special,
+        }
+    }
+}
+
+/// What the store says of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    pub kind: FileKind,
+    pub size: u64,
+    pub uid: u32,
+    pub ino: u64,
+    pub dev: u64,
+    pub mtime: Time,
+    pub ctime: Time,
+}
+
+impl From<fs::Stat> for Stat {
+    fn from(stat: fs::Stat) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(stat.st_mode).into(),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            uid: stat.st_uid,
+            ino: stat.st_ino,
+            dev: stat.st_dev,
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+fn time(secs: i64, nanos: impl TryInto<u32>) -> Time {
+    Time {
+        secs,
+        nanos: nanos.try_into().unwrap_or(0).min(999_999_999),
+    }
+}
+
+/// How much room a store has, in blocks of `block` bytes, and how many files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Space {
+    pub block: u32,
+    pub blocks: u64,
+    pub files: u64,
+}
+
+/// The names in a directory, in the order of the disk, without `.` and `..`.
+#[derive(Debug, Default)]
+pub struct Listing {
+    names: Vec<u8>,
+    rows: Vec<(u32, u16, FileKind, u64)>,
+}
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub name: &'a [u8],
+    pub kind: FileKind,
+    pub ino: u64,
+}
+
+impl Listing {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.rows.iter().map(|&(start, len, kind, ino)| {
+            let start = start as usize;
+            let name = self
+                .names
+                .get(start..start + usize::from(len))
+                .unwrap_or_default();
+            Entry { name, kind, ino }
+        })
+    }
+
+    fn push(&mut self, name: &[u8], kind: FileKind, ino: u64) -> Result<()> {
+        let too_large = |_| {
+            Error::new(
+                Kind::Unreadable,
+                "a directory with more than 4 GiB of names",
+            )
+        };
+        let start = u32::try_from(self.names.len()).map_err(too_large)?;
+        self.names.extend_from_slice(name);
+        self.rows.push((start, name.len() as u16, kind, ino));
+        Ok(())
+    }
+}
+
+/// The root of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Root {
+    path: PathBuf,
+    lane: Arc<Lane>,
+}
+
+impl Root {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let lane = Arc::new(Lane::new(path.display().to_string()));
+        Self { path, lane }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// Opens the directory at a path below the root; the empty path is the root itself.
+    pub fn dir(&self, path: &[u8]) -> Result<Dir<'_>> {
+        self.lane.enter()?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let root = fs::open(&self.path, flags, Mode::empty()).map_err(|e| self.root_error(e))?;
+        let fd = if path.is_empty() {
+            root
+        } else {
+            beneath(&root, path, flags).map_err(|e| self.error(path, e))?
+        };
+        Ok(Dir {
+            fd,
+            root: self,
+            path: path.to_vec(),
+        })
+    }
+
+    /// The names in a directory.
+    pub fn list(&self, path: &[u8]) -> Result<Listing> {
+        self.dir(path)?.list()
+    }
+
+    /// Opens the regular file at a path below the root.
+    pub fn open(&self, path: &[u8]) -> Result<File<'_>> {
+        self.dir(b"")?.open(path)
+    }
+
+    /// What is at a path below the root; a link is not followed.
+    pub fn stat(&self, path: &[u8]) -> Result<Stat> {
+        if path.is_empty() {
+            self.dir(b"")?.stat_self()
+        } else {
+            self.dir(b"")?.stat(path)
+        }
+    }
+
+    pub fn space(&self) -> Result<Space> {
+        self.lane.enter()?;
+        let stat = fs::statvfs(&self.path).map_err(|e| self.root_error(e))?;
+        let block = u32::try_from(stat.f_frsize).unwrap_or(4096).max(512);
+        Ok(Space {
+            block,
+            blocks: stat.f_blocks,
+            files: stat.f_files,
+        })
+    }
+
+    /// The root itself is gone: whatever was known of this snapshot is stale.
+    fn root_error(&self, errno: Errno) -> Error {
+        let error = self.error(b"", errno);
+        if error.kind() == Kind::NotFound {
+            Error::new(Kind::Stale, error.to_string())
+        } else {
+            error
+        }
+    }
+
+    fn error(&self, path: &[u8], errno: Errno) -> Error {
+        let kind = match errno {
+            Errno::NOENT => Kind::NotFound,
+            Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Kind::NotADirectory,
+            Errno::STALE => Kind::Stale,
+            _ => Kind::Unreadable,
+        };
+        let at = if path.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(OsStr::from_bytes(path))
+        };
+        Error::new(
+            kind,
+            format!("{}: {}", at.display(), std::io::Error::from(errno)),
+        )
+    }
+}
+
+fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match fs::openat2(dir, path, flags, Mode::empty(), resolve) {
+            // The kernel could not rule out a concurrent rename above; it asks to be tried again.
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            other => return other,
+        }
+    }
+}
+
+/// A directory that is open for the moment.
+#[derive(Debug)]
+pub struct Dir<'a> {
+    fd: OwnedFd,
+    root: &'a Root,
+    path: Vec<u8>,
+}
+
+impl<'a> Dir<'a> {
+    pub fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+        let mut dir = RawDir::new(&self.fd, &mut buffer);
+        loop {
+            if dir.is_buffer_empty() {
+                self.root.lane.enter()?;
+            }
+            let Some(entry) = dir.next() else {
+                return Ok(listing);
+            };
+            let entry = entry.map_err(|e| self.root.error(&self.path, e))?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not say it with the name.
+                FileType::Unknown => match self.stat(name) {
+                    Ok(stat) => stat.kind,
+                    Err(e) if e.kind() == Kind::NotFound => continue,
+                    Err(e) => return Err(e),
+                },
+                known => known.into(),
+            };
+            listing.push(name, kind, entry.ino())?;
+        }
+    }
+
+    /// What a name in this directory stands for; a link is not followed.
+    pub fn stat(&self, name: &[u8]) -> Result<Stat> {
+        self.root.lane.enter()?;
+        let at = |e| self.root.error(&self.join(name), e);
+        if name.contains(&b'/') {
+            let fd = beneath(
+                &self.fd,
+                name,
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            )
+            .map_err(at)?;
+            return fs::fstat(&fd).map(Stat::from).map_err(at);
+        }
+        fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map(Stat::from)
+            .map_err(at)
+    }
+
+    pub fn stat_self(&self) -> Result<Stat> {
+        self.root.lane.enter()?;
+        fs::fstat(&self.fd)
+            .map(Stat::from)
+            .map_err(|e| self.root.error(&self.path, e))
+    }
+
+    /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.
+    pub fn open(&self, name: &[u8]) -> Result<File<'a>> {
+        self.root.lane.enter()?;
+        let flags =
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let path = self.join(name);
+        let fd = beneath(&self.fd, name, flags).map_err(|e| match e {
+            // What opening a link, a socket or a device without a driver answers.
+            Errno::LOOP | Errno::NXIO | Errno::NODEV => not_a_file(self.root, &path),
+            e => self.root.error(&path, e),
+        })?;
+        let stat = fs::fstat(&fd)
+            .map(Stat::from)
+            .map_err(|e| self.root.error(&path, e))?;
+        if stat.kind != FileKind::File {
+            return Err(not_a_file(self.root, &path));
+        }
+        Ok(File {
+            fd,
+            root: self.root,
+            path,
+            stat,
+        })
+    }
+
+    fn join(&self, name: &[u8]) -> Vec<u8> {
+        if self.path.is_empty() {
+            name.to_vec()
+        } else {
+            [&self.path, b"/".as_slice(), name].concat()
+        }
+    }
+}
+
+fn not_a_file(root: &Root, path: &[u8]) -> Error {
+    let at = root.path.join(OsStr::from_bytes(path));
+    Error::new(
+        Kind::Unreadable,
+        format!("{}: not a regular file", at.display()),
+    )
+}
+
+/// A regular file that is open for the moment.
+#[derive(Debug)]
+pub struct File<'a> {
+    fd: OwnedFd,
+    root: &'a Root,
+    path: Vec<u8>,
+    stat: Stat,
+}
+
+impl File<'_> {
+    /// As it was when the file was opened.
+    pub fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// Reads until the buffer is full or the file ends; returns how many bytes.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            self.root.lane.enter()?;
+            match rustix::io::pread(&self.fd, rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(Errno::INTR) => continue,
+                Err(e) => return Err(self.root.error(&self.path, e)),
+            }
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_outside_the_root_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("root/sub")).unwrap();
+        std::fs::write(dir.path().join("secret"), "x").unwrap();
+        std::fs::write(dir.path().join("root/sub/mail"), "mail").unwrap();
+        symlink(dir.path().join("secret"), dir.path().join("root/absolute")).unwrap();
+        symlink("../secret", dir.path().join("root/relative")).unwrap();
+        symlink("sub", dir.path().join("root/inside")).unwrap();
+        let root = Root::new(dir.path().join("root"));
+        for path in [
+            "absolute",
+            "relative",
+            "inside/mail",
+            "../secret",
+            "/etc/passwd",
+            "sub/../../secret",
+        ] {
+            assert!(root.open(path.as_bytes()).is_err(), "{path}");
+        }
+        let file = root.open(b"sub/mail").unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(file.read_at(&mut buffer, 1).unwrap(), 3);
+        assert_eq!(&buffer[..3], b"ail");
+    }
+
+    #[test]
+    fn special_files_neither_open_nor_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        let root = Root::new(dir.path());
+        assert_eq!(root.open(b"fifo").unwrap_err().kind(), Kind::Unreadable);
+        assert_eq!(root.open(b"socket").unwrap_err().kind(), Kind::Unreadable);
+        assert_eq!(root.open(b"").unwrap_err().kind(), Kind::NotFound);
+        let kinds: Vec<_> = root.list(b"").unwrap().iter().map(|e| e.kind).collect();
+        assert_eq!(kinds, [FileKind::Special, FileKind::Special]);
+    }
+
+    #[test]
+    fn a_root_that_is_gone_is_stale_and_a_name_that_is_not_there_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        assert_eq!(root.open(b"no").unwrap_err().kind(), Kind::NotFound);
+        drop(dir);
+        assert_eq!(root.open(b"no").unwrap_err().kind(), Kind::Stale);
+    }
+}

@@ -1,0 +1,482 @@
+//! Who may wait for the disk, where, and how long.
+//!
+//! A store can hang: a dead NFS server, a stuck FUSE daemon, a failing disk. A thread that waits in the kernel then
+//! cannot be called back, so what must be bounded is who gets stuck and what the caller is told:
+//!
+//! 1. A request runs on the thread that received it. Only when it first touches the disk does it need one of a few
+//!    permits, so that some threads are always left to answer from memory. Without a permit, or on a lane that is stuck, it is told
+//!    [`Kind::WouldBlock`] and runs again on a thread of that lane. Requests only read, so running one twice is harmless.
+//! 2. Every lane (one for each snapshot) has a bounded number of threads. When all of them are stuck it refuses at once.
+//! 3. A request that makes no progress for the timeout is answered by the watch thread with an error; the stuck thread
+//!    finds itself expired when it comes back, and the lane is well again.
+//!
+//! Progress is each call that begins: a listing of a million messages may take as long as it needs.
+//!
+//! The cast: [`Workers`] runs requests and watches them, [`Lane`] is a snapshot's own queue and threads, [`Beat`] the
+//! pulse of one request, kept in the thread that runs it. Threads that run no request (commands, background work)
+//! wait as long as the disk does.
+
+use crate::error::{Error, Kind, Result};
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Threads of one lane at most.
+const LANE_THREADS: usize = 8;
+/// How long a thread of a lane waits for more work.
+const LANE_IDLE: Duration = Duration::from_secs(10);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Work for one request; answers it by itself.
+pub trait Job: Send + Sync + 'static {
+    /// Runs the work and answers, unless the disk may not be waited for now.
+    fn run(&self) -> Outcome;
+    /// Answers in place of work that takes too long. Does nothing if it has been answered.
+    fn expire(&self);
+}
+
+/// Whether a job is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Answered,
+    /// The work met [`Kind::WouldBlock`].
+    Refused,
+}
+
+/// The pulse of one request.
+#[derive(Debug)]
+pub struct Beat {
+    /// Milliseconds since the process began to run requests.
+    last: AtomicU64,
+    expired: AtomicBool,
+    lane: Mutex<Option<Arc<Lane>>>,
+}
+
+impl Beat {
+    fn touch(&self) {
+        self.last.store(now(), Ordering::Relaxed);
+    }
+
+    /// Takes over the progress of the request that this one waits for.
+    pub fn follow(&self, other: &Self) {
+        self.last
+            .fetch_max(other.last.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+}
+
+fn now() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the request on this thread may do.
+struct Current {
+    beat: Arc<Beat>,
+    job: Arc<dyn Job>,
+    workers: Arc<Workers>,
+    /// On a thread of a lane: may always wait.
+    pooled: bool,
+    watched: Option<u64>,
+    refused_by: Option<Arc<Lane>>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// The pulse of the request that runs on this thread, if one does.
+pub fn current_beat() -> Option<Arc<Beat>> {
+    CURRENT.with_borrow(|current| current.as_ref().map(|c| c.beat.clone()))
+}
+
+/// A snapshot's own queue and threads.
+#[derive(Debug)]
+pub struct Lane {
+    name: String,
+    /// Requests that have expired on this lane and have not come back yet.
+    stuck: AtomicUsize,
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+/// A job on its way to a thread of a lane, already under watch.
+struct Queued {
+    workers: Arc<Workers>,
+    beat: Arc<Beat>,
+    job: Arc<dyn Job>,
+    watched: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Queued>,
+    threads: usize,
+    idle: usize,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} jobs, {} threads, {} idle",
+            self.jobs.len(),
+            self.threads,
+            self.idle
+        )
+    }
+}
+
+impl Lane {
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            stuck: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            more: Condvar::new(),
+        }
+    }
+
+    /// Asks whether this thread may wait for the disk now, and counts as progress.
+    ///
+    /// # Errors
+    /// [`Kind::WouldBlock`]: ask again from a thread of this lane. [`Kind::Unreadable`]: the request has been given up.
+    pub fn enter(self: &Arc<Self>) -> Result<()> {
+        CURRENT.with_borrow_mut(|current| {
+            let Some(current) = current else {
+                return Ok(());
+            };
+            if current.beat.is_expired() {
+                return Err(Error::new(
+                    Kind::Unreadable,
+                    format!("{}: given up waiting", self.name),
+                ));
+            }
+            if !current.pooled {
+                let refused = self.stuck.load(Ordering::Relaxed) > 0
+                    || (current.watched.is_none() && !current.workers.take_permit());
+                if refused {
+                    current.refused_by = Some(self.clone());
+                    return Err(Error::new(
+                        Kind::WouldBlock,
+                        format!("{}: the disk is busy", self.name),
+                    ));
+                }
+            }
+            current.beat.touch();
+            if current.watched.is_none() {
+                current.watched = Some(current.workers.watch(&current.beat, &current.job));
+            }
+            let mut lane = lock(&current.beat.lane);
+            if !lane.as_ref().is_some_and(|lane| Arc::ptr_eq(lane, self)) {
+                *lane = Some(self.clone());
+            }
+            Ok(())
+        })
+    }
+
+    /// Queues a job for a thread of this lane; false if all of them are stuck.
+    fn submit(self: &Arc<Self>, queued: Queued) -> bool {
+        let mut queue = lock(&self.queue);
+        if self.stuck.load(Ordering::Relaxed) >= LANE_THREADS {
+            return false;
+        }
+        queued.beat.touch();
+        queue.jobs.push_back(queued);
+        if queue.idle >= queue.jobs.len() || queue.threads >= LANE_THREADS {
+            self.more.notify_one();
+            return true;
+        }
+        queue.threads += 1;
+        let lane = self.clone();
+        if std::thread::Builder::new()
+            .name("mailtm-disk".into())
+            .spawn(move || lane.work())
+            .is_err()
+        {
+            queue.threads -= 1;
+            return queue.threads > 0;
+        }
+        true
+    }
+
+    fn work(self: Arc<Self>) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(Queued {
+                workers,
+                beat,
+                job,
+                watched,
+            }) = queue.jobs.pop_front()
+            {
+                drop(queue);
+                workers.run_here(&beat, &job, Some(watched));
+                queue = lock(&self.queue);
+                continue;
+            }
+            queue.idle += 1;
+            let (guard, timeout) = self
+                .more
+                .wait_timeout(queue, LANE_IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = guard;
+            queue.idle -= 1;
+            if timeout.timed_out() && queue.jobs.is_empty() {
+                queue.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+/// A request under watch: its pulse, and how to answer it when that stops.
+type Watched = (Arc<Beat>, Weak<dyn Job>);
+
+/// Runs requests and watches them.
+pub struct Workers {
+    timeout: Duration,
+    permits: AtomicIsize,
+    next: AtomicU64,
+    watched: Mutex<HashMap<u64, Watched>>,
+}
+
+impl Workers {
+    /// `permits`: how many of the threads that receive requests may wait for a disk at once.
+    pub fn start(timeout: Duration, permits: usize) -> std::io::Result<Arc<Self>> {
+        let workers = Arc::new(Self {
+            timeout,
+            permits: AtomicIsize::new(permits as isize),
+            next: AtomicU64::new(0),
+            watched: Mutex::default(),
+        });
+        let tick = (timeout / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        let weak = Arc::downgrade(&workers);
+        std::thread::Builder::new()
+            .name("mailtm-watch".into())
+            .spawn(move || {
+                while let Some(workers) = weak.upgrade() {
+                    workers.expire_overdue();
+                    drop(workers);
+                    std::thread::sleep(tick);
+                }
+            })?;
+        Ok(workers)
+    }
+
+    /// Runs a request on this thread if it needs no disk or may wait for it, else on a thread of the lane it needs.
+    pub fn run(self: &Arc<Self>, job: Arc<dyn Job>) {
+        let beat = Arc::new(Beat {
+            last: AtomicU64::new(now()),
+            expired: AtomicBool::new(false),
+            lane: Mutex::new(None),
+        });
+        if let Some(lane) = self.run_here(&beat, &job, None) {
+            let watched = self.watch(&beat, &job);
+            if !lane.submit(Queued {
+                workers: self.clone(),
+                beat,
+                job: job.clone(),
+                watched,
+            }) {
+                lock(&self.watched).remove(&watched);
+                job.expire();
+            }
+        }
+    }
+
+    /// Returns the lane that refused, if one did. A job that comes from a queue is under watch already.
+    fn run_here(
+        self: &Arc<Self>,
+        beat: &Arc<Beat>,
+        job: &Arc<dyn Job>,
+        watched: Option<u64>,
+    ) -> Option<Arc<Lane>> {
+        if beat.is_expired() {
+            return None;
+        }
+        let pooled = watched.is_some();
+        beat.touch();
+        CURRENT.set(Some(Current {
+            beat: beat.clone(),
+            job: job.clone(),
+            workers: self.clone(),
+            pooled,
+            watched,
+            refused_by: None,
+        }));
+        let outcome = job.run();
+        let current = CURRENT.take()?;
+        if let Some(watched) = current.watched {
+            lock(&self.watched).remove(&watched);
+            if !pooled {
+                self.permits.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if beat.is_expired()
+            && let Some(lane) = lock(&beat.lane).take()
+        {
+            lane.stuck.fetch_sub(1, Ordering::Relaxed);
+            tracing::info!("{}: answers again", lane.name);
+        }
+        match outcome {
+            Outcome::Answered => None,
+            Outcome::Refused if pooled => {
+                job.expire();
+                None
+            }
+            Outcome::Refused => current.refused_by,
+        }
+    }
+
+    fn take_permit(&self) -> bool {
+        if self.permits.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return true;
+        }
+        self.permits.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn watch(&self, beat: &Arc<Beat>, job: &Arc<dyn Job>) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.watched).insert(id, (beat.clone(), Arc::downgrade(job)));
+        id
+    }
+
+    fn expire_overdue(&self) {
+        let limit = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let overdue: Vec<Watched> = {
+            // Marked under the lock under which a request that ends takes itself out: so it sees the mark or has none.
+            let mut watched = lock(&self.watched);
+            let ids: Vec<u64> = watched
+                .iter()
+                .filter(|(_, (beat, _))| {
+                    now().saturating_sub(beat.last.load(Ordering::Relaxed)) > limit
+                })
+                .map(|(&id, _)| id)
+                .collect();
+            ids.iter()
+                .filter_map(|id| watched.remove(id))
+                .inspect(|(beat, _)| self.give_up(beat))
+                .collect()
+        };
+        for (_, job) in overdue {
+            if let Some(job) = job.upgrade() {
+                job.expire();
+            }
+        }
+    }
+
+    fn give_up(&self, beat: &Beat) {
+        beat.expired.store(true, Ordering::Relaxed);
+        if let Some(lane) = &*lock(&beat.lane)
+            && lane.stuck.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!(
+                "{}: no answer from the disk for {:?}; what needs it gets an I/O error until it answers again",
+                lane.name,
+                self.timeout
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Touches the disk, then waits until it is let go.
+    struct Stuck {
+        lane: Arc<Lane>,
+        gate: Mutex<mpsc::Receiver<()>>,
+        answers: mpsc::Sender<&'static str>,
+        answered: AtomicBool,
+    }
+
+    impl Job for Stuck {
+        fn run(&self) -> Outcome {
+            if self
+                .lane
+                .enter()
+                .is_err_and(|e| e.kind() == Kind::WouldBlock)
+            {
+                return Outcome::Refused;
+            }
+            let _ = self.gate.lock().unwrap().recv();
+            if !self.answered.swap(true, Ordering::Relaxed) {
+                self.answers.send("done").unwrap();
+            }
+            Outcome::Answered
+        }
+
+        fn expire(&self) {
+            if !self.answered.swap(true, Ordering::Relaxed) {
+                self.answers.send("expired").unwrap();
+            }
+        }
+    }
+
+    fn stuck(
+        lane: &Arc<Lane>,
+        answers: &mpsc::Sender<&'static str>,
+    ) -> (Arc<Stuck>, mpsc::Sender<()>) {
+        let (open, gate) = mpsc::channel();
+        let (lane, answers) = (lane.clone(), answers.clone());
+        (
+            Arc::new(Stuck {
+                lane,
+                gate: Mutex::new(gate),
+                answers,
+                answered: AtomicBool::new(false),
+            }),
+            open,
+        )
+    }
+
+    #[test]
+    fn a_hung_disk_expires_requests_and_recovers() {
+        let workers = Workers::start(Duration::from_millis(100), 0).unwrap();
+        let (answers, results) = mpsc::channel();
+        let lane = Arc::new(Lane::new("hung".into()));
+        let gates: Vec<_> = (0..LANE_THREADS)
+            .map(|_| {
+                let (job, gate) = stuck(&lane, &answers);
+                workers.run(job); // no permit: returns at once
+                gate
+            })
+            .collect();
+        for _ in 0..LANE_THREADS {
+            assert_eq!(
+                results.recv_timeout(Duration::from_secs(5)).unwrap(),
+                "expired"
+            );
+        }
+        let (job, _gate) = stuck(&lane, &answers);
+        workers.run(job);
+        assert_eq!(
+            results.recv_timeout(Duration::from_millis(50)).unwrap(),
+            "expired",
+            "refused at once"
+        );
+        drop(gates); // the disk answers again
+        while lane.stuck.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        let (job, gate) = stuck(&lane, &answers);
+        workers.run(job);
+        gate.send(()).unwrap();
+        assert_eq!(
+            results.recv_timeout(Duration::from_secs(5)).unwrap(),
+            "done"
+        );
+    }
+}
