@@ -1,1 +1,455 @@
-//! (to be written)
+//! Operations on node ids: what the kernel asks, answered from the snapshots.
+//!
+//! Nothing is kept but caches: every answer is worked out from the node id, the serial tables and the snapshot, so it
+//! is the same after a restart. Everything below a date is immutable, and the kernel is told that it may keep it for
+//! ever; only the root's listing and the link `latest` age, and what changes there is pushed.
+//!
+//! Who may read is decided by the kernel, on the owner, mode and ACL reported here, which are the same for every
+//! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
+//!
+//! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
+//! `directory` lists, and [`Fs`] has one method for each operation.
+
+pub mod cache;
+pub mod node;
+
+mod directory;
+mod resolve;
+
+pub use directory::{Directory, Entry};
+pub use node::{Cookie, NodeId};
+
+use crate::access::{NOBODYS_GID, Permissions, Policy};
+use crate::disk::{Root, Space};
+use crate::error::{Error, Kind, Result};
+use crate::index::{Index, Table};
+use crate::snapshot::{Catalogue, Changes, Dates, Snapshot};
+use crate::time::Time;
+use crate::view::content::{self, Encoding};
+use crate::view::listing::Listing;
+use crate::view::mbox::Layout;
+use crate::view::{View, about};
+use cache::Cache;
+use resolve::{Meaning, Nested, Populated};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// As good as for ever: what is below a date does not change.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// What may still change: an owner or a grant whose name does not resolve yet.
+const UNSETTLED: Duration = Duration::from_secs(30);
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    File,
+    Directory,
+    Symlink,
+}
+
+/// What stat(2) tells of a node, and how long the kernel may believe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    pub id: NodeId,
+    pub kind: NodeKind,
+    /// Bytes.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub mtime: Time,
+    /// How long both the name and the attributes are good.
+    pub ttl: Duration,
+}
+
+/// Whether a folder's mbox is in listings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MboxListed {
+    #[default]
+    Always,
+    /// Once its size is known; by name it is found at once.
+    WhenSized,
+    Never,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// What the kernel should forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// A name in a directory, and what is below it.
+    Name(NodeId, String),
+    /// A node's attributes and contents.
+    Node(NodeId),
+}
+
+/// A snapshot that is shown, or hidden behind a later one of its date.
+#[derive(Debug)]
+pub struct Open {
+    pub snapshot: Arc<Snapshot>,
+    pub serial: u32,
+    pub root: Root,
+}
+
+/// The snapshots there are, with their serials.
+#[derive(Default)]
+struct Shown {
+    dates: Arc<Dates>,
+    by_serial: HashMap<u32, Arc<Open>>,
+    by_label: BTreeMap<String, Arc<Open>>,
+}
+
+/// What shapes the tree, besides what shapes the namespace of a date.
+pub struct Options {
+    pub mbox_listed: MboxListed,
+    pub keep_days: Option<u32>,
+    pub zone_name: String,
+    /// How long the root's listing is good.
+    pub refresh: Duration,
+    /// Bytes for folder listings, which take most of the memory.
+    pub listing_bytes: usize,
+}
+
+/// The file system.
+pub struct Fs {
+    view: View,
+    policy: Policy,
+    catalogue: Catalogue,
+    options: Options,
+    index: Arc<Index>,
+    shown: RwLock<Arc<Shown>>,
+    /// Held while `shown` is replaced, so that the newest state wins.
+    replacing: Mutex<()>,
+    mailboxes: Cache<u32, Populated>,
+    trees: Cache<(u32, u32), Nested>,
+    listings: Cache<(u32, u32), Listing>,
+    layouts: Cache<(u32, u32), Layout>,
+    decoded: Cache<NodeId, Vec<u8>>,
+    /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
+    mbox_sizes: Mutex<HashMap<NodeId, u64>>,
+    space: Mutex<Space>,
+}
+
+impl Fs {
+    pub fn new(view: View, policy: Policy, catalogue: Catalogue, options: Options) -> Result<Self> {
+        let fs = Self {
+            index: view.index.clone(),
+            shown: RwLock::default(),
+            replacing: Mutex::new(()),
+            mailboxes: Cache::new(48 << 20),
+            trees: Cache::new(16 << 20),
+            listings: Cache::new(options.listing_bytes),
+            layouts: Cache::new(16 << 20),
+            decoded: Cache::new(32 << 20),
+            mbox_sizes: Mutex::default(),
+            space: Mutex::default(),
+            view,
+            policy,
+            catalogue,
+            options,
+        };
+        fs.update(&Changes::default())?;
+        Ok(fs)
+    }
+
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether listings are the same for every caller.
+    pub fn same_for_all(&self) -> bool {
+        !self.policy.hide_unreadable
+    }
+
+    /// Takes over what the catalogue has found; says what the kernel should forget.
+    pub fn update(&self, changes: &Changes) -> Result<Vec<Invalidation>> {
+        let _guard = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let dates = self.catalogue.dates();
+        let before = self.shown();
+        let keys: Vec<(&[u8], u64)> = dates.all.iter().map(|s| (s.key.as_slice(), s.seed)).collect();
+        let serials = self.index.serials(Table::Snapshot, &keys)?;
+        let mut by_serial = HashMap::with_capacity(serials.len());
+        let mut by_label = BTreeMap::new();
+        for (snapshot, serial) in dates.all.iter().zip(serials) {
+            let kept = before.by_serial.get(&serial).filter(|open| open.snapshot.root == snapshot.root);
+            let root = kept.map_or_else(|| Root::new(&snapshot.root), |open| open.root.clone());
+            let open = Arc::new(Open { snapshot: snapshot.clone(), serial, root });
+            by_serial.insert(serial, open);
+        }
+        for (label, snapshot) in &dates.shown {
+            if let Some(open) = by_serial.values().find(|open| open.snapshot.key == snapshot.key) {
+                by_label.insert(label.clone(), open.clone());
+            }
+        }
+        let gone: Vec<u32> = before.by_serial.keys().filter(|serial| !by_serial.contains_key(serial)).copied().collect();
+        let moved = changes.appeared.iter().chain(&changes.vanished).chain(&changes.replaced);
+        let mut forget: Vec<Invalidation> = moved.map(|label| Invalidation::Name(node::ROOT, label.clone())).collect();
+        forget.extend(gone.iter().map(|&serial| Invalidation::Node(NodeId::new(serial, 0, 0))));
+        let latest = by_label.keys().next_back();
+        if latest != before.by_label.keys().next_back() {
+            forget.extend([Invalidation::Name(node::ROOT, "latest".into()), Invalidation::Node(node::LATEST)]);
+        }
+        forget.push(Invalidation::Node(node::ROOT));
+        let newest = by_label.values().next_back().map(|open| open.root.clone());
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shown { dates, by_serial, by_label });
+        if !gone.is_empty() {
+            self.mailboxes.forget(|serial| gone.contains(serial));
+            self.trees.forget(|(serial, _)| gone.contains(serial));
+            self.listings.forget(|(serial, _)| gone.contains(serial));
+            self.layouts.forget(|(serial, _)| gone.contains(serial));
+            self.decoded.forget(|id| gone.contains(&id.parts().snapshot));
+            let mut sizes = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
+        }
+        if let Some(space) = newest.and_then(|root| root.space().ok()) {
+            *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
+        }
+        Ok(forget)
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Finds out what the first who asks would have to wait for: the mailboxes of the newest snapshot.
+    pub fn prepare(&self) {
+        if let Some(open) = self.shown().by_label.values().next_back()
+            && let Err(e) = self.populated(open)
+        {
+            tracing::warn!("looking for mailboxes: {e}");
+        }
+    }
+
+    /// The node that a name in a directory stands for; `.` and `..` too, as NFS servers ask.
+    pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attr> {
+        if name == b"." {
+            return self.getattr(parent);
+        }
+        if name == b".." {
+            return self.getattr(self.parent(parent)?);
+        }
+        let not_found = || Error::new(Kind::NotFound, "no such name");
+        let name = std::str::from_utf8(name).map_err(|_| not_found())?;
+        match self.resolve(parent)? {
+            Meaning::Root => {
+                if name == "latest" {
+                    return self.latest_attr().ok_or_else(not_found);
+                }
+                let shown = self.shown();
+                shown.by_label.get(name).map(|open| self.date_attr(open)).ok_or_else(not_found)
+            }
+            Meaning::Date(open) => {
+                let populated = self.populated(&open)?;
+                let mailbox = populated.mailboxes.named(name).ok_or_else(not_found)?;
+                self.mailbox_attr(&open, &populated, mailbox)
+            }
+            Meaning::Mailbox(inside) if name == about::FILE_NAME => self.attr(&Meaning::About(inside), parent),
+            Meaning::Mailbox(inside) => self.lookup_branch(&inside, None, name)?.ok_or_else(not_found),
+            Meaning::Branch(inside, position) => {
+                if let Some(attr) = self.lookup_branch(&inside, Some(position), name)? {
+                    return Ok(attr);
+                }
+                let listing = self.listing(&inside, position)?.ok_or_else(not_found)?;
+                let message = listing.find(name).ok_or_else(not_found)?;
+                let item = listing.get(message).ok_or_else(not_found)?;
+                let permissions = self.permissions(&inside)?;
+                let id = self.branch_id(&inside, position)?.with_ordinal(node::FIRST_MESSAGE + message as u32);
+                Ok(message_attr(id, &item, &permissions))
+            }
+            _ => Err(Error::new(Kind::NotADirectory, "not a directory")),
+        }
+    }
+
+    pub fn getattr(&self, id: NodeId) -> Result<Attr> {
+        let meaning = self.resolve(id)?;
+        self.attr(&meaning, id)
+    }
+
+    pub fn readlink(&self, id: NodeId) -> Result<Vec<u8>> {
+        let latest = self.shown().by_label.keys().next_back().cloned();
+        match latest {
+            Some(label) if id == node::LATEST => Ok(label.into_bytes()),
+            _ => Err(Error::new(Kind::Invalid, "not a symbolic link")),
+        }
+    }
+
+    /// The POSIX ACL of a node, as the extended attribute has it.
+    pub fn acl(&self, id: NodeId) -> Result<Option<Vec<u8>>> {
+        let meaning = self.resolve(id)?;
+        let (inside, dir) = match &meaning {
+            Meaning::Root | Meaning::Latest | Meaning::Date(_) => return Ok(None),
+            Meaning::Mailbox(inside) | Meaning::Branch(inside, _) => (inside, true),
+            Meaning::About(inside) | Meaning::Mbox(inside, _) | Meaning::Message(inside, ..) => (inside, false),
+        };
+        Ok(self.permissions(inside)?.acl.as_ref().map(|acl| acl.encode(dir)))
+    }
+
+    /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
+    pub fn read(&self, id: NodeId, offset: u64, len: usize) -> Result<Vec<u8>> {
+        match self.resolve(id)? {
+            Meaning::About(inside) => {
+                let text = self.about(&inside).into_bytes();
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                Ok(text.get(start..(start + len).min(text.len())).unwrap_or_default().to_vec())
+            }
+            Meaning::Mbox(inside, position) => self.read_mbox(&inside, position, id, offset, len),
+            Meaning::Message(inside, position, message) => {
+                let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
+                let item = listing.get(message).ok_or_else(|| id.stale())?;
+                let folder = inside.folder(position).ok_or_else(|| id.stale())?;
+                let maildir = crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
+                let file_name = listing.messages().file_name(item.stored);
+                let open = || maildir.open(folder, file_name, item.stored.new);
+                let damaged = || {
+                    let path = String::from_utf8_lossy(file_name).into_owned();
+                    Error::new(Kind::Undecodable, format!("{path}: the stored message is damaged"))
+                };
+                match item.encoding {
+                    Encoding::Damaged => Err(damaged()),
+                    Encoding::Compressed => {
+                        let store_name = listing.messages().store_name(item.stored);
+                        let plain = self.decoded.get(&id, inside.open.root.lane(), || {
+                            let plain = content::decode_file(&open()?, store_name)?;
+                            let bytes = plain.len();
+                            Ok((plain, bytes))
+                        })?;
+                        if plain.len() as u64 != item.size {
+                            return Err(damaged());
+                        }
+                        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(plain.len());
+                        Ok(plain.get(start..(start + len).min(plain.len())).unwrap_or_default().to_vec())
+                    }
+                    Encoding::Plain => {
+                        let file = open()?;
+                        if file.stat().size != item.size {
+                            let path = String::from_utf8_lossy(file_name);
+                            return Err(Error::new(Kind::Unreadable, format!("{path}: is not what it was listed as")));
+                        }
+                        let rest = usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+                        let mut buffer = vec![0; len.min(rest)];
+                        let n = file.read_at(&mut buffer, offset)?;
+                        buffer.truncate(n);
+                        Ok(buffer)
+                    }
+                }
+            }
+            Meaning::Latest => Err(Error::new(Kind::Invalid, "a symbolic link")),
+            _ => Err(Error::new(Kind::IsADirectory, "a directory")),
+        }
+    }
+
+    /// Logs that somebody opens mail that is not his, if the policy wants it logged.
+    pub fn audit(&self, id: NodeId, caller: Caller) -> Result<()> {
+        if !self.policy.audit {
+            return Ok(());
+        }
+        let meaning = self.resolve(id)?;
+        let (Meaning::Message(inside, ..) | Meaning::Mbox(inside, _)) = &meaning else { return Ok(()) };
+        if self.permissions(inside)?.uid != caller.uid {
+            let path = self.path(&meaning, id)?;
+            let user = crate::access::user_name(caller.uid);
+            tracing::info!(target: "audit", uid = caller.uid, user, path, "opened by another than the mailbox's owner");
+        }
+        Ok(())
+    }
+
+    /// The room that the store takes; none of it is free.
+    pub fn space(&self) -> Space {
+        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
+        match meaning {
+            Meaning::Root => {
+                let newest = self.shown().by_label.values().next_back().map(|open| open.snapshot.time);
+                Ok(public(node::ROOT, Time::from_secs(newest.unwrap_or(0)), self.options.refresh))
+            }
+            Meaning::Latest => self.latest_attr().ok_or_else(|| id.stale()),
+            Meaning::Date(open) => Ok(self.date_attr(open)),
+            Meaning::Mailbox(inside) => {
+                let populated = self.populated(&inside.open)?;
+                self.mailbox_attr(&inside.open, &populated, &inside.mailbox)
+            }
+            Meaning::About(inside) => {
+                let permissions = self.permissions(inside)?;
+                let size = self.about(inside).len() as u64;
+                let mtime = Time::from_secs(inside.open.snapshot.time);
+                Ok(private(inside.id.with_ordinal(1), NodeKind::File, size, mtime, &permissions))
+            }
+            Meaning::Branch(inside, position) => self.branch_attr(inside, *position, &self.permissions(inside)?),
+            Meaning::Mbox(inside, position) => self.mbox_attr(inside, *position),
+            Meaning::Message(inside, position, message) => {
+                let listing = self.listing(inside, *position)?.ok_or_else(|| id.stale())?;
+                let item = listing.get(*message).ok_or_else(|| id.stale())?;
+                Ok(message_attr(id, &item, &self.permissions(inside)?))
+            }
+        }
+    }
+
+    fn latest_attr(&self) -> Option<Attr> {
+        let shown = self.shown();
+        let (label, open) = shown.by_label.iter().next_back()?;
+        let mtime = Time::from_secs(open.snapshot.time);
+        let dir = public(node::LATEST, mtime, self.options.refresh);
+        Some(Attr { kind: NodeKind::Symlink, size: label.len() as u64, mode: 0o777, ..dir })
+    }
+
+    fn date_attr(&self, open: &Open) -> Attr {
+        public(NodeId::new(open.serial, 0, 0), Time::from_secs(open.snapshot.time), FOREVER)
+    }
+
+    fn about(&self, inside: &resolve::Inside) -> String {
+        let snapshot = &inside.open.snapshot;
+        let taken = self.view.zone.local(snapshot.time);
+        let days = self.options.keep_days.map(|days| chrono::Days::new(u64::from(days) + 1));
+        let expires = days.and_then(|days| taken.date().checked_add_days(days));
+        about::text(&inside.mailbox.name, &snapshot.label, taken, &self.options.zone_name, expires)
+    }
+
+    fn read_mbox(
+        &self,
+        inside: &resolve::Inside,
+        position: u32,
+        id: NodeId,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>> {
+        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
+        let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
+        let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
+        let told = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        if told.is_some_and(|told| told != layout.size()) {
+            return Err(Error::new(Kind::Unreadable, "the mbox is not what it was when it was sized"));
+        }
+        let root = &inside.open.root;
+        self.view.read_mbox(root, &inside.mailbox.path, folder, &listing, &layout, offset, len)
+    }
+}
+
+/// What everybody may list: the root and the dates. No group bits and a group that nobody is in: so the kernel never
+/// looks for an ACL on the way to a mailbox.
+fn public(id: NodeId, mtime: Time, ttl: Duration) -> Attr {
+    Attr { id, kind: NodeKind::Directory, size: 0, mode: 0o505, uid: 0, gid: NOBODYS_GID, mtime, ttl }
+}
+
+/// What is in a mailbox, and the mailbox itself.
+fn private(id: NodeId, kind: NodeKind, size: u64, mtime: Time, permissions: &Permissions) -> Attr {
+    let mode = permissions.mode(kind == NodeKind::Directory) as u16;
+    let ttl = if permissions.settled { FOREVER } else { UNSETTLED };
+    Attr { id, kind, size, mode, uid: permissions.uid, gid: permissions.gid, mtime, ttl }
+}
+
+fn message_attr(id: NodeId, item: &crate::view::listing::Item<'_>, permissions: &Permissions) -> Attr {
+    private(id, NodeKind::File, item.size, item.stored.mtime, permissions)
+}

@@ -1,0 +1,151 @@
+//! What was read once is kept while there is room, and read by one thread at a time.
+//!
+//! Everything that is cached is a pure function of its key (below a date nothing changes), so an entry is never
+//! wrong and never refreshed; only its room is taken away, least recently used first. Nothing is held locked while an
+//! entry is made. Who asks for an entry that is being made waits for it and takes over its maker's progress, so that
+//! a long listing is not given up while it goes on. Errors are not kept.
+
+use crate::disk::lane::{self, Beat, Lane};
+use crate::error::{Error, Kind, Result};
+use lru::LruCache;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often a waiter looks whether what it waits for still makes progress.
+const LOOK: Duration = Duration::from_millis(100);
+
+struct State<K, V> {
+    /// With the bytes that each entry takes.
+    kept: LruCache<K, (Arc<V>, usize)>,
+    bytes: usize,
+    /// The pulse of the request that makes an entry; commands and background work have none.
+    making: HashMap<K, Option<Arc<Beat>>>,
+}
+
+/// A cache bounded by bytes.
+pub struct Cache<K, V> {
+    limit: usize,
+    state: Mutex<State<K, V>>,
+    made: Condvar,
+}
+
+impl<K: Hash + Eq + Clone, V> Cache<K, V> {
+    /// `limit`: bytes. The entry used last is kept, whatever its size.
+    pub fn new(limit: usize) -> Self {
+        let state = State { kept: LruCache::unbounded(), bytes: 0, making: HashMap::new() };
+        Self { limit, state: Mutex::new(state), made: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn peek(&self, key: &K) -> Option<Arc<V>> {
+        self.lock().kept.get(key).map(|(value, _)| value.clone())
+    }
+
+    /// The entry of a key; made by `make`, which also tells how many bytes it takes.
+    pub fn get(&self, key: &K, lane: &Arc<Lane>, make: impl FnOnce() -> Result<(V, usize)>) -> Result<Arc<V>> {
+        let mut state = self.lock();
+        loop {
+            if let Some((value, _)) = state.kept.get(key) {
+                return Ok(value.clone());
+            }
+            let Some(maker) = state.making.get(key).cloned() else { break };
+            // To wait for another is to wait for the disk.
+            lane.enter()?;
+            if let (Some(own), Some(maker)) = (lane::current_beat(), maker) {
+                own.follow(&maker);
+                if maker.is_expired() {
+                    return Err(Error::new(Kind::Unreadable, "given up waiting for the disk"));
+                }
+            }
+            state = self.made.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.making.insert(key.clone(), lane::current_beat());
+        drop(state);
+        let making = Making { cache: self, key };
+        let (value, bytes) = make()?;
+        let value = Arc::new(value);
+        let mut state = self.lock();
+        state.bytes += bytes;
+        if let Some((_, old)) = state.kept.put(key.clone(), (value.clone(), bytes)) {
+            state.bytes -= old;
+        }
+        while state.bytes > self.limit && state.kept.len() > 1 {
+            if let Some((_, (_, bytes))) = state.kept.pop_lru() {
+                state.bytes -= bytes;
+            }
+        }
+        drop(state);
+        drop(making);
+        Ok(value)
+    }
+
+    /// Drops the entries of which `is_gone` says so.
+    pub fn forget(&self, is_gone: impl Fn(&K) -> bool) {
+        let mut state = self.lock();
+        let gone: Vec<K> = state.kept.iter().map(|(key, _)| key).filter(|key| is_gone(key)).cloned().collect();
+        for key in gone {
+            if let Some((_, bytes)) = state.kept.pop(&key) {
+                state.bytes -= bytes;
+            }
+        }
+    }
+}
+
+/// Ends the making of an entry, also when it fails or panics.
+struct Making<'a, K: Hash + Eq + Clone, V> {
+    cache: &'a Cache<K, V>,
+    key: &'a K,
+}
+
+impl<K: Hash + Eq + Clone, V> Drop for Making<'_, K, V> {
+    fn drop(&mut self) {
+        self.cache.lock().making.remove(self.key);
+        self.cache.made.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn lane() -> Arc<Lane> {
+        Arc::new(Lane::new("test".into()))
+    }
+
+    #[test]
+    fn bounded_by_bytes_least_recently_used_first() {
+        let (cache, lane) = (Cache::new(10), lane());
+        for key in [1, 2, 1, 3] {
+            cache.get(&key, &lane, || Ok((key, 4))).unwrap();
+        }
+        assert!(cache.peek(&1).is_some() && cache.peek(&2).is_none() && cache.peek(&3).is_some());
+        cache.get(&4, &lane, || Ok((4, 100))).unwrap();
+        assert!(cache.peek(&4).is_some() && cache.peek(&1).is_none());
+    }
+
+    #[test]
+    fn made_once_for_all_who_ask_and_again_after_an_error() {
+        let (cache, lane, count) = (Cache::new(10), lane(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let make = || {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(50));
+                        Ok(((), 1))
+                    };
+                    cache.get(&1, &lane, make).unwrap();
+                });
+            }
+        });
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        assert!(cache.get(&2, &lane, || Err(Error::new(Kind::Unreadable, ""))).is_err());
+        assert!(cache.get(&2, &lane, || Ok(((), 1))).is_ok());
+    }
+}

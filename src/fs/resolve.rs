@@ -1,0 +1,335 @@
+//! From a node id to what it means, through what is cached or is read again.
+
+use super::node::{self, NodeId, Parts, Place};
+use super::{Attr, Fs, NodeKind, Open, private};
+use crate::access::Permissions;
+use crate::error::{Error, Kind, Result};
+use crate::index::Table;
+use crate::time::Time;
+use crate::view::listing::Listing;
+use crate::view::mailbox::{Mailbox, Mailboxes};
+use crate::view::mbox::Layout;
+use crate::view::tree::{Branch, Source, Tree};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+/// The mailboxes of a snapshot with their serials.
+pub struct Populated {
+    pub mailboxes: Mailboxes,
+    pub serials: Vec<u32>,
+}
+
+impl Populated {
+    fn serial(&self, mailbox: &Mailbox) -> Result<u32> {
+        let serial = self.mailboxes.position(&mailbox.path).and_then(|i| self.serials.get(i));
+        serial.copied().ok_or_else(|| Error::new(Kind::Stale, "the mailbox is no longer there"))
+    }
+}
+
+/// The directories of a mailbox with their serials.
+pub struct Nested {
+    pub tree: Tree,
+    pub serials: Vec<u32>,
+    by_serial: HashMap<u32, u32>,
+}
+
+/// A mailbox in a snapshot, and its directories.
+#[derive(Clone)]
+pub struct Inside {
+    pub open: Arc<Open>,
+    pub mailbox: Mailbox,
+    /// The mailbox directory's.
+    pub id: NodeId,
+    pub nested: Arc<Nested>,
+}
+
+impl Inside {
+    pub fn branch(&self, position: u32) -> Option<&Branch> {
+        self.nested.tree.get(position)
+    }
+
+    /// The stored folder that a directory is; `None` for a parent that is no folder.
+    pub fn folder(&self, position: u32) -> Option<&[u8]> {
+        match &self.branch(position)?.source {
+            Source::Folder(stored) => Some(stored),
+            Source::Parent(_) => None,
+        }
+    }
+}
+
+/// What a node id means. Positions are those of a directory in the mailbox's tree, and of a message in its folder.
+pub enum Meaning {
+    Root,
+    Latest,
+    Date(Arc<Open>),
+    Mailbox(Inside),
+    About(Inside),
+    Branch(Inside, u32),
+    Mbox(Inside, u32),
+    Message(Inside, u32, usize),
+}
+
+impl Fs {
+    /// # Errors
+    /// [`Kind::Stale`]: the id means nothing, or nothing any more.
+    pub(super) fn resolve(&self, id: NodeId) -> Result<Meaning> {
+        if id == node::ROOT {
+            return Ok(Meaning::Root);
+        }
+        if id == node::LATEST {
+            return Ok(Meaning::Latest);
+        }
+        let Parts { snapshot, place, ordinal } = id.parts();
+        let open = self.shown().by_serial.get(&snapshot).cloned().ok_or_else(|| id.stale())?;
+        if place == 0 {
+            return if ordinal == 0 { Ok(Meaning::Date(open)) } else { Err(id.stale()) };
+        }
+        let key = match self.index.key_of(Table::Folder, place) {
+            Some(key) => key,
+            None => self.find_again(&open, place)?,
+        };
+        let Place { mailbox, source } = Place::decode(&key)?;
+        let populated = self.populated(&open)?;
+        let mailbox = populated.mailboxes.at(&mailbox).ok_or_else(|| id.stale())?;
+        let inside = self.inside(&open, &populated, mailbox)?;
+        if source.is_none() {
+            return match ordinal {
+                0 => Ok(Meaning::Mailbox(inside)),
+                1 => Ok(Meaning::About(inside)),
+                _ => Err(id.stale()),
+            };
+        }
+        let position = *inside.nested.by_serial.get(&place).ok_or_else(|| id.stale())?;
+        let is_folder = inside.folder(position).is_some();
+        match ordinal {
+            0 => Ok(Meaning::Branch(inside, position)),
+            _ if !is_folder => Err(id.stale()),
+            1 => Ok(Meaning::Mbox(inside, position)),
+            _ => Ok(Meaning::Message(inside, position, (ordinal - node::FIRST_MESSAGE) as usize)),
+        }
+    }
+
+    /// The key of a serial that the table has lost: everything in the snapshot is given its serial again.
+    fn find_again(&self, open: &Arc<Open>, place: u32) -> Result<Arc<[u8]>> {
+        let populated = self.populated(open)?;
+        for mailbox in populated.mailboxes.iter() {
+            if let Some(key) = self.index.key_of(Table::Folder, place) {
+                return Ok(key);
+            }
+            self.inside(open, &populated, mailbox)?;
+        }
+        let lost = || Error::new(Kind::Stale, format!("no directory has the serial {place}"));
+        self.index.key_of(Table::Folder, place).ok_or_else(lost)
+    }
+
+    pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
+        self.mailboxes.get(&open.serial, open.root.lane(), || {
+            let mailboxes = self.view.layout.find(&open.root)?;
+            let keys: Vec<Vec<u8>> = mailboxes.iter().map(|mailbox| Place::encode(&mailbox.path, None)).collect();
+            let serials = self.serials(&keys)?;
+            let weight = mailboxes.weight() + serials.len() * 4;
+            Ok((Populated { mailboxes, serials }, weight))
+        })
+    }
+
+    pub(super) fn inside(&self, open: &Arc<Open>, populated: &Populated, mailbox: &Mailbox) -> Result<Inside> {
+        let serial = populated.serial(mailbox)?;
+        let nested = self.trees.get(&(open.serial, serial), open.root.lane(), || {
+            let tree = Tree::read(&open.root, &mailbox.path)?;
+            if tree.oddities > 0 {
+                tracing::warn!(
+                    "{}: {}: {} links or too deeply nested directories among the folders are not shown",
+                    open.root.path().display(),
+                    mailbox.name,
+                    tree.oddities
+                );
+            }
+            let keys: Vec<Vec<u8>> =
+                tree.iter().map(|branch| Place::encode(&mailbox.path, Some(&branch.source))).collect();
+            let serials = self.serials(&keys)?;
+            let by_serial = serials.iter().copied().zip(0..).collect();
+            let weight = tree.weight() + serials.len() * 32;
+            Ok((Nested { tree, serials, by_serial }, weight))
+        })?;
+        Ok(Inside { open: open.clone(), mailbox: mailbox.clone(), id: NodeId::new(open.serial, serial, 0), nested })
+    }
+
+    fn serials(&self, keys: &[Vec<u8>]) -> Result<Vec<u32>> {
+        let keys: Vec<(&[u8], u64)> = keys.iter().map(|key| (key.as_slice(), Place::seed(key))).collect();
+        self.index.serials(Table::Folder, &keys)
+    }
+
+    /// A folder's messages; `None` for a parent that is no folder.
+    pub(super) fn listing(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Listing>>> {
+        let Some(folder) = inside.folder(position) else { return Ok(None) };
+        let key = self.cache_key(inside, position)?;
+        let listing = self.listings.get(&key, inside.open.root.lane(), || {
+            let taken = inside.nested.tree.taken(position);
+            let listing = self.view.list(&inside.open.root, &inside.mailbox.path, folder, &taken)?;
+            if listing.len() > node::MOST_MESSAGES {
+                let message = format!("{}: a folder with more than {} messages", inside.mailbox.name, node::MOST_MESSAGES);
+                return Err(Error::new(Kind::Unreadable, message));
+            }
+            let weight = listing.weight();
+            Ok((listing, weight))
+        })?;
+        Ok(Some(listing))
+    }
+
+    /// Where each message is in a folder's mbox; `None` for a parent that is no folder.
+    pub(super) fn layout(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Layout>>> {
+        let (Some(folder), Some(listing)) = (inside.folder(position), self.listing(inside, position)?) else {
+            return Ok(None);
+        };
+        let key = self.cache_key(inside, position)?;
+        let layout = self.layouts.get(&key, inside.open.root.lane(), || {
+            let layout = self.view.lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)?;
+            let weight = layout.weight();
+            Ok((layout, weight))
+        })?;
+        Ok(Some(layout))
+    }
+
+    fn cache_key(&self, inside: &Inside, position: u32) -> Result<(u32, u32)> {
+        let parts = self.branch_id(inside, position)?.parts();
+        Ok((parts.snapshot, parts.place))
+    }
+
+    pub(super) fn branch_id(&self, inside: &Inside, position: u32) -> Result<NodeId> {
+        let serial = inside.nested.serials.get(position as usize).ok_or_else(|| inside.id.stale())?;
+        Ok(NodeId::new(inside.open.serial, *serial, 0))
+    }
+
+    pub(super) fn parent(&self, id: NodeId) -> Result<NodeId> {
+        Ok(match self.resolve(id)? {
+            Meaning::Root | Meaning::Latest | Meaning::Date(_) => node::ROOT,
+            Meaning::Mailbox(inside) => NodeId::new(inside.open.serial, 0, 0),
+            Meaning::About(inside) => inside.id,
+            Meaning::Branch(inside, position) | Meaning::Mbox(inside, position) => {
+                match inside.branch(position).and_then(|branch| branch.above) {
+                    Some(above) => self.branch_id(&inside, above)?,
+                    None => inside.id,
+                }
+            }
+            Meaning::Message(..) => id.with_ordinal(0),
+        })
+    }
+
+    /// The path below the mount point, for people to read.
+    pub(super) fn path(&self, meaning: &Meaning, id: NodeId) -> Result<String> {
+        let (Meaning::Mbox(inside, position) | Meaning::Message(inside, position, _) | Meaning::Branch(inside, position)) =
+            meaning
+        else {
+            return Ok(format!("node {:#x}", id.0));
+        };
+        let mut names = Vec::new();
+        match meaning {
+            Meaning::Mbox(..) => names.extend(inside.branch(*position).map(Branch::mbox_name)),
+            Meaning::Message(_, _, message) => {
+                let listing = self.listing(inside, *position)?.ok_or_else(|| id.stale())?;
+                names.extend(listing.get(*message).map(|item| item.name.to_owned()));
+                names.extend(inside.branch(*position).map(|branch| branch.name.clone()));
+            }
+            _ => names.extend(inside.branch(*position).map(|branch| branch.name.clone())),
+        }
+        let mut above = inside.branch(*position).and_then(|branch| branch.above);
+        while let Some(branch) = above.and_then(|position| inside.branch(position)) {
+            names.push(branch.name.clone());
+            above = branch.above;
+        }
+        names.extend([inside.mailbox.name.clone(), inside.open.snapshot.label.clone()]);
+        names.reverse();
+        Ok(names.join("/"))
+    }
+
+    /// Who may read a mailbox: its owner is who owns its directory in the newest snapshot that holds it.
+    pub(super) fn permissions(&self, inside: &Inside) -> Result<Arc<Permissions>> {
+        self.permissions_of(&inside.open, &inside.mailbox)
+    }
+
+    pub(super) fn permissions_of(&self, open: &Open, mailbox: &Mailbox) -> Result<Arc<Permissions>> {
+        let uid = self.newest_uid(open, mailbox)?;
+        Ok(self.policy.permissions(&mailbox.name, &mailbox.user, mailbox.domain.as_deref().unwrap_or_default(), uid))
+    }
+
+    fn newest_uid(&self, open: &Open, mailbox: &Mailbox) -> Result<u32> {
+        let shown = self.shown();
+        for newer in shown.by_label.values().rev() {
+            if newer.serial == open.serial {
+                break;
+            }
+            match self.populated(newer) {
+                Ok(populated) => {
+                    if let Some(newest) = populated.mailboxes.at(&mailbox.path) {
+                        return Ok(newest.uid);
+                    }
+                }
+                // Removed a moment ago: the catalogue will notice.
+                Err(e) if e.kind() == Kind::Stale => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(mailbox.uid)
+    }
+
+    pub(super) fn mailbox_attr(&self, open: &Open, populated: &Populated, mailbox: &Mailbox) -> Result<Attr> {
+        let serial = populated.serial(mailbox)?;
+        let id = NodeId::new(open.serial, serial, 0);
+        let permissions = self.permissions_of(open, mailbox)?;
+        Ok(private(id, NodeKind::Directory, 0, mailbox.changed, &permissions))
+    }
+
+    pub(super) fn branch_attr(&self, inside: &Inside, position: u32, permissions: &Permissions) -> Result<Attr> {
+        let id = self.branch_id(inside, position)?;
+        Ok(private(id, NodeKind::Directory, 0, self.changed(inside, position)?, permissions))
+    }
+
+    /// A folder's last change; a parent that is no folder changes with its mailbox.
+    fn changed(&self, inside: &Inside, position: u32) -> Result<Time> {
+        let Some(folder) = inside.folder(position) else { return Ok(inside.mailbox.changed) };
+        if let Some(listing) = self.listings.peek(&self.cache_key(inside, position)?) {
+            return Ok(listing.changed);
+        }
+        let maildir = crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
+        Ok(maildir.stamp(folder)?.changed)
+    }
+
+    pub(super) fn mbox_attr(&self, inside: &Inside, position: u32) -> Result<Attr> {
+        let id = self.branch_id(inside, position)?.with_ordinal(1);
+        let size = match self.known_mbox_size(inside, position, id)? {
+            Some(size) => size,
+            None => self.layout(inside, position)?.ok_or_else(|| id.stale())?.size(),
+        };
+        self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, size);
+        let permissions = self.permissions(inside)?;
+        Ok(private(id, NodeKind::File, size, self.changed(inside, position)?, &permissions))
+    }
+
+    /// Reads no message.
+    pub(super) fn known_mbox_size(&self, inside: &Inside, position: u32, id: NodeId) -> Result<Option<u64>> {
+        let told = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let Some(folder) = inside.folder(position) else { return Ok(None) };
+        match told {
+            Some(size) => Ok(Some(size)),
+            None => self.view.known_mbox_size(&inside.open.root, &inside.mailbox.path, folder),
+        }
+    }
+
+    /// A directory or an mbox right below a directory, by name.
+    pub(super) fn lookup_branch(&self, inside: &Inside, above: Option<u32>, name: &str) -> Result<Option<Attr>> {
+        let tree = &inside.nested.tree;
+        for &position in tree.below(above) {
+            let Some(branch) = tree.get(position) else { continue };
+            if branch.name == name {
+                return self.branch_attr(inside, position, &self.permissions(inside)?).map(Some);
+            }
+            if branch.is_folder()
+                && self.options.mbox_listed != super::MboxListed::Never
+                && name.strip_suffix(".mbox") == Some(&branch.name)
+            {
+                return self.mbox_attr(inside, position).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,373 @@
+//! Maildir: Maildir++ and Dovecot's `LAYOUT=fs`.
+//!
+//! A folder is a directory with `cur` or `new`. In a Maildir++ the mailbox directory itself is INBOX and each other
+//! folder is one directory `.A.B` in it; with `LAYOUT=fs` folders are nested directories `A/B`. Both may be there, so
+//! both are looked for. `tmp` holds what is not delivered yet and is never looked at.
+//!
+//! A file name is `<base>[:2,<flags>]`. The base name, with any `,S=` in it, is what the message is called for life;
+//! `;2,` and `!2,` stand for `:2,` on file systems that have no colon. Both `new` and `cur` may hold a name with or
+//! without flags. The same base name may be found twice where a snapshot was not taken at one moment, or in a delivery
+//! by hard link: then it is one message, the one in `cur` (the one whose inode changed last, if both are there); unless the sizes differ, which makes it
+//! two.
+//!
+//! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
+
+use super::{Folder, Folders, Message, Messages, Stamp, folder_name};
+use crate::disk::{Dir, File, FileKind, Root, Stat};
+use crate::error::{Error, Kind, Result};
+use crate::message::Flags;
+use crate::time::Time;
+
+/// Directories that Dovecot leaves behind while it deletes a folder.
+const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
+
+/// Folders nested deeper than this are not looked for; IMAP servers allow some 20 levels.
+const DEEPEST: usize = 64;
+
+/// One mailbox in a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Maildir<'a> {
+    root: &'a Root,
+    /// The mailbox directory, relative to the root.
+    path: &'a [u8],
+}
+
+impl<'a> Maildir<'a> {
+    pub fn new(root: &'a Root, path: &'a [u8]) -> Self {
+        Self { root, path }
+    }
+
+    /// Whether a directory holds a Maildir: a folder of its own or one below it.
+    pub fn is_at(root: &'a Root, path: &'a [u8]) -> Result<bool> {
+        let dir = root.dir(path)?;
+        if is_folder(&dir)? {
+            return Ok(true);
+        }
+        Ok(!Self::new(root, path).folders()?.folders.is_empty())
+    }
+
+    /// All folders, subscribed or not.
+    pub fn folders(&self) -> Result<Folders> {
+        let mut found = Folders::default();
+        let dir = self.root.dir(self.path)?;
+        if is_folder(&dir)? {
+            found.folders.push(Folder { stored: Vec::new(), path: vec!["INBOX".into()] });
+        }
+        for entry in dir.list()?.iter() {
+            let name = entry.name;
+            match entry.kind {
+                FileKind::Directory if name.starts_with(b".") => {
+                    if name != BEING_DELETED && is_folder(&self.dir(name)?)? {
+                        let path = name.get(1..).unwrap_or_default().split(|&b| b == b'.');
+                        let path = path.map(folder_name::decode).collect();
+                        found.folders.push(Folder { stored: name.to_vec(), path });
+                    }
+                }
+                FileKind::Directory if !is_reserved(name) => {
+                    self.nested(name.to_vec(), vec![folder_name::decode(name)], &mut found)?;
+                }
+                FileKind::Symlink if name.starts_with(b".") => found.oddities += 1,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds the folder at a path and those below it, as `LAYOUT=fs` has them.
+    fn nested(&self, stored: Vec<u8>, path: Vec<String>, found: &mut Folders) -> Result<()> {
+        // A stack of its own: the depth is the mailbox owner's choice.
+        let mut pending = vec![(stored, path)];
+        while let Some((stored, path)) = pending.pop() {
+            let dir = match self.dir(&stored) {
+                Ok(dir) => dir,
+                Err(e) if e.kind() == Kind::Unreadable && path.len() > DEEPEST => {
+                    found.oddities += 1;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            for entry in dir.list()?.iter() {
+                if entry.kind != FileKind::Directory || entry.name.starts_with(b".") || is_reserved(entry.name) {
+                    continue;
+                }
+                if path.len() >= DEEPEST {
+                    found.oddities += 1;
+                    continue;
+                }
+                let mut path = path.clone();
+                path.push(folder_name::decode(entry.name));
+                pending.push(([&stored, b"/".as_slice(), entry.name].concat(), path));
+            }
+            if is_folder(&dir)? {
+                found.folders.push(Folder { stored, path });
+            }
+        }
+        Ok(())
+    }
+
+    /// What changes whenever a message comes, goes or changes its flags.
+    pub fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
+        let dir = self.dir(folder)?;
+        let mut bytes = Vec::with_capacity(64);
+        let mut changed = None;
+        for sub in ["cur", "new"] {
+            match dir.stat(sub.as_bytes()) {
+                Ok(stat) => {
+                    bytes.extend_from_slice(&stat.ino.to_le_bytes());
+                    for time in [stat.mtime, stat.ctime] {
+                        bytes.extend_from_slice(&time.secs.to_le_bytes());
+                        bytes.extend_from_slice(&time.nanos.to_le_bytes());
+                    }
+                    changed = changed.max(Some(stat.mtime));
+                }
+                Err(e) if e.kind() == Kind::NotFound => bytes.push(0),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Stamp { bytes, changed: changed.unwrap_or_default() })
+    }
+
+    /// The messages of a folder.
+    pub fn messages(&self, folder: &[u8]) -> Result<Messages> {
+        let dir = self.dir(folder)?;
+        let mut found = Finder::default();
+        for new in [false, true] {
+            let sub = if new { b"new" } else { b"cur" };
+            match dir.stat(sub) {
+                Ok(stat) if stat.kind == FileKind::Directory => {}
+                Ok(_) => {
+                    found.messages.oddities += 1;
+                    continue;
+                }
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            let dir = self.root.dir(&self.path_of(folder, sub))?;
+            for entry in dir.list()?.iter() {
+                if entry.name.starts_with(b".") {
+                    continue;
+                }
+                if entry.kind != FileKind::File {
+                    found.messages.oddities += 1;
+                    continue;
+                }
+                match dir.stat(entry.name) {
+                    Ok(stat) => found.add(entry.name, new, &stat)?,
+                    // Only in a tree that is still being written.
+                    Err(e) if e.kind() == Kind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(found.finish())
+    }
+
+    /// Opens a message's stored file.
+    pub fn open(&self, folder: &[u8], file_name: &[u8], new: bool) -> Result<File<'a>> {
+        let sub: &[u8] = if new { b"new/" } else { b"cur/" };
+        self.root.open(&self.path_of(folder, &[sub, file_name].concat()))
+    }
+
+    fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
+        self.root.dir(&join(self.path, folder))
+    }
+
+    fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
+        join(&join(self.path, folder), name)
+    }
+}
+
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match (dir, name) {
+        (b"", _) => name.to_vec(),
+        (_, b"") => dir.to_vec(),
+        _ => [dir, b"/", name].concat(),
+    }
+}
+
+fn is_reserved(name: &[u8]) -> bool {
+    matches!(name, b"cur" | b"new" | b"tmp")
+}
+
+fn is_folder(dir: &Dir<'_>) -> Result<bool> {
+    for sub in ["cur", "new"] {
+        match dir.stat(sub.as_bytes()) {
+            Ok(stat) if stat.kind == FileKind::Directory => return Ok(true),
+            Ok(_) => {}
+            Err(e) if e.kind() == Kind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
+}
+
+/// Splits a file name into the length of its base name and its flags.
+fn split(name: &[u8]) -> (usize, Flags) {
+    let info = name.windows(3).rposition(|w| matches!(w, b":2," | b";2," | b"!2,"));
+    match info {
+        // A second separator after the flags' comma would not be flags.
+        Some(at) => (at, Flags::from_maildir_info(name.get(at + 1..).unwrap_or_default())),
+        None => (name.len(), Flags::default()),
+    }
+}
+
+/// The plain size that a file name claims with `,S=<bytes>`.
+pub fn claimed_size(store_name: &[u8]) -> Option<u64> {
+    let mut fields = store_name.split(|&b| b == b',').skip(1);
+    let digits = fields.find_map(|field| field.strip_prefix(b"S="))?;
+    std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}
+
+/// Collects messages and tells one that is found twice from two.
+#[derive(Default)]
+struct Finder {
+    messages: Messages,
+    /// ctime of each row.
+    changed: Vec<Time>,
+}
+
+impl Finder {
+    fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
+        let start = u32::try_from(self.messages.names.len())
+            .map_err(|_| Error::new(Kind::Unreadable, "a folder with more than 4 GiB of file names"))?;
+        let (base_len, flags) = split(name);
+        self.messages.names.extend_from_slice(name);
+        self.messages.rows.push(Message {
+            name: start,
+            name_len: name.len() as u16,
+            base_len: base_len as u16,
+            new,
+            twin: false,
+            flags,
+            size: stat.size,
+            mtime: stat.mtime,
+        });
+        self.changed.push(stat.ctime);
+        Ok(())
+    }
+
+    fn finish(self) -> Messages {
+        let Self { messages: Messages { names, rows, oddities }, changed } = self;
+        let all = Messages { names, rows: Vec::new(), oddities };
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        // By base name, the one to prefer first: in `cur`, then the one changed last, then by file name.
+        order.sort_by(|&a, &b| {
+            let key = |i: usize| rows.get(i).map(|m| (all.store_name(m), m.new));
+            let changed = |i: usize| changed.get(i).copied();
+            let file = |i: usize| rows.get(i).map(|m| all.file_name(m));
+            key(a).cmp(&key(b)).then(changed(b).cmp(&changed(a))).then(file(a).cmp(&file(b)))
+        });
+        let mut kept: Vec<Message> = Vec::with_capacity(rows.len());
+        // Sizes seen for the base name at hand.
+        let mut sizes: Vec<u64> = Vec::new();
+        for message in order.into_iter().filter_map(|i| rows.get(i)) {
+            let same = kept.last().is_some_and(|last| all.store_name(last) == all.store_name(message));
+            if !same {
+                sizes.clear();
+            } else if sizes.contains(&message.size) {
+                continue;
+            }
+            sizes.push(message.size);
+            kept.push(Message { twin: same, ..*message });
+        }
+        // Only twins can be out of order.
+        if kept.iter().any(|message| message.twin) {
+            kept.sort_by_cached_key(|message| all.identity(message));
+        }
+        Messages { rows: kept, ..all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn store(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            write(dir.path(), name, content);
+        }
+        dir
+    }
+
+    fn write(dir: &Path, name: &str, content: &str) {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if !name.ends_with('/') {
+            fs::write(path, content).unwrap();
+        } else {
+            fs::create_dir_all(path).unwrap();
+        }
+    }
+
+    fn identities(dir: &Path, folder: &str) -> Vec<(String, bool, u64)> {
+        let root = Root::new(dir);
+        let messages = Maildir::new(&root, b"").messages(folder.as_bytes()).unwrap();
+        messages
+            .iter()
+            .map(|m| (String::from_utf8_lossy(&messages.identity(m)).into_owned(), m.new, m.size))
+            .collect()
+    }
+
+    #[test]
+    fn folders_of_both_layouts() {
+        let dir = store(&[
+            ("cur/", ""),
+            (".Sent/new/", ""),
+            (".Archiv.2024.M&AOQ-rz/cur/", ""),
+            (".no-folder/x", ""),
+            ("..DOVECOT-TRASHED/cur/", ""),
+            ("Lists/rust/cur/", ""),
+            ("tmp/not/cur/", ""),
+        ]);
+        let root = Root::new(dir.path());
+        let mut paths: Vec<String> =
+            Maildir::new(&root, b"").folders().unwrap().folders.iter().map(|f| f.path.join("/")).collect();
+        paths.sort();
+        assert_eq!(paths, ["Archiv/2024/März", "INBOX", "Lists/rust", "Sent"]);
+    }
+
+    #[test]
+    fn a_base_name_found_twice() {
+        let dir = store(&[
+            ("cur/1.same:2,S", "abc"),
+            ("new/1.same", "abc"),
+            ("cur/2.differs:2,", "abc"),
+            ("new/2.differs", "abcd"),
+            ("cur/3.flags:2,S", "x"),
+            ("cur/3.flags:2,FS", "x"),
+            ("tmp/4.tmp", "x"),
+            ("cur/.hidden", "x"),
+        ]);
+        assert_eq!(
+            identities(dir.path(), ""),
+            [
+                ("1.same".into(), false, 3),
+                ("2.differs".into(), false, 3),
+                ("2.differs/4".into(), true, 4),
+                ("3.flags".into(), false, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_counted_and_left_out() {
+        let dir = store(&[("cur/1:2,", "x"), ("cur/dir/", "")]);
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("cur/link")).unwrap();
+        let root = Root::new(dir.path());
+        let messages = Maildir::new(&root, b"").messages(b"").unwrap();
+        assert_eq!((messages.len(), messages.oddities), (1, 2));
+    }
+
+    #[test]
+    fn file_names() {
+        assert_eq!(split(b"1.M2P3.host,S=5:2,FS").0, b"1.M2P3.host,S=5".len());
+        assert_eq!(split(b"1.host;2,S").0, b"1.host".len());
+        assert_eq!(split(b"1.host:1,x").0, b"1.host:1,x".len());
+        assert_eq!(claimed_size(b"1.host,S=123,W=130"), Some(123));
+        assert_eq!(claimed_size(b"1.host,S=12x"), None);
+        assert_eq!(claimed_size(b"S=12"), None);
+    }
+}

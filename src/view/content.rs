@@ -1,0 +1,193 @@
+//! The bytes of one message, and what is learned from them once.
+//!
+//! A stored file is the message itself, or the message compressed. It is compressed if it begins like it and its name
+//! does not say that this is its plain size (a message may well begin with such bytes). What was compressed must
+//! decode to the end, and to the size that its name claims if it claims one; otherwise it is damaged: listed, and
+//! reading it is an error. A plain file is shown as it is, torn or empty, whatever its name claims.
+
+use crate::disk::File;
+use crate::error::{Error, Kind, Result};
+use crate::message::facts::Facts;
+use crate::message::header::{self, Scan};
+use crate::message::mboxrd::Measure;
+use crate::store::decode::{self, Compression};
+use crate::store::{maildir, take};
+
+/// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
+/// second, and none is read further than the last.
+const HEADER_READS: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
+
+/// Bytes read at once from a message that is read as a whole.
+const CHUNK: usize = 256 << 10;
+
+/// A compressed message that is longer than this is taken for a bomb.
+const LARGEST_DECODED: u64 = 512 << 20;
+
+/// How a stored file becomes the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Plain,
+    Compressed,
+    /// Can't be decoded.
+    Damaged,
+}
+
+impl Encoding {
+    pub fn to_byte(self) -> u8 {
+        match self {
+            Self::Plain => 0,
+            Self::Compressed => 1,
+            Self::Damaged => 2,
+        }
+    }
+
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Plain, Self::Compressed, Self::Damaged].into_iter().find(|e| e.to_byte() == byte)
+    }
+}
+
+/// What is learned once about a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    pub encoding: Encoding,
+    /// Size of the message in bytes; of the stored file, if that is damaged.
+    pub size: u64,
+    pub facts: Facts,
+}
+
+impl Learned {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![self.encoding.to_byte()];
+        bytes.extend_from_slice(&self.size.to_le_bytes());
+        self.facts.encode(&mut bytes);
+        bytes
+    }
+
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let [encoding] = take(&mut bytes)?;
+        let size = u64::from_le_bytes(take(&mut bytes)?);
+        Some(Self { encoding: Encoding::from_byte(encoding)?, size, facts: Facts::decode(bytes)? })
+    }
+}
+
+/// Whether a name settles that its file is plain, with no look inside.
+pub fn is_plain_by_name(store_name: &[u8], stored_size: u64) -> bool {
+    maildir::claimed_size(store_name) == Some(stored_size)
+}
+
+/// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that.
+pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
+    let stored = file.stat().size;
+    let mut buffer = Vec::new();
+    for (step, limit) in HEADER_READS.into_iter().enumerate() {
+        let have = buffer.len();
+        buffer.resize(limit, 0);
+        let more = file.read_at(buffer.get_mut(have..).unwrap_or_default(), have as u64)?;
+        buffer.truncate(have + more);
+        if step == 0
+            && !is_plain_by_name(store_name, stored)
+            && let Some(compression) = decode::detect(&buffer)
+        {
+            return Ok(learn_compressed(file, store_name, compression)?);
+        }
+        let whole = buffer.len() < limit;
+        let last = whole || step + 1 == HEADER_READS.len();
+        if let Scan::Complete(headers) = header::scan(&buffer, last) {
+            let body = whole.then(|| measure(&buffer));
+            let facts = Facts { sender: headers.sender, subject: headers.subject, message_id: headers.message_id, body };
+            return Ok(Learned { encoding: Encoding::Plain, size: stored, facts });
+        }
+    }
+    Ok(Learned { encoding: Encoding::Plain, size: stored, facts: Facts::default() })
+}
+
+fn learn_compressed(file: &File<'_>, store_name: &[u8], compression: Compression) -> Result<Learned> {
+    match decode_whole(file, store_name, compression) {
+        Ok(plain) => {
+            let facts = match header::scan(plain.get(..1 << 20).unwrap_or(&plain), true) {
+                Scan::Complete(headers) => Facts {
+                    sender: headers.sender,
+                    subject: headers.subject,
+                    message_id: headers.message_id,
+                    body: Some(measure(&plain)),
+                },
+                Scan::NeedMore => Facts::default(),
+            };
+            Ok(Learned { encoding: Encoding::Compressed, size: plain.len() as u64, facts })
+        }
+        Err(e) if e.kind() == Kind::Undecodable => {
+            tracing::warn!("{}: {e}; it is listed, and reading it is an error", String::from_utf8_lossy(store_name));
+            Ok(Learned { encoding: Encoding::Damaged, size: file.stat().size, facts: Facts::default() })
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn measure(message: &[u8]) -> crate::message::mboxrd::BodySize {
+    let mut measure = Measure::new();
+    measure.feed(message);
+    measure.finish()
+}
+
+/// The whole of a compressed message.
+pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
+    let mut first = [0; 16];
+    let len = file.read_at(&mut first, 0)?;
+    let Some(compression) = decode::detect(first.get(..len).unwrap_or_default()) else {
+        return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
+    };
+    decode_whole(file, store_name, compression)
+}
+
+fn decode_whole(file: &File<'_>, store_name: &[u8], compression: Compression) -> Result<Vec<u8>> {
+    let claimed = maildir::claimed_size(store_name);
+    let mut reader = Reader { file, offset: 0, failed: None };
+    let limit = claimed.map_or(LARGEST_DECODED, |claimed| claimed.min(LARGEST_DECODED));
+    let decoded = decode::decode(compression, std::io::BufReader::with_capacity(CHUNK, &mut reader), limit);
+    // The disk's error, not what the decoder made of it.
+    if let Some(e) = reader.failed {
+        return Err(e);
+    }
+    let plain = decoded?;
+    match claimed {
+        Some(claimed) if claimed != plain.len() as u64 => Err(Error::new(
+            Kind::Undecodable,
+            format!("decodes to {} bytes where its name claims {claimed}", plain.len()),
+        )),
+        _ => Ok(plain),
+    }
+}
+
+/// A file as the standard library reads one.
+struct Reader<'a, 'b> {
+    file: &'a File<'b>,
+    offset: u64,
+    failed: Option<Error>,
+}
+
+impl std::io::Read for Reader<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.file.read_at(buffer, self.offset) {
+            Ok(n) => {
+                self.offset += n as u64;
+                Ok(n)
+            }
+            Err(e) => {
+                self.failed = Some(e.clone());
+                Err(std::io::Error::other(e))
+            }
+        }
+    }
+}
+
+/// Feeds a plain file from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
+pub fn stream(file: &File<'_>, mut offset: u64, mut feed: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    let mut buffer = vec![0; CHUNK.min(usize::try_from(file.stat().size).unwrap_or(CHUNK)).max(1)];
+    loop {
+        let n = file.read_at(&mut buffer, offset)?;
+        if n == 0 || !feed(buffer.get(..n).unwrap_or_default()) {
+            return Ok(());
+        }
+        offset += n as u64;
+    }
+}

@@ -1,0 +1,300 @@
+//! A folder's messages: names, sizes, and how to read them.
+//!
+//! A folder that is unchanged since it was last listed (the same [`Stamp`](crate::store::Stamp), on whatever date) comes from the
+//! index as a whole. Otherwise its names are listed, and only messages that the index does not know are opened, with
+//! one `open` and mostly one read each. A message keeps what was learned of it in every folder of its mailbox and on
+//! every date, as long as its identity, size and INTERNALDATE are the same.
+//!
+//! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so, and nothing of that is kept.
+
+use super::content::{self, Encoding, Learned};
+use super::{Names, View, name};
+use crate::disk::{Root, lane};
+use crate::error::{Kind, Result};
+use crate::index::FactKey;
+use crate::message::facts::Facts;
+use crate::store::maildir::Maildir;
+use crate::store::{Message, Messages, take};
+use crate::time::Time;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+/// One message as it is shown.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    name: u32,
+    name_len: u16,
+    encoding: Encoding,
+    size: u64,
+}
+
+/// A folder's messages in the order of their identities.
+#[derive(Debug)]
+pub struct Listing {
+    messages: Messages,
+    shown: Vec<Shown>,
+    names: String,
+    /// Positions in order of the shown names.
+    by_name: OnceLock<Box<[u32]>>,
+    /// The folder's last change.
+    pub changed: Time,
+}
+
+/// One message of a listing.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    pub name: &'a str,
+    /// Exact size of what reading gives.
+    pub size: u64,
+    pub encoding: Encoding,
+    pub stored: &'a Message,
+}
+
+impl Listing {
+    pub fn len(&self) -> usize {
+        self.shown.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    pub fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    pub fn get(&self, position: usize) -> Option<Item<'_>> {
+        let (shown, stored) = (self.shown.get(position)?, self.messages.get(position)?);
+        Some(Item { name: self.name(shown), size: shown.size, encoding: shown.encoding, stored })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
+        (0..self.len()).filter_map(|position| self.get(position))
+    }
+
+    fn name(&self, shown: &Shown) -> &str {
+        let start = shown.name as usize;
+        self.names.get(start..start + usize::from(shown.name_len)).unwrap_or_default()
+    }
+
+    /// The position of the message with this name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut order: Vec<u32> = (0..self.shown.len() as u32).collect();
+            order.sort_unstable_by_key(|&p| self.shown.get(p as usize).map(|s| self.name(s)));
+            order.into_boxed_slice()
+        });
+        let at = |p: u32| self.shown.get(p as usize).map(|s| self.name(s)).unwrap_or_default();
+        by_name.binary_search_by(|&p| at(p).cmp(name)).ok().and_then(|i| by_name.get(i)).map(|&p| p as usize)
+    }
+
+    /// Bytes of memory in use, with the order of names that a look-up makes.
+    pub fn weight(&self) -> usize {
+        self.messages.weight() + self.names.capacity() + self.shown.len() * (size_of::<Shown>() + 4)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.messages.encode(&mut bytes);
+        for shown in &self.shown {
+            bytes.extend_from_slice(&shown.name_len.to_le_bytes());
+            bytes.push(shown.encoding.to_byte());
+            bytes.extend_from_slice(&shown.size.to_le_bytes());
+        }
+        bytes.extend_from_slice(self.names.as_bytes());
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8], changed: Time) -> Option<Self> {
+        let bytes = &mut bytes;
+        let messages = Messages::decode(bytes)?;
+        let mut shown = Vec::with_capacity(messages.len());
+        let mut start = 0u32;
+        for _ in 0..messages.len() {
+            let name_len = u16::from_le_bytes(take(bytes)?);
+            let [encoding] = take(bytes)?;
+            let size = u64::from_le_bytes(take(bytes)?);
+            shown.push(Shown { name: start, name_len, encoding: Encoding::from_byte(encoding)?, size });
+            start = start.checked_add(u32::from(name_len))?;
+        }
+        let names = String::from_utf8(bytes.to_vec()).ok().filter(|names| names.len() == start as usize)?;
+        Some(Self { messages, shown, names, by_name: OnceLock::new(), changed })
+    }
+}
+
+/// What is known of each message of a folder; `None` where it can't be read now.
+type Known = Vec<Option<Learned>>;
+
+impl View {
+    /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
+    pub fn list(&self, root: &Root, mailbox: &[u8], folder: &[u8], taken: &HashSet<String>) -> Result<Listing> {
+        let maildir = Maildir::new(root, mailbox);
+        let stamp = maildir.stamp(folder)?;
+        let mut key = self.fingerprint();
+        // The names of folders decide nothing but a clash.
+        let mut around: Vec<&String> = taken.iter().collect();
+        around.sort();
+        key.extend(around.iter().flat_map(|name| name.bytes().chain([0])));
+        key.extend_from_slice(&stamp.bytes);
+        let pack = self.index.pack(mailbox, folder, &key);
+        if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
+            return Ok(listing);
+        }
+        let messages = maildir.messages(folder)?;
+        if messages.oddities > 0 {
+            tracing::warn!(
+                "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown",
+                root.path().display(),
+                String::from_utf8_lossy(folder),
+                String::from_utf8_lossy(mailbox),
+                messages.oddities
+            );
+        }
+        let known = self.learn_all(&maildir, mailbox, folder, &messages)?;
+        let complete = known.iter().all(Option::is_some);
+        let listing = self.name_all(messages, &known, taken, stamp.changed);
+        if complete {
+            self.index.put_pack(mailbox, folder, &key, listing.encode());
+        }
+        Ok(listing)
+    }
+
+    fn learn_all(
+        &self,
+        maildir: &Maildir<'_>,
+        mailbox: &[u8],
+        folder: &[u8],
+        messages: &Messages,
+    ) -> Result<Known> {
+        let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
+        let keys: Vec<FactKey<'_>> = messages.iter().zip(&identities).map(|(m, id)| key(m, id)).collect();
+        if self.names == Names::Unique {
+            // Only what its own name makes suspect is opened.
+            let learn = |m: &Message| {
+                let plain = |size| Learned { encoding: Encoding::Plain, size, facts: Facts::default() };
+                match crate::store::maildir::claimed_size(messages.store_name(m)) {
+                    Some(claimed) if claimed != m.size => self.learn_one(maildir, folder, messages, m),
+                    _ => Ok(Some(plain(m.size))),
+                }
+            };
+            return messages.iter().map(learn).collect();
+        }
+        let kept = self.index.facts(mailbox, &keys);
+        let mut known: Known = Vec::with_capacity(messages.len());
+        let mut fresh: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (position, message) in messages.iter().enumerate() {
+            let kept = kept.get(position).and_then(|kept| kept.as_deref()).and_then(Learned::decode);
+            if kept.is_some() {
+                known.push(kept);
+                continue;
+            }
+            let learned = self.learn_one(maildir, folder, messages, message)?;
+            if let Some(learned) = &learned {
+                fresh.push((position, learned.encode()));
+            }
+            known.push(learned);
+            if fresh.len() >= 1000 {
+                self.keep(mailbox, &keys, &mut fresh);
+            }
+        }
+        self.keep(mailbox, &keys, &mut fresh);
+        Ok(known)
+    }
+
+    fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
+        let facts = fresh.iter().filter_map(|(at, bytes)| Some((keys.get(*at)?.clone(), bytes.as_slice())));
+        self.index.put_facts(mailbox, facts);
+        fresh.clear();
+    }
+
+    fn learn_one(
+        &self,
+        maildir: &Maildir<'_>,
+        folder: &[u8],
+        messages: &Messages,
+        message: &Message,
+    ) -> Result<Option<Learned>> {
+        let file_name = messages.file_name(message);
+        let learned = maildir
+            .open(folder, file_name, message.new)
+            .and_then(|file| content::learn(&file, messages.store_name(message)));
+        match learned {
+            Ok(learned) => Ok(Some(learned)),
+            Err(e) if is_for_all(&e) => Err(e),
+            Err(e) => {
+                tracing::warn!("a message cannot be read: {e}");
+                Ok(None)
+            }
+        }
+    }
+
+    fn name_all(&self, messages: Messages, known: &Known, taken: &HashSet<String>, changed: Time) -> Listing {
+        let label = |position: usize, id_len: usize| -> String {
+            let Some(message) = messages.get(position) else { return String::new() };
+            let id = || name::id(&messages.identity(message), id_len);
+            match self.names {
+                Names::Unique if id_len == name::ID => name::store_name(messages.store_name(message)),
+                Names::Unique => name::store_name_with_id(messages.store_name(message), &id()),
+                Names::Readable => {
+                    let local = self.zone.local(message.mtime.secs);
+                    match known.get(position).and_then(Option::as_ref) {
+                        Some(learned) => {
+                            name::message_name(local, &learned.facts.sender, &learned.facts.subject, &id())
+                        }
+                        None => name::message_name(local, "", "cannot be read", &id()),
+                    }
+                }
+            }
+        };
+        let mut names: Vec<String> = (0..messages.len()).map(|position| label(position, name::ID)).collect();
+        // All that clash get a longer id, until none does.
+        for id_len in (2..=6).map(|n| n * name::ID) {
+            let clashing = clashes(&names, taken);
+            if clashing.is_empty() {
+                break;
+            }
+            for position in clashing {
+                if let Some(name) = names.get_mut(position) {
+                    *name = label(position, id_len);
+                }
+            }
+        }
+        let mut all = String::with_capacity(names.iter().map(String::len).sum());
+        let mut shown = Vec::with_capacity(names.len());
+        for ((name, message), known) in names.iter().zip(messages.iter()).zip(known) {
+            let (encoding, size) = known.as_ref().map_or((Encoding::Plain, message.size), |l| (l.encoding, l.size));
+            shown.push(Shown { name: all.len() as u32, name_len: name.len() as u16, encoding, size });
+            all.push_str(name);
+        }
+        Listing { messages, shown, names: all, by_name: OnceLock::new(), changed }
+    }
+}
+
+/// Positions of names that equal another or one that is taken, ignoring case.
+fn clashes(names: &[String], taken: &HashSet<String>) -> Vec<usize> {
+    let mut first: HashMap<String, usize> = HashMap::with_capacity(names.len());
+    let mut clashing = HashSet::new();
+    for (position, name) in names.iter().enumerate() {
+        let folded = name::fold(name);
+        if taken.contains(&folded) {
+            clashing.insert(position);
+        }
+        if let Some(&other) = first.get(&folded) {
+            clashing.extend([other, position]);
+        } else {
+            first.insert(folded, position);
+        }
+    }
+    clashing.into_iter().collect()
+}
+
+/// What facts about a message are kept under.
+pub fn key<'a>(message: &Message, identity: &'a [u8]) -> FactKey<'a> {
+    FactKey { identity, size: message.size, mtime: message.mtime }
+}
+
+/// Whether an error is not about one message but about the whole snapshot, or the request was given up.
+pub fn is_for_all(error: &crate::Error) -> bool {
+    matches!(error.kind(), Kind::Stale | Kind::WouldBlock)
+        || lane::current_beat().is_some_and(|beat| beat.is_expired())
+}

@@ -1,0 +1,412 @@
+//! Which mailboxes a snapshot holds, and what they are called.
+//!
+//! A mailbox is where a template says (`{domain}/{user}/Maildir`), or, without one, where a directory has the content
+//! of a mail store. It is known by its path in the snapshot, which is the same on every date; its name is only shown.
+//! So a user who plants a directory that *looks* like another's mailbox gets a mailbox of his own with a similar name,
+//! never a share in the other one.
+//!
+//! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`Mailboxes`] what one snapshot holds.
+
+use super::name;
+use crate::disk::{FileKind, Root};
+use crate::error::{Error, Kind, Result};
+use crate::store::maildir::Maildir;
+use crate::time::Time;
+use std::collections::{HashMap, HashSet};
+
+/// Directories between a snapshot's root and a mailbox at most, where they are recognised by content.
+const DEEPEST: usize = 8;
+
+/// Directories looked into at most in search of mailboxes.
+const MOST_DIRECTORIES: usize = 1_000_000;
+
+/// Directories that hold a mailbox for the directory above them, which bears its name.
+const STORE_NAMES: [&str; 8] = ["Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox"];
+
+/// One mailbox in one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Its path relative to the snapshot's root: what it is known by on every date.
+    pub path: Vec<u8>,
+    /// The name of its directory in the tree; safe, and unique in the snapshot.
+    pub name: String,
+    pub user: String,
+    pub domain: Option<String>,
+    /// Who owns the mailbox directory.
+    pub uid: u32,
+    pub changed: Time,
+}
+
+/// The mailboxes of a snapshot, in byte order of their paths.
+#[derive(Debug, Default)]
+pub struct Mailboxes {
+    all: Vec<Mailbox>,
+    by_name: HashMap<String, u32>,
+}
+
+impl Mailboxes {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mailbox> {
+        self.all.iter()
+    }
+
+    pub fn get(&self, position: usize) -> Option<&Mailbox> {
+        self.all.get(position)
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Mailbox> {
+        self.by_name.get(name).and_then(|&i| self.all.get(i as usize))
+    }
+
+    pub fn at(&self, path: &[u8]) -> Option<&Mailbox> {
+        self.position(path).and_then(|i| self.all.get(i))
+    }
+
+    /// Where the mailbox with this path is among all.
+    pub fn position(&self, path: &[u8]) -> Option<usize> {
+        self.all.binary_search_by(|mailbox| mailbox.path.as_slice().cmp(path)).ok()
+    }
+
+    /// Bytes of memory in use.
+    pub fn weight(&self) -> usize {
+        self.all.iter().map(|m| size_of::<Mailbox>() + m.path.len() + 3 * m.name.len() + 64).sum()
+    }
+}
+
+/// Where mailboxes are, and what they are called.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// None: recognised by content.
+    pub templates: Vec<Template>,
+    /// Such as `{user}@{domain}`; the default is that, or `{user}` where no domain is known.
+    pub name: Option<String>,
+}
+
+/// A piece of a template's level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Literal(Vec<u8>),
+    User,
+    Domain,
+    Any,
+}
+
+/// A path with `{user}`, `{domain}` and `*` in it, each within one level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    levels: Vec<Vec<Piece>>,
+}
+
+/// What the placeholders of a template stand for so far.
+#[derive(Clone, Default)]
+struct Found {
+    user: Option<String>,
+    domain: Option<String>,
+}
+
+impl Template {
+    /// # Errors
+    /// [`Kind::Config`]: says what is wrong with the template.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = |what: &str| Err(Error::new(Kind::Config, format!("mailbox template \"{text}\": {what}")));
+        if text.starts_with('/') {
+            return wrong("must be relative to a snapshot's root: leave out the leading \"/\"");
+        }
+        let mut levels = Vec::new();
+        for level in text.split('/').filter(|level| !level.is_empty()) {
+            if level == "." || level == ".." {
+                return wrong("must not have \".\" or \"..\" in it");
+            }
+            let mut pieces = Vec::new();
+            let mut rest = level;
+            while !rest.is_empty() {
+                let at = rest.find(['{', '*']).unwrap_or(rest.len());
+                let (literal, special) = rest.split_at(at);
+                if !literal.is_empty() {
+                    pieces.push(Piece::Literal(literal.as_bytes().to_vec()));
+                }
+                rest = special;
+                for (word, piece) in [("{user}", Piece::User), ("{domain}", Piece::Domain), ("*", Piece::Any)] {
+                    if let Some(after) = special.strip_prefix(word) {
+                        pieces.push(piece);
+                        rest = after;
+                        break;
+                    }
+                }
+                if !special.is_empty() && rest.len() == special.len() {
+                    return wrong("knows only the placeholders {user}, {domain} and *");
+                }
+            }
+            levels.push(pieces);
+        }
+        if !levels.iter().flatten().any(|piece| *piece == Piece::User) {
+            return wrong("must have {user} in it");
+        }
+        Ok(Self { text: text.into(), levels })
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn find(&self, root: &Root, out: &mut Vec<Mailbox>, layout: &Layout) -> Result<()> {
+        self.descend(root, &self.levels, Vec::new(), Found::default(), out, layout)
+    }
+
+    fn descend(
+        &self,
+        root: &Root,
+        levels: &[Vec<Piece>],
+        path: Vec<u8>,
+        found: Found,
+        out: &mut Vec<Mailbox>,
+        layout: &Layout,
+    ) -> Result<()> {
+        let Some((level, deeper)) = levels.split_first() else {
+            return layout.add(root, path, found, true, out);
+        };
+        if let [Piece::Literal(name)] = level.as_slice() {
+            return match root.stat(&below(&path, name)) {
+                Ok(stat) if stat.kind == FileKind::Directory => {
+                    self.descend(root, deeper, below(&path, name), found, out, layout)
+                }
+                Ok(_) => Ok(()),
+                Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(()),
+                Err(e) => Err(e),
+            };
+        }
+        for entry in root.list(&path)?.iter() {
+            if entry.kind != FileKind::Directory || entry.name.starts_with(b".") || entry.name == b"lost+found" {
+                continue;
+            }
+            let mut found = found.clone();
+            if matches(level, entry.name, &mut found) {
+                self.descend(root, deeper, below(&path, entry.name), found, out, layout)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Matches one level; placeholders take as little as they can and at least one byte.
+fn matches(level: &[Piece], name: &[u8], found: &mut Found) -> bool {
+    let Some((piece, rest)) = level.split_first() else { return name.is_empty() };
+    if let Piece::Literal(literal) = piece {
+        return name.strip_prefix(literal.as_slice()).is_some_and(|name| matches(rest, name, found));
+    }
+    let ends = if rest.is_empty() { name.len()..=name.len() } else { 1..=name.len() };
+    for end in ends.filter(|&end| end > 0) {
+        let (taken, left) = name.split_at(end);
+        let mut found_here = found.clone();
+        let text = String::from_utf8_lossy(taken).into_owned();
+        let slot = match piece {
+            Piece::User => Some(&mut found_here.user),
+            Piece::Domain => Some(&mut found_here.domain),
+            _ => None,
+        };
+        if let Some(slot) = slot {
+            // The same placeholder twice must stand for the same.
+            if slot.as_ref().is_some_and(|before| *before != text) {
+                continue;
+            }
+            *slot = Some(text);
+        }
+        if matches(rest, left, &mut found_here) {
+            *found = found_here;
+            return true;
+        }
+    }
+    false
+}
+
+impl Layout {
+    /// All mailboxes of a snapshot.
+    pub fn find(&self, root: &Root) -> Result<Mailboxes> {
+        let mut all = Vec::new();
+        if self.templates.is_empty() {
+            self.recognise(root, &mut all)?;
+        }
+        for template in &self.templates {
+            template.find(root, &mut all, self)?;
+        }
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        all.dedup_by(|a, b| a.path == b.path);
+        Ok(unique_names(all))
+    }
+
+    /// Looks for directories with the content of a mail store. Where one bears a store's name (`Maildir`), the
+    /// directory that holds it is a home, and nothing else in it is a mailbox.
+    fn recognise(&self, root: &Root, out: &mut Vec<Mailbox>) -> Result<()> {
+        let mut pending: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
+        let mut seen = 0;
+        while let Some((path, depth)) = pending.pop() {
+            seen += 1;
+            if seen > MOST_DIRECTORIES {
+                tracing::warn!(
+                    "{}: more than {MOST_DIRECTORIES} directories, not all of them searched for mailboxes: \
+                     say where they are with [source] mailboxes",
+                    root.path().display()
+                );
+                break;
+            }
+            let listing = match root.list(&path) {
+                Ok(listing) => listing,
+                Err(e) if !path.is_empty() && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => continue,
+                Err(e) => return Err(e),
+            };
+            let names: Vec<&[u8]> =
+                listing.iter().filter(|e| e.kind == FileKind::Directory).map(|e| e.name).collect();
+            if names.iter().any(|name| matches!(*name, b"cur" | b"new")) {
+                self.add(root, path, Found::default(), false, out)?;
+                continue;
+            }
+            let before = out.len();
+            for store in STORE_NAMES {
+                let store = store.as_bytes();
+                if names.contains(&store) && Maildir::is_at(root, &below(&path, store))? {
+                    self.add(root, below(&path, store), Found::default(), false, out)?;
+                }
+            }
+            // `mail/<domain>/<user>` beside `mail/cur`, as cPanel has it, is the exception to the exception.
+            if out.len() == before && depth < DEEPEST {
+                let deeper = names.iter().filter(|name| !name.starts_with(b"."));
+                pending.extend(deeper.map(|name| (below(&path, name), depth + 1)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the mailbox at a path, unless what is there is no mail store.
+    fn add(&self, root: &Root, path: Vec<u8>, found: Found, check: bool, out: &mut Vec<Mailbox>) -> Result<()> {
+        if check && !Maildir::is_at(root, &path)? && !root.list(&path)?.is_empty() {
+            tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
+            return Ok(());
+        }
+        let stat = root.stat(&path)?;
+        let (user, domain) = match found.user {
+            Some(user) => split_address(user, found.domain),
+            None => from_path(&path),
+        };
+        let name = self.label(&user, domain.as_deref());
+        out.push(Mailbox { path, name, user, domain, uid: stat.uid, changed: stat.mtime });
+        Ok(())
+    }
+
+    fn label(&self, user: &str, domain: Option<&str>) -> String {
+        let label = match (&self.name, domain) {
+            (Some(template), Some(domain)) => template.replace("{user}", user).replace("{domain}", domain),
+            (Some(template), None) if !template.contains("{domain}") => template.replace("{user}", user),
+            (_, None) => user.to_owned(),
+            (None, Some(domain)) => format!("{user}@{domain}"),
+        };
+        name::component(&label)
+    }
+}
+
+/// `user@domain` in one level is both.
+fn split_address(user: String, domain: Option<String>) -> (String, Option<String>) {
+    match (domain, user.rsplit_once('@')) {
+        (None, Some((local, domain))) if !local.is_empty() && !domain.is_empty() => {
+            (local.to_owned(), Some(domain.to_owned()))
+        }
+        (domain, _) => (user, domain),
+    }
+}
+
+/// What a mailbox that was recognised by content is called: its directory's name, or the name above a `Maildir`; and
+/// the nearest directory above that looks like a domain.
+fn from_path(path: &[u8]) -> (String, Option<String>) {
+    let levels: Vec<String> =
+        path.split(|&b| b == b'/').map(|l| String::from_utf8_lossy(l).into_owned()).filter(|l| !l.is_empty()).collect();
+    let mut levels = levels.as_slice();
+    while let Some((last, above)) = levels.split_last() {
+        if !STORE_NAMES.contains(&last.as_str()) {
+            break;
+        }
+        levels = above;
+    }
+    match levels.split_last() {
+        None => ("mailbox".into(), None),
+        Some((user, _)) if user.contains('@') => split_address(user.clone(), None),
+        Some((user, above)) => {
+            (user.clone(), above.iter().rev().find(|level| looks_like_domain(level)).cloned())
+        }
+    }
+}
+
+fn looks_like_domain(level: &str) -> bool {
+    let label = |l: &str| !l.is_empty() && l.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    level.contains('.') && level.split('.').all(label)
+}
+
+/// Where names clash, the first in order of paths keeps its own.
+fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
+    let mut taken = HashSet::new();
+    let mut by_name = HashMap::with_capacity(all.len());
+    for (i, mailbox) in all.iter_mut().enumerate() {
+        if !taken.insert(name::fold(&mailbox.name)) {
+            mailbox.name = name::component(&format!("{} ({})", mailbox.name, name::id(&mailbox.path, 8)));
+            taken.insert(name::fold(&mailbox.name));
+        }
+        by_name.insert(mailbox.name.clone(), i as u32);
+    }
+    Mailboxes { all, by_name }
+}
+
+fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
+    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn names(paths: &[&str], layout: &Layout) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        let found = layout.find(&Root::new(dir.path())).unwrap();
+        let mut names: Vec<String> = found.iter().map(|m| m.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    fn layout(template: &str) -> Layout {
+        Layout { templates: vec![Template::parse(template).unwrap()], name: None }
+    }
+
+    #[test]
+    fn templates() {
+        let paths = ["a.example/ann/Maildir/cur", "b.example/bob/Maildir/new", "b.example/tom/no", "lost+found"];
+        assert_eq!(names(&paths, &layout("{domain}/{user}/Maildir")), ["ann@a.example", "bob@b.example"]);
+        let hashed = ["vmail1/a.example/a/n/ann-2020/cur", "vmail1/a.example/a/x/axl-2021/cur"];
+        assert_eq!(names(&hashed, &layout("vmail1/{domain}/*/*/{user}-*")), ["ann@a.example", "axl@a.example"]);
+        assert_eq!(names(&["ann@a.example/cur"], &layout("{user}")), ["ann@a.example"]);
+        for wrong in ["/x/{user}", "{domain}", "{name}/{user}", "../{user}"] {
+            assert_eq!(Template::parse(wrong).unwrap_err().kind(), Kind::Config, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn recognised_by_content() {
+        let paths = [
+            "srv/vmail/a.example/ann/Maildir/cur",
+            "srv/vmail/a.example/bob/cur",
+            "home/carl/Maildir/new",
+            "home/carl/dora/Maildir/new",
+            "etc/x",
+        ];
+        assert_eq!(names(&paths, &Layout::default()), ["ann@a.example", "bob@a.example", "carl"]);
+    }
+
+    #[test]
+    fn names_that_clash_are_told_apart() {
+        let paths = ["one/ann/cur", "two/Ann/cur"];
+        let names = names(&paths, &layout("*/{user}"));
+        assert_eq!(names.len(), 2);
+        assert_eq!(names.iter().filter(|n| *n == "ann").count(), 1);
+        assert!(names.iter().any(|n| n.starts_with("Ann (")), "{names:?}");
+    }
+}

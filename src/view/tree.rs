@@ -1,0 +1,197 @@
+//! A mailbox's folders, nested as directories.
+//!
+//! A folder is a directory of its messages and of the folders below it, with its `.mbox` beside it; a parent that is
+//! no folder itself is a directory with no `.mbox`. Sibling directories and mboxes never share a name, ignoring case:
+//! where they would, the first keeps its name (one that had to be made safe gives way to one that is as its owner
+//! wrote it) and the others get an id.
+
+use super::name;
+use crate::disk::Root;
+use crate::error::Result;
+use crate::store::maildir::Maildir;
+use std::collections::{BTreeMap, HashSet};
+
+/// What a directory of the tree is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A folder: its directory relative to the mailbox.
+    Folder(Vec<u8>),
+    /// No folder: the decoded name, one component for each level.
+    Parent(Vec<String>),
+}
+
+/// A directory of the tree.
+#[derive(Debug)]
+pub struct Branch {
+    pub source: Source,
+    /// Safe, and unique among its siblings together with `name` + `.mbox`.
+    pub name: String,
+    /// Position of the directory above; `None` right below the mailbox.
+    pub above: Option<u32>,
+    /// Positions of the directories below, in order of their names.
+    pub below: Vec<u32>,
+}
+
+impl Branch {
+    pub fn is_folder(&self) -> bool {
+        matches!(self.source, Source::Folder(_))
+    }
+
+    pub fn mbox_name(&self) -> String {
+        format!("{}.mbox", self.name)
+    }
+}
+
+/// All directories of a mailbox.
+#[derive(Debug, Default)]
+pub struct Tree {
+    branches: Vec<Branch>,
+    top: Vec<u32>,
+    /// What is among the folders and is no mail.
+    pub oddities: u64,
+}
+
+/// A level of the tree while it is built: decoded component to what is below.
+#[derive(Default)]
+struct Level {
+    /// The folders of this name: more than one if stored names differ and decode alike.
+    folders: Vec<Vec<u8>>,
+    below: BTreeMap<String, Level>,
+}
+
+impl Tree {
+    pub fn read(root: &Root, mailbox: &[u8]) -> Result<Self> {
+        let found = Maildir::new(root, mailbox).folders()?;
+        let mut top = Level::default();
+        for folder in found.folders {
+            let level = folder.path.into_iter().fold(&mut top, |level, name| level.below.entry(name).or_default());
+            level.folders.push(folder.stored);
+        }
+        let mut tree = Self { oddities: found.oddities, ..Self::default() };
+        tree.top = tree.grow(top.below, None, &mut Vec::new());
+        Ok(tree)
+    }
+
+    /// Depth of the recursion: that of the folders, which the store bounds.
+    fn grow(&mut self, level: BTreeMap<String, Level>, above: Option<u32>, path: &mut Vec<String>) -> Vec<u32> {
+        let mut named = Vec::new();
+        for (decoded, mut level) in level {
+            path.push(decoded.clone());
+            level.folders.sort();
+            let mut folders = level.folders.into_iter();
+            // The directories below hang on the first folder of the name.
+            let first = folders.next().map_or_else(|| Source::Parent(path.clone()), Source::Folder);
+            named.push((decoded.clone(), first, level.below, path.clone()));
+            named.extend(folders.map(|f| (decoded.clone(), Source::Folder(f), BTreeMap::new(), path.clone())));
+            path.pop();
+        }
+        // Names that are safe as they stand choose first; then in byte order.
+        named.sort_by_cached_key(|(decoded, ..)| (name::component(decoded) != *decoded, decoded.clone()));
+        let mut taken = HashSet::new();
+        let mut positions = Vec::new();
+        for (decoded, source, below, mut path) in named {
+            let identity = match &source {
+                Source::Folder(stored) => stored.clone(),
+                Source::Parent(path) => path.join("/").into_bytes(),
+            };
+            let name = choose(&decoded, &identity, &mut taken);
+            let position = self.branches.len() as u32;
+            self.branches.push(Branch { source, name, above, below: Vec::new() });
+            let below = self.grow(below, Some(position), &mut path);
+            if let Some(branch) = self.branches.get_mut(position as usize) {
+                branch.below = below;
+            }
+            positions.push(position);
+        }
+        positions.sort_by_cached_key(|&p| self.get(p).map(|b| b.name.clone()));
+        positions
+    }
+
+    pub fn get(&self, position: u32) -> Option<&Branch> {
+        self.branches.get(position as usize)
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Branch> {
+        self.branches.iter()
+    }
+
+    /// The directories right below one, or right below the mailbox.
+    pub fn below(&self, position: Option<u32>) -> &[u32] {
+        match position {
+            None => &self.top,
+            Some(position) => self.get(position).map(|b| b.below.as_slice()).unwrap_or_default(),
+        }
+    }
+
+    pub fn find(&self, source: &Source) -> Option<u32> {
+        self.branches.iter().position(|b| b.source == *source).map(|p| p as u32)
+    }
+
+    /// The names right below a directory, folded: what a message there must not be called.
+    pub fn taken(&self, position: u32) -> HashSet<String> {
+        let below = self.below(Some(position)).iter().filter_map(|&p| self.get(p));
+        below.flat_map(|b| [name::fold(&b.name), name::fold(&b.mbox_name())]).collect()
+    }
+
+    /// Bytes of memory in use.
+    pub fn weight(&self) -> usize {
+        self.branches.iter().map(|b| size_of::<Branch>() + 2 * b.name.len() + b.below.len() * 4 + 32).sum()
+    }
+}
+
+/// Takes a name of which neither the directory nor the mbox clashes with one taken before.
+fn choose(decoded: &str, identity: &[u8], taken: &mut HashSet<String>) -> String {
+    let plain = name::component(decoded);
+    let with_id = (1..=6).map(|n| name::component(&format!("{plain} ({})", name::id(identity, 8 * n))));
+    let mut candidates = std::iter::once(plain.clone()).chain(with_id).peekable();
+    while let Some(candidate) = candidates.next() {
+        let keys = [name::fold(&candidate), name::fold(&format!("{candidate}.mbox"))];
+        if keys.iter().all(|key| !taken.contains(key)) || candidates.peek().is_none() {
+            taken.extend(keys);
+            return candidate;
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn tree(folders: &[&str]) -> (tempfile::TempDir, Tree) {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in folders {
+            fs::create_dir_all(dir.path().join(folder).join("cur")).unwrap();
+        }
+        let tree = Tree::read(&Root::new(dir.path()), b"").unwrap();
+        (dir, tree)
+    }
+
+    fn names(tree: &Tree, position: Option<u32>) -> Vec<String> {
+        tree.below(position).iter().map(|&p| tree.get(p).unwrap().name.clone()).collect()
+    }
+
+    #[test]
+    fn parents_that_are_no_folders() {
+        let (_dir, tree) = tree(&["", ".A.B", ".A.B.C"]);
+        assert_eq!(names(&tree, None), ["A", "INBOX"]);
+        let a = tree.find(&Source::Parent(vec!["A".into()])).unwrap();
+        assert_eq!(names(&tree, Some(a)), ["B"]);
+        let b = tree.find(&Source::Folder(b".A.B".to_vec())).unwrap();
+        assert_eq!((tree.get(b).unwrap().above, names(&tree, Some(b))), (Some(a), vec!["C".into()]));
+    }
+
+    #[test]
+    fn names_that_clash() {
+        let (_dir, tree) = tree(&[".Sent", ".sent", ".Sent.mbox", ".x?", ".x_", ".INBOX", ""]);
+        let top = names(&tree, None);
+        let mut folded: Vec<_> =
+            top.iter().flat_map(|n| [name::fold(n), name::fold(&format!("{n}.mbox"))]).collect();
+        folded.sort();
+        let all = folded.len();
+        folded.dedup();
+        assert_eq!(folded.len(), all, "{top:?}");
+        assert!(top.contains(&"Sent".into()) && top.contains(&"x_".into()) && top.contains(&"INBOX".into()));
+    }
+}
