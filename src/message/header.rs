@@ -1,0 +1,275 @@
+//! The header fields that a message is named and recognised by.
+//!
+//! Fields are found by a scan of our own and decoded one at a time: a parser that is given a whole header can take a
+//! strange field's neighbours for its continuation, and a long or hostile field must cost no more than its share.
+//!
+//! Invariants: no input is refused; what is found does not depend on how many bytes are given at first; at most
+//! [`FIELD_CAP`] bytes of a field are decoded.
+
+use super::encoded_word::{Piece, guess, pieces};
+use mail_parser::parsers::MessageStream;
+use mail_parser::{Address, HeaderValue};
+use memchr::memchr;
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::panic::catch_unwind;
+
+/// Bytes of a field that are decoded; the rest is left off.
+pub const FIELD_CAP: usize = 8 * 1024;
+
+/// Longest sender and subject, in characters; the rest is left off.
+pub const TEXT_CAP: usize = 512;
+
+/// What a message's header says, in text for people: decoded, but neither folded nor safe as a file name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// Display name of the first address in From, else the address, else empty.
+    pub sender: String,
+    /// Empty if there is none.
+    pub subject: String,
+    /// Stands for the Message-ID: first 16 bytes of the SHA-256 of the field's trimmed value. None if it is missing
+    /// or blank.
+    pub message_id: Option<u128>,
+}
+
+/// Outcome of [`scan`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan {
+    Complete(Headers),
+    /// The header does not end within these bytes: give more of them, or say that this is all.
+    NeedMore,
+}
+
+/// Finds and decodes the fields in the first bytes of a message.
+///
+/// The lines may end in LF or CRLF and may start with a From_ line. The first occurrence of a field counts. With
+/// `at_eof` the bytes are taken for all there is, whether the message ends there or the caller wants to read no more
+/// of it.
+pub fn scan(bytes: &[u8], at_eof: bool) -> Scan {
+    match Fields::find(bytes, at_eof) {
+        Some(fields) => Scan::Complete(fields.decode()),
+        None => Scan::NeedMore,
+    }
+}
+
+/// Values of fields as they stand in the message, folded.
+#[derive(Default)]
+struct Fields<'a> {
+    from: Option<&'a [u8]>,
+    subject: Option<&'a [u8]>,
+    message_id: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    From,
+    Subject,
+    MessageId,
+}
+
+impl<'a> Fields<'a> {
+    /// None if there may be more of them after these bytes.
+    fn find(bytes: &'a [u8], at_eof: bool) -> Option<Self> {
+        let mut fields = Self::default();
+        // The field that the present line may belong to, and where its value starts.
+        let mut open: Option<(Name, usize)> = None;
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = match memchr(b'\n', &bytes[at..]) {
+                Some(n) => at + n + 1,
+                None if at_eof => bytes.len(),
+                None => return None,
+            };
+            let line = &bytes[at..end];
+            if !matches!(line, [b' ' | b'\t', ..]) {
+                if let Some((name, start)) = open.take() {
+                    *fields.slot(name) = Some(&bytes[start..at]);
+                    if fields.all() {
+                        return Some(fields);
+                    }
+                }
+                if matches!(line, b"\n" | b"\r\n") {
+                    return Some(fields);
+                }
+                open = field(line)
+                    .filter(|&(name, _)| fields.slot(name).is_none())
+                    .map(|(name, value)| (name, at + value));
+            }
+            at = end;
+        }
+        if !at_eof {
+            return None;
+        }
+        if let Some((name, start)) = open {
+            *fields.slot(name) = Some(&bytes[start..]);
+        }
+        Some(fields)
+    }
+
+    fn slot(&mut self, name: Name) -> &mut Option<&'a [u8]> {
+        match name {
+            Name::From => &mut self.from,
+            Name::Subject => &mut self.subject,
+            Name::MessageId => &mut self.message_id,
+        }
+    }
+
+    fn all(&self) -> bool {
+        self.from.is_some() && self.subject.is_some() && self.message_id.is_some()
+    }
+
+    fn decode(&self) -> Headers {
+        Headers {
+            sender: self.from.map(sender).unwrap_or_default(),
+            subject: self.subject.map(subject).unwrap_or_default(),
+            message_id: self.message_id.and_then(message_id),
+        }
+    }
+}
+
+/// Which of the fields a line starts, and where in it the value is. A From_ line has no colon after the name.
+fn field(line: &[u8]) -> Option<(Name, usize)> {
+    let (name, len) = match line.first()? {
+        b'F' | b'f' => (Name::From, field_name(line, b"From")?),
+        b'S' | b's' => (Name::Subject, field_name(line, b"Subject")?),
+        b'M' | b'm' => (Name::MessageId, field_name(line, b"Message-ID")?),
+        _ => return None,
+    };
+    Some((name, len))
+}
+
+/// Length of a field's name with its colon and the blanks that may stand before it.
+fn field_name(line: &[u8], name: &[u8]) -> Option<usize> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    let blanks = rest
+        .iter()
+        .take_while(|&&b| b == b' ' || b == b'\t')
+        .count();
+    let is = start.eq_ignore_ascii_case(name) && rest.get(blanks) == Some(&b':');
+    is.then_some(name.len() + blanks + 1)
+}
+
+/// Text of a field's value: unfolded, trimmed, in whatever charset it seems to be.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    let value = value[..value.len().min(FIELD_CAP)].trim_ascii();
+    let text = guess(value);
+    if memchr(b'\n', value).is_none() {
+        return text;
+    }
+    let unfolded: String = text
+        .split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .collect();
+    unfolded.into()
+}
+
+fn subject(value: &[u8]) -> String {
+    let text = text(value);
+    let mut subject = String::new();
+    for piece in pieces(&text) {
+        match piece {
+            Piece::Text(text) => subject.push_str(text),
+            Piece::Word(word) => subject.push_str(&word),
+        }
+    }
+    cap(&subject)
+}
+
+fn sender(value: &[u8]) -> String {
+    let text = text(value);
+    plain_mailbox(&text)
+        .map(cap)
+        .or_else(|| address(&text))
+        .unwrap_or_default()
+}
+
+/// The name or address in a From that has nothing to parse: `Name <address>` or `"Name" <address>`, or the address.
+fn plain_mailbox(text: &str) -> Option<&str> {
+    let plain = |text: &str| {
+        let special = |b: u8| b"\"\\()<>,:;=[]".contains(&b) || b.is_ascii_control();
+        !text.bytes().any(special)
+    };
+    let Some((name, address)) = text.split_once('<') else {
+        let address = text.contains('@') && !text.contains(' ');
+        return (address && plain(text)).then_some(text);
+    };
+    let address = address.strip_suffix('>')?;
+    let name = name.trim();
+    let unquoted = name.strip_prefix('"').and_then(|n| n.strip_suffix('"'));
+    let name = unquoted.unwrap_or(name).trim();
+    let name = if name.is_empty() { address } else { name };
+    let single_spaced = !name.contains("  ");
+    (plain(address) && plain(name) && single_spaced && !address.is_empty()).then_some(name)
+}
+
+/// The first address's display name, else the address itself.
+fn address(text: &str) -> Option<String> {
+    let field = recoded(text);
+    let parsed = catch_unwind(|| MessageStream::new(field.as_bytes()).parse_address()).ok()?;
+    let HeaderValue::Address(address) = parsed else {
+        return None;
+    };
+    let (group, addresses) = match &address {
+        Address::List(addresses) => (None, addresses.iter().collect::<Vec<_>>()),
+        Address::Group(groups) => (
+            groups.iter().find_map(|group| group.name.as_deref()),
+            groups.iter().flat_map(|group| &group.addresses).collect(),
+        ),
+    };
+    addresses
+        .iter()
+        .flat_map(|address| [address.name.as_deref(), address.address.as_deref()])
+        .chain([group])
+        .flatten()
+        .find(|text| !text.trim().is_empty())
+        .map(|text| cap(text.trim()))
+}
+
+/// The field with its encoded words encoded anew, as one word each: so that what they hide (commas, brackets) is not
+/// taken for syntax, and no character is cut in two.
+fn recoded(text: &str) -> String {
+    let mut field = String::new();
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(text) => field.push_str(text),
+            Piece::Word(word) => {
+                if !field.ends_with([' ', '"', '(', '<', ',']) {
+                    field.push(' ');
+                }
+                field.push_str("=?utf-8?Q?");
+                for byte in cap(&word).bytes() {
+                    if byte.is_ascii_alphanumeric() {
+                        field.push(char::from(byte));
+                    } else {
+                        field.push_str(&format!("={byte:02X}"));
+                    }
+                }
+                field.push_str("?=");
+            }
+        }
+    }
+    field.push('\n');
+    field
+}
+
+fn cap(text: &str) -> String {
+    let end = text
+        .char_indices()
+        .nth(TEXT_CAP)
+        .map_or(text.len(), |c| c.0);
+    text[..end].to_owned()
+}
+
+fn message_id(value: &[u8]) -> Option<u128> {
+    let value = value.trim_ascii();
+    let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'<' | b'>' | 0);
+    if value.iter().all(blank) {
+        return None;
+    }
+    let hash = Sha256::digest(value);
+    let first = hash.first_chunk()?;
+    Some(u128::from_be_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests;
