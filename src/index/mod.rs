@@ -1,1 +1,152 @@
-//! (to be written)
+//! What is kept on disk: facts about messages, listings of folders, and serial numbers.
+//!
+//! Opening a message to learn its sender, its subject and how many lines the mbox form quotes is dear, and a message
+//! never changes: so what was learned is kept, and the next mount opens nothing. Node ids are made of serial numbers
+//! of snapshots and folders: so a number, once given, must mean the same for ever, or an NFS handle would open
+//! somebody else's mail.
+//!
+//! # Invariants
+//!
+//! - The index is never a source of truth for mail. Without it everything is shown the same, only later.
+//! - Nothing here fails its caller, but for a table of numbers that is full. A file that is lost, damaged, foreign,
+//!   locked or not writable is made anew or done without, with one warning that says how to cure it.
+//! - An answer is right or absent. Every row carries a checksum over its key and value, so that a damaged page that
+//!   SQLite does not notice never becomes a wrong answer, nor facts of one mailbox an answer about another.
+//! - A serial number is on disk, synchronised, before anybody sees it, and never means anything else. While the disk
+//!   refuses, numbers are given from memory and saved when it accepts again.
+//! - No caller waits for somebody else's lock for longer than a blink, and none for a queue.
+//! - The files are for mailtm's user alone: they tell who wrote to whom about what.
+//!
+//! # Cast
+//!
+//! - [`Index`]: the whole, shared by all threads.
+//! - `database`: one SQLite file, recognised, set aside or made; troubles and the one warning about each.
+//! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `queue` and `writer` bring
+//!   them there from one background thread.
+//! - `serials`: serial numbers in `serials.sqlite`, precious; `numbers` is their table in memory.
+
+mod database;
+mod facts;
+mod numbers;
+mod queue;
+mod serials;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use facts::FactKey;
+pub use numbers::Table;
+
+use crate::error::Result;
+use database::Notices;
+use facts::Facts;
+use serials::Serials;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Facts, folder packs and serial numbers, kept in one directory.
+///
+/// It starts a thread: open it after the process has gone to the background. Dropping it writes out what is queued.
+/// Several indexes, of this process and others, may use one directory at once.
+pub struct Index {
+    serials: Serials,
+    /// `None` where nothing can be kept.
+    facts: Option<Facts>,
+}
+
+impl Index {
+    /// Opens the index in `dir`, which is made (mode 0700) where it is missing.
+    ///
+    /// Never fails: what can't be used is done without, warned of once.
+    pub fn open(dir: &Path) -> Self {
+        let notices = Arc::new(Notices::default());
+        if let Err(fault) = database::make_directory(dir) {
+            notices.report(dir, &fault, "done without: nothing learned is kept");
+            return Self::in_memory();
+        }
+        Self {
+            serials: Serials::open(dir, Arc::clone(&notices)),
+            facts: Facts::open(dir, notices),
+        }
+    }
+
+    /// An index that keeps numbers for the life of the process, and no facts.
+    pub fn in_memory() -> Self {
+        Self {
+            serials: Serials::in_memory(),
+            facts: None,
+        }
+    }
+
+    /// Whether facts and numbers outlive the process, as far as opening the files could tell.
+    pub fn is_persistent(&self) -> bool {
+        self.facts.is_some() && self.serials.is_persistent()
+    }
+
+    /// What was kept about messages of a mailbox, in the order of `keys`.
+    ///
+    /// Quick when the keys are sorted by identity: one walk through the mailbox answers any number of them.
+    pub fn facts(&self, mailbox: &[u8], keys: &[FactKey<'_>]) -> Vec<Option<Box<[u8]>>> {
+        match &self.facts {
+            Some(facts) => facts.get(mailbox, keys),
+            None => vec![None; keys.len()],
+        }
+    }
+
+    /// Keeps facts about messages of a mailbox, in the background: they are found some 100 ms later.
+    ///
+    /// What does not fit the queue (64 MiB) is dropped. Who fills the index and would rather wait calls
+    /// [`flush`](Self::flush) between batches.
+    pub fn put_facts<'a>(
+        &self,
+        mailbox: &[u8],
+        facts: impl IntoIterator<Item = (FactKey<'a>, &'a [u8])>,
+    ) {
+        if let Some(kept) = &self.facts {
+            kept.put(mailbox, facts);
+        }
+    }
+
+    /// The listing kept of a folder in the state that `stamp` names.
+    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Vec<u8>> {
+        self.facts.as_ref()?.pack(mailbox, folder, stamp)
+    }
+
+    /// Keeps the listing of a folder, in the background, for the state that `stamp` names.
+    ///
+    /// The 40 last used states of a folder are kept. Dropped if it does not fit the queue.
+    pub fn put_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], listing: Vec<u8>) {
+        if let Some(kept) = &self.facts {
+            kept.put_pack(mailbox, folder, stamp, listing);
+        }
+    }
+
+    /// Waits until what was put before is on disk, or given up (at most 30 s).
+    pub fn flush(&self) {
+        if let Some(facts) = &self.facts {
+            facts.flush();
+        }
+    }
+
+    /// The serial number of a thing, now and for ever; see [`serials`](Self::serials).
+    pub fn serial(&self, table: Table, key: &[u8], seed: u64) -> Result<u32> {
+        self.serials
+            .assign(table, &[(key, seed)])
+            .map(|numbers| numbers.first().copied().unwrap_or_default())
+    }
+
+    /// The serial numbers of things, each a key and the seed of the number it would like, in the same order.
+    ///
+    /// A new thing gets `1 + seed % table.capacity()`, or the next number upward (wrapping) that is free, so that two
+    /// servers that see the same things mostly give them the same numbers. The new ones of one call are saved
+    /// together, which costs little more than saving one. [`Kind::Failed`](crate::Kind::Failed) if the table is full.
+    pub fn serials(&self, table: Table, wanted: &[(&[u8], u64)]) -> Result<Vec<u32>> {
+        self.serials.assign(table, wanted)
+    }
+
+    /// The thing that a serial number was given to.
+    pub fn key_of(&self, table: Table, serial: u32) -> Option<Arc<[u8]>> {
+        self.serials.key_of(table, serial)
+    }
+}

@@ -1,0 +1,385 @@
+//! Facts about messages and listings of folders in `facts.sqlite`: a cache.
+//!
+//! Readers take a connection each from a small pool and never wait for the writer (WAL). All writing is done by one
+//! thread, from the [`Queue`]. Whoever finds the file damaged asks that thread to set it aside and make a new one;
+//! meanwhile and after other troubles there are no facts for a while.
+
+use super::database::{Fault, Layout, Notices, Rest, Trouble, checksum, lock};
+use super::queue::{self, Job, Pack, Queue};
+use super::writer;
+use crate::time::Time;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(super) const LAYOUT: Layout = Layout {
+    name: "facts.sqlite",
+    application_id: 0x6d74_6d46,
+    version: 1,
+    journal: "WAL",
+    synchronous: "NORMAL",
+    schema: "
+        CREATE TABLE mailbox (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);
+        CREATE TABLE fact (
+            mailbox INTEGER, identity BLOB, size INTEGER, secs INTEGER, nanos INTEGER,
+            value BLOB, crc INTEGER,
+            PRIMARY KEY (mailbox, identity, size, secs, nanos)) WITHOUT ROWID;
+        CREATE TABLE pack (
+            id INTEGER PRIMARY KEY, mailbox INTEGER, folder BLOB, stamp BLOB, used INTEGER,
+            UNIQUE (mailbox, folder, stamp));
+        -- Apart from `pack`, whose rows change when they are used.
+        CREATE TABLE listing (
+            pack INTEGER PRIMARY KEY, plain_size INTEGER, content BLOB, crc INTEGER);",
+    probes: &[MAILBOX, FROM_KEY, PACK],
+};
+
+const MAILBOX: &str = "SELECT id FROM mailbox WHERE key = ?1";
+
+const FROM_KEY: &str = "SELECT identity, size, secs, nanos, value, crc FROM fact
+     WHERE mailbox = ?1 AND (identity, size, secs, nanos) >= (?2, ?3, ?4, ?5)
+     ORDER BY identity, size, secs, nanos";
+
+const PACK: &str = "SELECT pack.id, used, plain_size, content, crc
+     FROM pack JOIN listing ON listing.pack = pack.id
+     WHERE mailbox = ?1 AND folder = ?2 AND stamp = ?3";
+
+/// How many rows nobody asked for are walked over before the next key is looked up: about what a look-up costs.
+const STRIDE: usize = 16;
+
+/// How long a reader waits for a lock. Only another program holds one that shuts readers out.
+const READER_WAIT: Duration = Duration::from_millis(50);
+
+/// How many idle readers are kept open.
+const IDLE_READERS: usize = 4;
+
+const FLUSH_WAIT: Duration = Duration::from_secs(30);
+
+const DONE_WITHOUT: &str = "done without for now: messages are read anew";
+
+/// What a message is known by: its store identity, and what tells whether it is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactKey<'a> {
+    /// Maildir base name or dbox GUID.
+    pub identity: &'a [u8],
+    /// Of the stored file, in bytes.
+    pub size: u64,
+    /// Of the stored file.
+    pub mtime: Time,
+}
+
+impl<'a> FactKey<'a> {
+    /// In the order of the file, where sizes are signed.
+    pub(super) fn columns(&self) -> (&'a [u8], i64, i64, i64) {
+        (
+            self.identity,
+            self.size.cast_signed(),
+            self.mtime.secs,
+            self.mtime.nanos.into(),
+        )
+    }
+
+    pub(super) fn checksum(&self, mailbox: &[u8], value: &[u8]) -> u32 {
+        let (identity, size, secs, nanos) = self.columns();
+        checksum(&[
+            mailbox,
+            identity,
+            &size.to_le_bytes(),
+            &secs.to_le_bytes(),
+            &nanos.to_le_bytes(),
+            value,
+        ])
+    }
+}
+
+pub(super) struct Facts {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What readers and the writer share.
+pub(super) struct Shared {
+    pub dir: PathBuf,
+    pub queue: Queue,
+    notices: Arc<Notices>,
+    /// Idle readers. Whoever reads holds the lock shared, whoever replaces the file holds it alone.
+    readers: RwLock<Mutex<Vec<Connection>>>,
+    rest: Mutex<Rest>,
+    /// A reader found the file damaged, and it has not been replaced since.
+    pub damaged: AtomicBool,
+}
+
+impl Facts {
+    /// `None`, warned of, if the file can't be used.
+    pub fn open(dir: &Path, notices: Arc<Notices>) -> Option<Self> {
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            queue: Queue::default(),
+            notices,
+            readers: RwLock::default(),
+            rest: Mutex::default(),
+            damaged: AtomicBool::new(false),
+        });
+        match Self::start(&shared) {
+            Ok(writer) => Some(Self {
+                shared,
+                writer: Some(writer),
+            }),
+            Err(fault) => {
+                shared.report(
+                    &fault,
+                    "done without: messages are read anew at every mount",
+                );
+                None
+            }
+        }
+    }
+
+    fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>, Fault> {
+        let (connection, renewed) = LAYOUT.open(&shared.dir)?;
+        if let Some(renewed) = renewed {
+            shared.report(&renewed.0, writer::MADE_ANEW);
+        }
+        if connection.is_readonly("main")? {
+            return Err(Fault::new(Trouble::Unwritable, "the file is not writable"));
+        }
+        let shared = Arc::clone(shared);
+        Builder::new()
+            .name("index-writer".into())
+            .spawn(move || writer::run(&shared, connection))
+            .map_err(|e| Fault::new(Trouble::Failing, format!("cannot start a thread: {e}")))
+    }
+
+    pub fn get(&self, mailbox: &[u8], keys: &[FactKey<'_>]) -> Vec<Option<Box<[u8]>>> {
+        let mut found = vec![None; keys.len()];
+        if !keys.is_empty() {
+            self.shared
+                .read(|connection| select_facts(connection, mailbox, keys, &mut found));
+        }
+        found
+    }
+
+    pub fn put<'a>(
+        &self,
+        mailbox: &[u8],
+        facts: impl IntoIterator<Item = (FactKey<'a>, &'a [u8])>,
+    ) {
+        let facts = queue::Facts::collect(mailbox, facts);
+        if !facts.is_empty() {
+            self.shared.queue.put(Job::Facts(facts));
+        }
+    }
+
+    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Vec<u8>> {
+        let listing = self
+            .shared
+            .read(|connection| select_pack(connection, mailbox, folder, stamp))??;
+        if listing.used < hour() {
+            self.shared.queue.put(Job::Used(listing.id));
+        }
+        Some(listing.content)
+    }
+
+    pub fn put_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], listing: Vec<u8>) {
+        self.shared.queue.put(Job::Pack(Pack {
+            mailbox: mailbox.into(),
+            folder: folder.into(),
+            stamp: stamp.into(),
+            listing,
+        }));
+    }
+
+    pub fn flush(&self) {
+        self.shared.queue.flush(FLUSH_WAIT);
+    }
+}
+
+impl Drop for Facts {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("index: the writer of facts has panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Asks the file something; `None` if it can't answer.
+    fn read<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Option<T> {
+        if !lock(&self.rest).is_over() {
+            return None;
+        }
+        let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock(&readers).pop();
+        let answer = idle
+            .map_or_else(|| self.open_reader(), Ok)
+            .and_then(|reader| Ok((ask(&reader)?, reader)));
+        match answer {
+            Ok((answer, reader)) => {
+                let mut idle = lock(&readers);
+                if idle.len() < IDLE_READERS {
+                    idle.push(reader);
+                }
+                Some(answer)
+            }
+            Err(fault) => {
+                lock(&self.rest).begin();
+                if fault.trouble == Trouble::Damaged {
+                    self.damaged.store(true, Ordering::Relaxed);
+                    self.queue.put(Job::Renew);
+                }
+                self.report(&fault, DONE_WITHOUT);
+                None
+            }
+        }
+    }
+
+    fn open_reader(&self) -> Result<Connection, Fault> {
+        let reader = LAYOUT.open_reader(&self.dir)?;
+        reader.busy_timeout(READER_WAIT)?;
+        Ok(reader)
+    }
+
+    /// Makes a new file in place of a damaged one, while nobody reads it.
+    pub fn renew(&self) -> Result<Connection, Fault> {
+        let readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        lock(&readers).clear();
+        let connection = LAYOUT.renew(&self.dir)?;
+        *lock(&self.rest) = Rest::default();
+        self.damaged.store(false, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    pub fn report(&self, fault: &Fault, outcome: &str) {
+        self.notices.report(&LAYOUT.path(&self.dir), fault, outcome);
+    }
+}
+
+/// The unit in which it is remembered when a pack was used: hours since 1970.
+pub(super) fn hour() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |t| (t.as_secs() / 3600).cast_signed())
+}
+
+pub(super) fn mailbox_id(connection: &Connection, key: &[u8]) -> Result<Option<i64>, Fault> {
+    let mut select = connection.prepare_cached(MAILBOX)?;
+    Ok(select.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Walks through the facts of a mailbox and the keys side by side, both in the same order.
+fn select_facts(
+    connection: &Connection,
+    mailbox: &[u8],
+    keys: &[FactKey<'_>],
+    found: &mut [Option<Box<[u8]>>],
+) -> Result<(), Fault> {
+    let Some(id) = mailbox_id(connection, mailbox)? else {
+        return Ok(());
+    };
+    let mut wanted: Vec<_> = keys.iter().zip(found).collect();
+    if !wanted.is_sorted_by_key(|(key, _)| key.columns()) {
+        wanted.sort_by_key(|(key, _)| key.columns());
+    }
+    let mut wanted = wanted.into_iter().peekable();
+    let mut select = connection.prepare_cached(FROM_KEY)?;
+    while let Some((first, _)) = wanted.peek() {
+        let (identity, size, secs, nanos) = first.columns();
+        let mut rows = select.query(params![id, identity, size, secs, nanos])?;
+        let left = wanted.len();
+        let mut skipped = 0;
+        while skipped < STRIDE {
+            let Some(row) = rows.next()? else {
+                return Ok(());
+            };
+            let Some((key, value, crc)) = decode_fact(row) else {
+                skipped += 1;
+                continue;
+            };
+            while wanted
+                .next_if(|(wanted, _)| wanted.columns() < key.columns())
+                .is_some()
+            {}
+            skipped += 1;
+            while let Some((_, found)) = wanted.next_if(|(wanted, _)| **wanted == key) {
+                skipped = 0;
+                if crc == i64::from(key.checksum(mailbox, value)) {
+                    *found = Some(value.into());
+                }
+            }
+            if wanted.len() == 0 {
+                return Ok(());
+            }
+        }
+        // Only among damaged rows is a key neither found nor passed.
+        if wanted.len() == left {
+            wanted.next();
+        }
+    }
+    Ok(())
+}
+
+/// A row of the file as far as its types are right; its checksum is for the caller to check.
+fn decode_fact<'r>(row: &'r Row<'_>) -> Option<(FactKey<'r>, &'r [u8], i64)> {
+    let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
+    let key = FactKey {
+        identity: row.get_ref(0).ok()?.as_blob().ok()?,
+        size: integer(1)?.cast_unsigned(),
+        mtime: Time {
+            secs: integer(2)?,
+            nanos: u32::try_from(integer(3)?).ok()?,
+        },
+    };
+    Some((key, row.get_ref(4).ok()?.as_blob().ok()?, integer(5)?))
+}
+
+struct Listing {
+    id: i64,
+    used: i64,
+    content: Vec<u8>,
+}
+
+fn select_pack(
+    connection: &Connection,
+    mailbox: &[u8],
+    folder: &[u8],
+    stamp: &[u8],
+) -> Result<Option<Listing>, Fault> {
+    let Some(id) = mailbox_id(connection, mailbox)? else {
+        return Ok(None);
+    };
+    let mut select = connection.prepare_cached(PACK)?;
+    let mut rows = select.query(params![id, folder, stamp])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(decode_pack(row, [mailbox, folder, stamp]))
+}
+
+/// The listing in a row of the file, if it is as it was written.
+fn decode_pack(row: &Row<'_>, key: [&[u8]; 3]) -> Option<Listing> {
+    let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
+    let plain_size = integer(2)?;
+    let content = row.get_ref(3).ok()?.as_blob().ok()?;
+    if integer(4)? != i64::from(pack_checksum(key, plain_size, content)) {
+        return None;
+    }
+    let content = match usize::try_from(plain_size).ok()? {
+        size if size == content.len() => content.to_vec(),
+        size => zstd::bulk::decompress(content, size).ok()?,
+    };
+    Some(Listing {
+        id: integer(0)?,
+        used: integer(1)?,
+        content,
+    })
+}
+
+/// `plain_size` is the listing's; if `content` is shorter, it is compressed.
+pub(super) fn pack_checksum(key: [&[u8]; 3], plain_size: i64, content: &[u8]) -> u32 {
+    let [mailbox, folder, stamp] = key;
+    checksum(&[mailbox, folder, stamp, &plain_size.to_le_bytes(), content])
+}
