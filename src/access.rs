@@ -1,1 +1,358 @@
-//! (to be written)
+//! Who may enter a mailbox: the configured policy turned into owner, mode and POSIX ACL.
+//!
+//! The kernel decides, on what is reported here; so whatever is in doubt is denied here. Of all the rules, only
+//! three things reach the kernel: the uid that owns the mailbox, one group, or an ACL.
+//!
+//! - A name that does not resolve gives nobody anything. An owner that does not resolve is [`NOBODYS_UID`].
+//! - What a mail store says of itself is never taken for an id: an owner worked out of a mailbox's name is looked
+//!   up as a name, even where it is all digits. Only names in the configuration may be numeric ids.
+//! - One group that says it all becomes the file's group. Otherwise the file's group is [`NOBODYS_GID`], so that
+//!   belonging to a real group never means anything that was not granted.
+//!
+//! Looking a name up (NSS: files, LDAP, SSSD, winbind) may take long or hang for as long as the directory server
+//! does. No lock is held meanwhile, so that it holds up only those that need that very answer; who must not wait
+//! has to ask from a thread that may.
+//!
+//! The cast: [`Policy`] is the configuration and the cache; [`Permissions`] is its answer for one mailbox; [`Acl`]
+//! is the kernel's form of it; [`name_service`] asks NSS.
+
+mod acl;
+mod name_service;
+
+pub use acl::Acl;
+
+use crate::error::{Error, Kind, Result};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use name_service::NameService;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// The owner of what nobody owns. No account has it: system and directory accounts are numbered from below, and
+/// 65534 (`nobody`), which processes do run as, is another.
+pub const NOBODYS_UID: u32 = 0xFFFF_FFFD;
+
+/// The group of what no group may enter. A process in this group would be refused like anybody else.
+pub const NOBODYS_GID: u32 = 0xFFFF_FFFD;
+
+/// How long an answer holds in which every name resolved.
+const SETTLED: Duration = Duration::from_secs(600);
+
+/// How long one holds in which some name did not.
+const UNSETTLED: Duration = Duration::from_secs(60);
+
+/// Answers kept; a store with more mailboxes works its answers out again now and then.
+const MAX_CACHED: usize = 65_536;
+
+/// Who owns a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// The uid that owns the mailbox's directory.
+    Store,
+    /// A name with the placeholders `{user}` and `{domain}`, looked up through NSS.
+    Template(String),
+}
+
+/// Somebody named in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// A user's name, or a uid in digits.
+    User(String),
+    /// A group's name, or a gid in digits; written with a leading `@`.
+    Group(String),
+}
+
+impl Principal {
+    /// Parses `name` or `@group`. Names may contain spaces, `\` and, but in front, `@`: directories have such.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (name, group) = match text.strip_prefix('@') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let wrong = |why: &str| Err(Error::new(Kind::Config, format!("\"{text}\" {why}")));
+        if name.trim().is_empty() {
+            return wrong("names nobody: write a user's name, or \"@\" and a group's name");
+        }
+        if name.contains(char::is_control) {
+            return wrong("contains a control character, which no name has");
+        }
+        let digits = name.bytes().all(|b| b.is_ascii_digit());
+        let is_id = || name.parse::<u32>().is_ok_and(|id| id != u32::MAX);
+        if digits && !is_id() {
+            return wrong("is no id: ids go up to 4294967294");
+        }
+        Ok(if group {
+            Self::Group(name.to_owned())
+        } else {
+            Self::User(name.to_owned())
+        })
+    }
+}
+
+/// Mailboxes, by pattern, given to somebody.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    patterns: GlobSet,
+    to: Vec<Principal>,
+}
+
+impl Grant {
+    /// `patterns` are globs (`*`, `?`, `[…]`, `{a,b}`) over whole mailbox names, case included.
+    pub fn new(patterns: &[String], to: Vec<Principal>) -> Result<Self> {
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            let glob = GlobBuilder::new(pattern).build();
+            set.add(glob.map_err(|e| wrong_pattern(pattern, e.kind()))?);
+        }
+        let patterns = set.build().map_err(|e| {
+            Error::new(
+                Kind::Config,
+                format!("these patterns together are too large: {}", e.kind()),
+            )
+        })?;
+        Ok(Self { patterns, to })
+    }
+}
+
+fn wrong_pattern(pattern: &str, why: &globset::ErrorKind) -> Error {
+    Error::new(
+        Kind::Config,
+        format!(
+            "\"{pattern}\" is no pattern for mailbox names ({why}): write one such as \"*@sales.example.com\""
+        ),
+    )
+}
+
+/// What the kernel is told about a mailbox and everything in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    pub uid: u32,
+    pub gid: u32,
+    /// Whether the members of `gid` may read; never together with `acl`.
+    pub group_bits: bool,
+    pub acl: Option<Acl>,
+    /// Whether every name resolved. If not, the answer may be another one in a minute.
+    pub settled: bool,
+}
+
+impl Permissions {
+    /// Permission bits, without the file's type. With an ACL the group bits are its mask, as on any file system.
+    pub fn mode(&self, dir: bool) -> u32 {
+        let group = self.group_bits || self.acl.is_some();
+        match (dir, group) {
+            (true, true) => 0o550,
+            (true, false) => 0o500,
+            (false, true) => 0o440,
+            (false, false) => 0o400,
+        }
+    }
+}
+
+/// The configured policy. Immutable: a changed configuration makes a new one.
+#[derive(Debug)]
+pub struct Policy {
+    owner: OwnerRule,
+    admins: Vec<Principal>,
+    grants: Vec<Grant>,
+    /// Whether to log what is opened by others than the owner.
+    pub audit: bool,
+    /// Whether listings leave out what their caller cannot enter.
+    pub hide_unreadable: bool,
+    names: NameService,
+    crowded: AtomicBool,
+    /// Never held while a name is looked up.
+    answers: RwLock<HashMap<String, Answer>>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    permissions: Arc<Permissions>,
+    until: Instant,
+}
+
+impl Policy {
+    pub fn new(
+        owner: OwnerRule,
+        admins: Vec<Principal>,
+        grants: Vec<Grant>,
+        audit: bool,
+        hide_unreadable: bool,
+    ) -> Self {
+        Self {
+            owner,
+            admins,
+            grants,
+            audit,
+            hide_unreadable,
+            names: NameService::default(),
+            crowded: AtomicBool::new(false),
+            answers: RwLock::default(),
+        }
+    }
+
+    /// Who may enter the mailbox `name`, which its template found for `user` in `domain` (empty if the template
+    /// has none) and whose directory belongs to `store_uid`.
+    ///
+    /// One hash look-up when the answer is known and fresh; otherwise it may wait for the name service.
+    pub fn permissions(
+        &self,
+        name: &str,
+        user: &str,
+        domain: &str,
+        store_uid: u32,
+    ) -> Arc<Permissions> {
+        self.permissions_at(name, user, domain, store_uid, Instant::now())
+    }
+
+    fn permissions_at(
+        &self,
+        name: &str,
+        user: &str,
+        domain: &str,
+        store_uid: u32,
+        now: Instant,
+    ) -> Arc<Permissions> {
+        // The user and the domain are part of the key: two mailboxes may share a name and never an owner.
+        let key = format!("{store_uid}\0{name}\0{user}\0{domain}");
+        let known = self
+            .answers
+            .read()
+            .ok()
+            .and_then(|answers| answers.get(&key).cloned());
+        if let Some(answer) = known.filter(|answer| now < answer.until) {
+            return answer.permissions;
+        }
+        let permissions = Arc::new(self.work_out(name, user, domain, store_uid, now));
+        let life = if permissions.settled {
+            SETTLED
+        } else {
+            UNSETTLED
+        };
+        if let Ok(mut answers) = self.answers.write() {
+            if answers.len() >= MAX_CACHED {
+                answers.clear();
+            }
+            let answer = Answer {
+                permissions: permissions.clone(),
+                until: now + life,
+            };
+            answers.insert(key, answer);
+        }
+        permissions
+    }
+
+    fn work_out(
+        &self,
+        name: &str,
+        user: &str,
+        domain: &str,
+        store_uid: u32,
+        now: Instant,
+    ) -> Permissions {
+        let mut settled = true;
+        let owner = match &self.owner {
+            OwnerRule::Store => Some(store_uid),
+            OwnerRule::Template(template) => {
+                fill(template, user, domain).and_then(|owner| self.names.owner(&owner, now))
+            }
+        };
+        let uid = owner.unwrap_or_else(|| {
+            settled = false;
+            NOBODYS_UID
+        });
+
+        let granted = self
+            .grants
+            .iter()
+            .filter(|grant| grant.patterns.is_match(name))
+            .flat_map(|grant| &grant.to);
+        let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
+        for principal in self.admins.iter().chain(granted) {
+            match (principal, self.names.id(principal, now)) {
+                (Principal::User(_), Some(id)) => users.insert(id),
+                (Principal::Group(_), Some(id)) => groups.insert(id),
+                (_, None) => std::mem::replace(&mut settled, false),
+            };
+        }
+        // Root passes anyway, and the owner as the owner.
+        users.remove(&0);
+        users.remove(&uid);
+
+        let only_group = match (users.is_empty(), groups.len()) {
+            (true, 1) => groups.first().copied(),
+            _ => None,
+        };
+        let acl = match only_group {
+            None if !users.is_empty() || !groups.is_empty() => Some(Acl::new(users, groups)),
+            _ => None,
+        };
+        if acl.as_ref().is_some_and(Acl::is_cut) && !self.crowded.swap(true, Ordering::Relaxed) {
+            warn!(
+                "more than {} users and groups may enter mailbox {name:?}, and the kernel takes no more: \
+                 some of them are refused; grant it to a group instead",
+                Acl::MAX_NAMED
+            );
+        }
+        Permissions {
+            uid,
+            gid: only_group.unwrap_or(NOBODYS_GID),
+            group_bits: only_group.is_some(),
+            acl,
+            settled,
+        }
+    }
+
+    /// Whether a caller can enter a mailbox, for leaving it out of a listing. This is courtesy, on groups that may
+    /// be a minute old; what protects the mailbox is the kernel, on the same permissions.
+    pub fn may_enter(&self, caller_uid: u32, caller_gid: u32, permissions: &Permissions) -> bool {
+        if caller_uid == 0 || caller_uid == permissions.uid {
+            return true;
+        }
+        let acl = permissions.acl.as_ref();
+        if acl.is_some_and(|acl| acl.users().contains(&caller_uid)) {
+            return true;
+        }
+        let by_group = |gid: u32| {
+            permissions.group_bits && gid == permissions.gid
+                || acl.is_some_and(|acl| acl.groups().contains(&gid))
+        };
+        let any_group = permissions.group_bits || acl.is_some_and(|acl| !acl.groups().is_empty());
+        any_group
+            && (by_group(caller_gid)
+                || self
+                    .names
+                    .groups_of(caller_uid, Instant::now())
+                    .iter()
+                    .any(|gid| by_group(*gid)))
+    }
+}
+
+/// Puts a mailbox's user and domain into an owner template; `None` if the template needs what the mailbox lacks.
+fn fill(template: &str, user: &str, domain: &str) -> Option<String> {
+    let lacks = |placeholder, value: &str| template.contains(placeholder) && value.is_empty();
+    if lacks("{user}", user) || lacks("{domain}", domain) {
+        return None;
+    }
+    let mut name = String::with_capacity(template.len() + user.len() + domain.len());
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        let (before, from) = rest.split_at(at);
+        name.push_str(before);
+        let (value, after) = if let Some(after) = from.strip_prefix("{user}") {
+            (user, after)
+        } else if let Some(after) = from.strip_prefix("{domain}") {
+            (domain, after)
+        } else {
+            return None;
+        };
+        name.push_str(value);
+        rest = after;
+    }
+    name.push_str(rest);
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests;

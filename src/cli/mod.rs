@@ -1,4 +1,222 @@
-//! (to be written)
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The command line: `mailtm` with its commands, and `mount.mailtm` for mount(8).
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or
+//! configuration, 3 done in part.
+//!
+//! The cast: one module for each command; `logging` sets up what is said besides results.
+
+mod check;
+mod completions;
+mod demo;
+mod logging;
+mod man;
+mod mount;
+
+use crate::config::{self, Config};
+use crate::error::{Error, Kind, Result};
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+/// Mail Time Machine: a mail server's snapshots as backups by date
+///
+/// Shows the snapshots of a mail store as a read-only file system: a directory for each date, in it one for each
+/// mailbox, its folders, and every message as a file that mail programs open. Each user sees his own mail alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mailtm",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Say more; twice for still more
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Say warnings only; twice for errors only
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    quiet: u8,
+    /// Form of what is logged on standard error
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        global = true
+    )]
+    log: logging::Format,
+    /// Colours on standard error; NO_COLOR in the environment is heeded too
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
+    color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Mount(mount::Arguments),
+    Check(check::Arguments),
+    Demo(demo::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+/// Runs the program with its own arguments.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let program = args.first().map(|name| Path::new(name).file_name());
+    let is_helper = program.flatten().is_some_and(|name| {
+        let name = name.as_encoded_bytes();
+        name.ends_with(b"mount.mailtm")
+    });
+    if is_helper {
+        return match mount::Helper::try_parse_from(args) {
+            Ok(helper) => finish(&helper.global(), |global| helper.run(global)),
+            Err(e) => refuse(&e),
+        };
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => return refuse(&e),
+    };
+    finish(&cli.global, |global| match cli.command {
+        Command::Mount(arguments) => arguments.run(global),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+    })
+}
+
+/// Wrong usage; or help and version, which end here too.
+fn refuse(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    if e.use_stderr() {
+        ExitCode::from(WRONG_USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Runs a command with logging set up, and turns what became of it into an exit code.
+fn finish(global: &Global, run: impl FnOnce(&Global) -> Result<ExitCode>) -> ExitCode {
+    logging::start(global);
+    match run(global) {
+        Ok(code) => code,
+        Err(e) => {
+            logging::report(global.log, &e);
+            match e.kind() {
+                Kind::Config => ExitCode::from(WRONG_USAGE),
+                _ => ExitCode::from(FAILED),
+            }
+        }
+    }
+}
+
+/// The configuration of a command that takes `--config FILE` and SOURCE, which stands in for the configured
+/// snapshots.
+fn configuration(file: Option<&Path>, source: Option<&Path>) -> Result<Config> {
+    let mut config = config::load(file)?;
+    use_source(&mut config, source)?;
+    config.require_snapshots()?;
+    Ok(config)
+}
+
+fn use_source(config: &mut Config, source: Option<&Path>) -> Result<()> {
+    let Some(source) = source else {
+        return Ok(());
+    };
+    if source.is_file() {
+        return usage(format!(
+            "{} is a file, and SOURCE is a directory of snapshots; for a configuration file, use --config",
+            source.display()
+        ));
+    }
+    config.source.snapshots = vec![absolute(source)?];
+    Ok(())
+}
+
+fn usage<T>(message: impl Into<String>) -> Result<T> {
+    Err(Error::new(Kind::Config, message))
+}
+
+/// An I/O error of a command, with what was being done.
+fn failed(e: &io::Error, doing: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Failed, format!("{doing}: {e}"))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|e| Error::new(Kind::Config, format!("\"{}\": {e}", path.display())))
+}
+
+/// Writes a result to standard output. A reader that has seen enough is no failure.
+fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed(&e, "writing to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The definition of the command line, for what is generated from it.
+fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+        mount::Helper::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_all_go_before_and_after_the_command() {
+        for args in [
+            &["mailtm", "-vv", "--log", "json", "check"][..],
+            &["mailtm", "check", "-vv", "--log=json", "--color", "never"],
+        ] {
+            let cli = Cli::try_parse_from(args).unwrap();
+            assert_eq!(cli.global.verbose, 2);
+            assert_eq!(cli.global.log, logging::Format::Json);
+        }
+        assert!(Cli::try_parse_from(["mailtm"]).is_err());
+        assert!(Cli::try_parse_from(["mailtm", "check", "--log", "xml"]).is_err());
+    }
+
+    #[test]
+    fn source_replaces_the_configured_snapshots() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mailtm.toml");
+        std::fs::write(&file, "[source]\nsnapshots = [\"/from/the/file\"]\n").unwrap();
+        let config = configuration(Some(&file), None).unwrap();
+        assert_eq!(config.source.snapshots, [Path::new("/from/the/file")]);
+        let config = configuration(Some(&file), Some(dir.path())).unwrap();
+        assert_eq!(config.source.snapshots, [dir.path()]);
+
+        let e = configuration(Some(&file), Some(&file)).unwrap_err();
+        assert!(e.to_string().contains("--config"), "{e}");
+        std::fs::write(&file, "").unwrap();
+        let e = configuration(Some(&file), None).unwrap_err();
+        assert_eq!(e.kind(), Kind::Config);
+        assert!(e.to_string().contains("source.snapshots"), "{e}");
+    }
 }
