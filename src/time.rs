@@ -45,6 +45,14 @@ impl Zone {
         })
     }
 
+    /// What people call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::System => "local time".into(),
+            Self::Named(tz) => tz.name().into(),
+        }
+    }
+
     /// Local date and time of a moment.
     pub fn local(&self, secs: i64) -> NaiveDateTime {
         let utc = DateTime::<Utc>::from_timestamp(secs.clamp(FIRST, LAST), 0).unwrap_or_default();

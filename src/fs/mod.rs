@@ -387,12 +387,16 @@ impl Fs {
                 let mtime = Time::from_secs(inside.open.snapshot.time);
                 Ok(private(inside.id.with_ordinal(1), NodeKind::File, size, mtime, &permissions))
             }
-            Meaning::Branch(inside, position) => self.branch_attr(inside, *position, &self.permissions(inside)?),
+            Meaning::Branch(inside, position) => {
+                let permissions = self.permissions(inside)?;
+                self.branch_attr(inside, *position, &permissions)
+            }
             Meaning::Mbox(inside, position) => self.mbox_attr(inside, *position),
             Meaning::Message(inside, position, message) => {
                 let listing = self.listing(inside, *position)?.ok_or_else(|| id.stale())?;
                 let item = listing.get(*message).ok_or_else(|| id.stale())?;
-                Ok(message_attr(id, &item, &self.permissions(inside)?))
+                let permissions = self.permissions(inside)?;
+                Ok(message_attr(id, &item, &permissions))
             }
         }
     }

@@ -321,7 +321,8 @@ impl Fs {
         for &position in tree.below(above) {
             let Some(branch) = tree.get(position) else { continue };
             if branch.name == name {
-                return self.branch_attr(inside, position, &self.permissions(inside)?).map(Some);
+                let permissions = self.permissions(inside)?;
+                return self.branch_attr(inside, position, &permissions).map(Some);
             }
             if branch.is_folder()
                 && self.options.mbox_listed != super::MboxListed::Never

@@ -73,6 +73,15 @@ impl Flags {
         self.contains(Self::PASSED)
     }
 
+    /// As one byte, to be kept.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     fn contains(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
     }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Mail stores: which folders a mailbox has, which messages a folder has, and where their bytes are.
 //!
 //! The files of a store are somebody else's and any of them may be a trap; what is no mail is left out, counted and
@@ -170,8 +169,3 @@ pub fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     *bytes = rest;
     Some(*front)
 }
-=======
-//! (to be written)
-pub mod decode;
-pub mod folder_name;
->>>>>>> message

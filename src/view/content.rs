@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::facts::Facts;
 use crate::message::header::{self, Scan};
 use crate::message::mboxrd::Measure;
-use crate::store::decode::{self, Compression};
+use crate::store::decode;
 use crate::store::{maildir, take};
 
 /// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
@@ -88,29 +88,24 @@ pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
             && !is_plain_by_name(store_name, stored)
             && let Some(compression) = decode::detect(&buffer)
         {
-            return Ok(learn_compressed(file, store_name, compression)?);
+            return learn_compressed(file, store_name, compression);
         }
         let whole = buffer.len() < limit;
         let last = whole || step + 1 == HEADER_READS.len();
         if let Scan::Complete(headers) = header::scan(&buffer, last) {
             let body = whole.then(|| measure(&buffer));
-            let facts = Facts { sender: headers.sender, subject: headers.subject, message_id: headers.message_id, body };
+            let facts = Facts { body, ..headers.into() };
             return Ok(Learned { encoding: Encoding::Plain, size: stored, facts });
         }
     }
     Ok(Learned { encoding: Encoding::Plain, size: stored, facts: Facts::default() })
 }
 
-fn learn_compressed(file: &File<'_>, store_name: &[u8], compression: Compression) -> Result<Learned> {
+fn learn_compressed(file: &File<'_>, store_name: &[u8], compression: decode::Encoding) -> Result<Learned> {
     match decode_whole(file, store_name, compression) {
         Ok(plain) => {
             let facts = match header::scan(plain.get(..1 << 20).unwrap_or(&plain), true) {
-                Scan::Complete(headers) => Facts {
-                    sender: headers.sender,
-                    subject: headers.subject,
-                    message_id: headers.message_id,
-                    body: Some(measure(&plain)),
-                },
+                Scan::Complete(headers) => Facts { body: Some(measure(&plain)), ..headers.into() },
                 Scan::NeedMore => Facts::default(),
             };
             Ok(Learned { encoding: Encoding::Compressed, size: plain.len() as u64, facts })
@@ -131,7 +126,7 @@ fn measure(message: &[u8]) -> crate::message::mboxrd::BodySize {
 
 /// The whole of a compressed message.
 pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
-    let mut first = [0; 16];
+    let mut first = [0; decode::DETECT_LEN];
     let len = file.read_at(&mut first, 0)?;
     let Some(compression) = decode::detect(first.get(..len).unwrap_or_default()) else {
         return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
@@ -139,23 +134,15 @@ pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
     decode_whole(file, store_name, compression)
 }
 
-fn decode_whole(file: &File<'_>, store_name: &[u8], compression: Compression) -> Result<Vec<u8>> {
+fn decode_whole(file: &File<'_>, store_name: &[u8], compression: decode::Encoding) -> Result<Vec<u8>> {
     let claimed = maildir::claimed_size(store_name);
     let mut reader = Reader { file, offset: 0, failed: None };
-    let limit = claimed.map_or(LARGEST_DECODED, |claimed| claimed.min(LARGEST_DECODED));
-    let decoded = decode::decode(compression, std::io::BufReader::with_capacity(CHUNK, &mut reader), limit);
+    let decoded = decode::decode_all(compression, &mut reader, claimed, LARGEST_DECODED);
     // The disk's error, not what the decoder made of it.
     if let Some(e) = reader.failed {
         return Err(e);
     }
-    let plain = decoded?;
-    match claimed {
-        Some(claimed) if claimed != plain.len() as u64 => Err(Error::new(
-            Kind::Undecodable,
-            format!("decodes to {} bytes where its name claims {claimed}", plain.len()),
-        )),
-        _ => Ok(plain),
-    }
+    decoded
 }
 
 /// A file as the standard library reads one.

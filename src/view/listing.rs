@@ -202,7 +202,7 @@ impl View {
     }
 
     fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
-        let facts = fresh.iter().filter_map(|(at, bytes)| Some((keys.get(*at)?.clone(), bytes.as_slice())));
+        let facts = fresh.iter().filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
         self.index.put_facts(mailbox, facts);
         fresh.clear();
     }
@@ -233,8 +233,8 @@ impl View {
             let Some(message) = messages.get(position) else { return String::new() };
             let id = || name::id(&messages.identity(message), id_len);
             match self.names {
-                Names::Unique if id_len == name::ID => name::store_name(messages.store_name(message)),
-                Names::Unique => name::store_name_with_id(messages.store_name(message), &id()),
+                Names::Unique if id_len == name::ID_CHARS => name::store_name(messages.store_name(message)),
+                Names::Unique => name::store_name_with_id(&messages.identity(message), id_len),
                 Names::Readable => {
                     let local = self.zone.local(message.mtime.secs);
                     match known.get(position).and_then(Option::as_ref) {
@@ -246,9 +246,9 @@ impl View {
                 }
             }
         };
-        let mut names: Vec<String> = (0..messages.len()).map(|position| label(position, name::ID)).collect();
+        let mut names: Vec<String> = (0..messages.len()).map(|position| label(position, name::ID_CHARS)).collect();
         // All that clash get a longer id, until none does.
-        for id_len in (2..=6).map(|n| n * name::ID) {
+        for id_len in (2..=6).map(|n| n * name::ID_CHARS) {
             let clashing = clashes(&names, taken);
             if clashing.is_empty() {
                 break;

@@ -345,7 +345,7 @@ fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
     let mut by_name = HashMap::with_capacity(all.len());
     for (i, mailbox) in all.iter_mut().enumerate() {
         if !taken.insert(name::fold(&mailbox.name)) {
-            mailbox.name = name::component(&format!("{} ({})", mailbox.name, name::id(&mailbox.path, 8)));
+            mailbox.name = name::component(&format!("{} ({})", mailbox.name, name::id(&mailbox.path, name::ID_CHARS)));
             taken.insert(name::fold(&mailbox.name));
         }
         by_name.insert(mailbox.name.clone(), i as u32);

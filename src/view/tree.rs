@@ -142,7 +142,7 @@ impl Tree {
 /// Takes a name of which neither the directory nor the mbox clashes with one taken before.
 fn choose(decoded: &str, identity: &[u8], taken: &mut HashSet<String>) -> String {
     let plain = name::component(decoded);
-    let with_id = (1..=6).map(|n| name::component(&format!("{plain} ({})", name::id(identity, 8 * n))));
+    let with_id = (1..=6).map(|n| name::component(&format!("{plain} ({})", name::id(identity, n * name::ID_CHARS))));
     let mut candidates = std::iter::once(plain.clone()).chain(with_id).peekable();
     while let Some(candidate) = candidates.next() {
         let keys = [name::fold(&candidate), name::fold(&format!("{candidate}.mbox"))];
