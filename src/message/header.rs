@@ -149,26 +149,24 @@ fn field_name(line: &[u8], name: &[u8]) -> Option<usize> {
     is.then_some(name.len() + blanks + 1)
 }
 
-/// Text of a field's value: unfolded, trimmed, in whatever charset it seems to be.
-fn text(value: &[u8]) -> Cow<'_, str> {
+/// A field's value, trimmed and unfolded; at most [`FIELD_CAP`] bytes.
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     let value = value[..value.len().min(FIELD_CAP)].trim_ascii();
-    let text = guess(value);
     if memchr(b'\n', value).is_none() {
-        return text;
+        return value.into();
     }
-    let unfolded: String = text
-        .split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+    let lines = value.split(|&b| b == b'\n');
+    let lines: Vec<&[u8]> = lines
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .collect();
-    unfolded.into()
+    lines.concat().into()
 }
 
 fn subject(value: &[u8]) -> String {
-    let text = text(value);
     let mut subject = String::new();
-    for piece in pieces(&text) {
+    for piece in pieces(&unfolded(value)) {
         match piece {
-            Piece::Text(text) => subject.push_str(text),
+            Piece::Text(text) => subject.push_str(&text),
             Piece::Word(word) => subject.push_str(&word),
         }
     }
@@ -176,10 +174,10 @@ fn subject(value: &[u8]) -> String {
 }
 
 fn sender(value: &[u8]) -> String {
-    let text = text(value);
-    plain_mailbox(&text)
+    let value = unfolded(value);
+    plain_mailbox(&guess(&value))
         .map(cap)
-        .or_else(|| address(&text))
+        .or_else(|| address(&value))
         .unwrap_or_default()
 }
 
@@ -203,8 +201,8 @@ fn plain_mailbox(text: &str) -> Option<&str> {
 }
 
 /// The first address's display name, else the address itself.
-fn address(text: &str) -> Option<String> {
-    let field = recoded(text);
+fn address(value: &[u8]) -> Option<String> {
+    let field = recoded(value);
     let parsed = catch_unwind(|| MessageStream::new(field.as_bytes()).parse_address()).ok()?;
     let HeaderValue::Address(address) = parsed else {
         return None;
@@ -227,11 +225,11 @@ fn address(text: &str) -> Option<String> {
 
 /// The field with its encoded words encoded anew, as one word each: so that what they hide (commas, brackets) is not
 /// taken for syntax, and no character is cut in two.
-fn recoded(text: &str) -> String {
+fn recoded(value: &[u8]) -> String {
     let mut field = String::new();
-    for piece in pieces(text) {
+    for piece in pieces(value) {
         match piece {
-            Piece::Text(text) => field.push_str(text),
+            Piece::Text(text) => field.push_str(&text),
             Piece::Word(word) => {
                 if !field.ends_with([' ', '"', '(', '<', ',']) {
                     field.push(' ');

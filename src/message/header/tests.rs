@@ -172,7 +172,7 @@ proptest! {
     fn plain_mailboxes(text in "[\"]?[a-zé. ]{0,8}[\"]?[ ]?<?[a-z]{0,3}@?[a-z.]{0,3}>?") {
         let text = text.trim();
         if let Some(plain) = plain_mailbox(text) {
-            prop_assert_eq!(Some(plain.to_owned()), address(text));
+            prop_assert_eq!(Some(plain.to_owned()), address(text.as_bytes()));
         }
     }
 
