@@ -1,0 +1,118 @@
+//! The text of `ABOUT THIS BACKUP.txt`, which stands in every mailbox of every date.
+//!
+//! Invariant: the text depends on its arguments alone, so it is the same at every look.
+
+use chrono::{NaiveDate, NaiveDateTime};
+
+/// What a mailbox's backup is, how to take mail out of it, and what it cannot contain.
+///
+/// `label` is the name of the date's directory, `zone_name` that of the time zone of `taken_local` (empty if it is
+/// the system's, which need not have one), `expires` the last day on which the backup is shown. UTF-8, lines of at
+/// most 76 characters (but for the mailbox's own name) that end in CRLF, as every text editor understands.
+pub fn text(
+    mailbox: &str,
+    label: &str,
+    taken_local: NaiveDateTime,
+    zone_name: &str,
+    expires: Option<NaiveDate>,
+) -> String {
+    let taken = taken_local.format("%A %-d %B %Y, %H:%M");
+    let zone = match zone_name {
+        "" => String::new(),
+        name => format!(" ({name})"),
+    };
+    let kept = match expires {
+        Some(day) => format!("to the end of {}", day.format("%A %-d %B %Y")),
+        None => "for as long as your administrator decides".to_owned(),
+    };
+    format!(
+        "ABOUT THIS BACKUP\n\
+         \n\
+         Mailbox:  {mailbox}\n\
+         Backup:   {label}\n\
+         Taken:    {taken}{zone}\n\
+         Kept:     {kept}\n\
+         {REST}"
+    )
+    .replace('\n', "\r\n")
+}
+
+const REST: &str = r#"
+
+WHAT THIS IS
+
+Here is the mail of this mailbox as the mail server held it at the moment
+above: every folder, and every message as a file of its own. It can be read
+and copied, not changed: nothing that you do here alters the backup or your
+mailbox, and nothing can be deleted by mistake.
+
+
+GETTING MAIL BACK
+
+A message: each .eml file is one message. Double-click it to read it. To put
+it back, drag it into a folder of your mail program, or copy it to your
+computer and import it there.
+
+A whole folder: the .mbox file beside a folder has the same name and contains
+all of its messages. Copy it to your computer and import it into your mail
+program (in Thunderbird and Apple Mail: Import). What is in the folders below
+it is in .mbox files of their own.
+
+Not sure on which day you last had it? The directory "deleted", beside the
+dates, has what is in some backup and in your mailbox no longer.
+
+
+WHAT IS NOT HERE
+
+Mail that came and was deleted again between two backups is in neither of
+them: a backup shows one moment, not what happened in between.
+
+Mail that was never on the server, or no longer, cannot be in a backup of the
+server. A mail program that fetches mail by POP3 and leaves no copies on the
+server takes it away from there. If this is how you read your mail, this
+backup is empty although nothing is wrong; to change that, tell your mail
+program to leave messages on the server, or use IMAP.
+
+A message that opens with an error could not be read from the backup. Look at
+another date, and tell your administrator.
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(zone: &str, expires: Option<NaiveDate>) -> String {
+        let taken = NaiveDate::from_ymd_opt(2026, 11, 20)
+            .and_then(|d| d.and_hms_opt(23, 59, 30))
+            .unwrap();
+        text("alice@example.com", "2026-11-20", taken, zone, expires)
+    }
+
+    #[test]
+    fn says_which_when_and_how_long() {
+        let last = NaiveDate::from_ymd_opt(2026, 12, 5);
+        let text = sample("Europe/Rome", last);
+        for line in [
+            "Mailbox:  alice@example.com\r\n",
+            "Backup:   2026-11-20\r\n",
+            "Taken:    Friday 20 November 2026, 23:59 (Europe/Rome)\r\n",
+            "Kept:     to the end of Saturday 5 December 2026\r\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        let text = sample("", None);
+        assert!(text.contains("2026, 23:59\r\n"));
+        assert!(text.contains("your administrator decides"));
+        assert!(text.contains("POP3"));
+    }
+
+    #[test]
+    fn fits_a_plain_editor() {
+        let text = sample("America/Argentina/ComodRivadavia", None);
+        assert!(text.ends_with("\r\n"));
+        for line in text.split_terminator("\r\n") {
+            assert!(line.chars().count() <= 76, "{line:?}");
+            assert!(!line.contains(['\r', '\n', '\t']), "{line:?}");
+        }
+    }
+}
