@@ -125,6 +125,14 @@ fn wrong_pattern(pattern: &str, why: &globset::ErrorKind) -> Error {
     )
 }
 
+/// The name of a user, for people to read; his number where he has none. May wait for the name service.
+pub fn user_name(uid: u32) -> String {
+    uzers::get_user_by_uid(uid).map_or_else(
+        || uid.to_string(),
+        |user| user.name().to_string_lossy().into_owned(),
+    )
+}
+
 /// What the kernel is told about a mailbox and everything in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {

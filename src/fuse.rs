@@ -17,10 +17,10 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::{Attr, Caller, Cookie, Directory, Fs, Invalidation, NodeId, NodeKind};
 use crate::time::Time;
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,8 +44,16 @@ pub fn options(name: &str, threads: usize) -> fuser::Config {
     let mut config = fuser::Config::default();
     // A comma would end the option.
     let name = name.replace(',', "_");
-    config.mount_options =
-        vec![RO, NoDev, NoSuid, NoExec, NoAtime, FSName(name), Subtype("mailtm".into()), DefaultPermissions];
+    config.mount_options = vec![
+        RO,
+        NoDev,
+        NoSuid,
+        NoExec,
+        NoAtime,
+        FSName(name),
+        Subtype("mailtm".into()),
+        DefaultPermissions,
+    ];
     config.acl = fuser::SessionACL::All;
     config.n_threads = Some(threads);
     config
@@ -62,7 +70,9 @@ pub fn threads() -> (usize, usize) {
 pub fn notify(notifier: &fuser::Notifier, changes: &[Invalidation]) {
     for change in changes {
         let sent = match change {
-            Invalidation::Name(parent, name) => notifier.inval_entry(INodeNo(parent.0), OsStr::new(name)),
+            Invalidation::Name(parent, name) => {
+                notifier.inval_entry(INodeNo(parent.0), OsStr::new(name))
+            }
             Invalidation::Node(id) => notifier.inval_inode(INodeNo(id.0), 0, 0),
         };
         if let Err(e) = sent {
@@ -91,7 +101,13 @@ impl Mail {
         send: impl Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
     ) {
         let fs = self.fs.clone();
-        self.workers.run(Arc::new(Pending { fs, reply: Mutex::new(Some(reply)), context, operation, send }));
+        self.workers.run(Arc::new(Pending {
+            fs,
+            reply: Mutex::new(Some(reply)),
+            context,
+            operation,
+            send,
+        }));
     }
 }
 
@@ -121,7 +137,10 @@ struct Pending<R, O, S> {
 
 impl<R, O, S> Pending<R, O, S> {
     fn take(&self) -> Option<R> {
-        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn put_back(&self, reply: R) {
@@ -142,7 +161,9 @@ where
         });
         let failed = match result {
             Ok(value) => {
-                let Some(reply) = self.take() else { return Outcome::Answered };
+                let Some(reply) = self.take() else {
+                    return Outcome::Answered;
+                };
                 match catch_unwind(AssertUnwindSafe(|| (self.send)(&self.fs, reply, value))) {
                     Ok(Ok(())) => return Outcome::Answered,
                     Ok(Err((reply, error))) => {
@@ -186,7 +207,10 @@ fn errno(kind: Kind, context: Context) -> Errno {
         (Kind::NoData, _) => Errno::ENODATA,
         (Kind::TooSmall, _) => Errno::ERANGE,
         (Kind::Invalid, _) => Errno::EINVAL,
-        (Kind::Unreadable | Kind::Undecodable | Kind::WouldBlock | Kind::Config | Kind::Failed, _) => Errno::EIO,
+        (
+            Kind::Unreadable | Kind::Undecodable | Kind::WouldBlock | Kind::Config | Kind::Failed,
+            _,
+        ) => Errno::EIO,
     }
 }
 
@@ -205,7 +229,15 @@ macro_rules! replies {
     };
 }
 
-replies!(ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, ReplyOpen, ReplyXattr);
+replies!(
+    ReplyAttr,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyXattr
+);
 
 fn system_time(time: Time) -> SystemTime {
     let nanos = Duration::from_nanos(u64::from(time.nanos));
@@ -213,7 +245,9 @@ fn system_time(time: Time) -> SystemTime {
         Ok(secs) => UNIX_EPOCH.checked_add(Duration::from_secs(secs)),
         Err(_) => UNIX_EPOCH.checked_sub(Duration::from_secs(time.secs.unsigned_abs())),
     };
-    moment.and_then(|moment| moment.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
+    moment
+        .and_then(|moment| moment.checked_add(nanos))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 fn file_attr(attr: &Attr) -> FileAttr {
@@ -228,7 +262,11 @@ fn file_attr(attr: &Attr) -> FileAttr {
         crtime: mtime,
         kind: kind(attr.kind),
         perm: attr.mode,
-        nlink: if attr.kind == NodeKind::Directory { 2 } else { 1 },
+        nlink: if attr.kind == NodeKind::Directory {
+            2
+        } else {
+            1
+        },
         uid: attr.uid,
         gid: attr.gid,
         rdev: 0,
@@ -246,7 +284,10 @@ fn kind(kind: NodeKind) -> FileType {
 }
 
 fn caller(request: &Request) -> Caller {
-    Caller { uid: request.uid(), gid: request.gid() }
+    Caller {
+        uid: request.uid(),
+        gid: request.gid(),
+    }
 }
 
 fn node(ino: INodeNo) -> NodeId {
@@ -300,7 +341,9 @@ impl Filesystem for Mail {
             if config.add_capabilities(flag).is_err() {
                 // Without ACLs a mode would let in whom only an ACL keeps out, so that is no matter of degree.
                 if flag == InitFlags::FUSE_POSIX_ACL {
-                    return Err(std::io::Error::other("this kernel has no POSIX ACLs for FUSE"));
+                    return Err(std::io::Error::other(
+                        "this kernel has no POSIX ACLs for FUSE",
+                    ));
                 }
                 tracing::warn!("this kernel lacks {flag:?}");
             }
@@ -313,7 +356,11 @@ impl Filesystem for Mail {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.as_bytes().to_vec();
-        let context = if name == b"." || name == b".." { Context::Node } else { Context::Name };
+        let context = if name == b"." || name == b".." {
+            Context::Node
+        } else {
+            Context::Name
+        };
         // At the top a name may appear at any time, and one of a vanished snapshot is an error of its own.
         let below_a_date = parent.0 != crate::fs::node::ROOT.0 && context == Context::Name;
         self.answer(
@@ -406,12 +453,22 @@ impl Filesystem for Mail {
         let id = node(ino);
         // The root ages; a date's listing differs by caller.
         let cached = id != crate::fs::node::ROOT && id.parts().place != 0;
-        let flags =
-            if cached { FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+        let flags = if cached {
+            FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
+        } else {
+            FopenFlags::empty()
+        };
         reply.opened(FileHandle(0), flags);
     }
 
-    fn readdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectory,
+    ) {
         let caller = caller(request);
         self.answer(
             reply,
@@ -419,14 +476,26 @@ impl Filesystem for Mail {
             move |fs| fs.directory(node(ino), caller),
             move |fs, reply, directory| {
                 let add = |reply: &mut ReplyDirectory, entry: crate::fs::Entry| {
-                    reply.add(INodeNo(entry.attr.id.0), entry.next.0, kind(entry.attr.kind), &entry.name)
+                    reply.add(
+                        INodeNo(entry.attr.id.0),
+                        entry.next.0,
+                        kind(entry.attr.kind),
+                        &entry.name,
+                    )
                 };
                 fill(fs, &directory, offset, reply, add).map(ReplyDirectory::ok)
             },
         );
     }
 
-    fn readdirplus(&self, request: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
         let caller = caller(request);
         self.answer(
             reply,
@@ -435,7 +504,14 @@ impl Filesystem for Mail {
             move |fs, reply, directory| {
                 let add = |reply: &mut ReplyDirectoryPlus, entry: crate::fs::Entry| {
                     let attr = file_attr(&entry.attr);
-                    reply.add(attr.ino, entry.next.0, &entry.name, &entry.attr.ttl, &attr, GENERATION)
+                    reply.add(
+                        attr.ino,
+                        entry.next.0,
+                        &entry.name,
+                        &entry.attr.ttl,
+                        &attr,
+                        GENERATION,
+                    )
                 };
                 fill(fs, &directory, offset, reply, add).map(ReplyDirectoryPlus::ok)
             },
@@ -444,10 +520,26 @@ impl Filesystem for Mail {
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         let space = self.fs.space();
-        reply.statfs(space.blocks, 0, 0, space.files, 0, space.block.max(512), 255, space.block.max(512));
+        reply.statfs(
+            space.blocks,
+            0,
+            0,
+            space.files,
+            0,
+            space.block.max(512),
+            255,
+            space.block.max(512),
+        );
     }
 
-    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
         let is_acl = name == ACL;
         self.answer(
             reply,
@@ -467,7 +559,11 @@ impl Filesystem for Mail {
             Context::Node,
             move |fs| fs.acl(node(ino)),
             move |_, reply, acl| {
-                let names = if acl.is_some() { format!("{ACL}\0") } else { String::new() };
+                let names = if acl.is_some() {
+                    format!("{ACL}\0")
+                } else {
+                    String::new()
+                };
                 send_xattr(reply, size, names.as_bytes())
             },
         );
@@ -549,15 +645,42 @@ impl Filesystem for Mail {
         reply.error(Errno::EROFS);
     }
 
-    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+    fn create(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: u32,
+        _: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
         reply.error(Errno::EROFS);
     }
 
-    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
+    fn fallocate(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: i32,
+        reply: ReplyEmpty,
+    ) {
         reply.error(Errno::EROFS);
     }
 
-    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+    fn setxattr(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: &[u8],
+        _: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
         reply.error(Errno::EROFS);
     }
 

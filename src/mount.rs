@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -52,7 +52,11 @@ pub struct Mounted {
 pub fn run(config: Config, options: MountOptions) -> Result<()> {
     let mounted = spawn(config)?;
     let dates = mounted.fs.catalogue().dates();
-    let line = format!("mailtm: {} is ready: {} dates\n", mounted.mountpoint.display(), dates.shown.len());
+    let line = format!(
+        "mailtm: {} is ready: {} dates\n",
+        mounted.mountpoint.display(),
+        dates.shown.len()
+    );
     let mut out = std::io::stdout();
     // A starter that does not listen is no reason to unmount.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
@@ -90,7 +94,11 @@ pub fn build(config: &Config) -> Result<Fs> {
         refresh: config.refresh,
         timeout: config.source.timeout,
     })?;
-    let templates = config.source.mailboxes.iter().map(|text| mailbox::Template::parse(text));
+    let templates = config
+        .source
+        .mailboxes
+        .iter()
+        .map(|text| mailbox::Template::parse(text));
     let view = View {
         zone: config.timezone,
         names: match config.names {
@@ -136,18 +144,37 @@ fn directories(config: &Config) -> Result<(Vec<PathBuf>, PathBuf)> {
 /// Mounts; returns when the file system answers.
 pub fn spawn(config: Config) -> Result<Mounted> {
     let mountpoint = config.mountpoint.clone().ok_or_else(|| {
-        Error::new(Kind::Config, "no mount point: set mountpoint in the configuration or name it after SOURCE")
+        Error::new(
+            Kind::Config,
+            "no mount point: set mountpoint in the configuration or name it after SOURCE",
+        )
     })?;
     let mountpoint = free(&mountpoint)?;
     // Before any thread starts, so that none of them takes the signals.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
     let fs = Arc::new(build(&config)?);
     let (threads, permits) = fuse::threads();
-    let workers = Workers::start(config.source.timeout, permits).map_err(|e| failed("starting threads", &e))?;
-    let name = config.source.snapshots.first().map_or_else(|| "mailtm".into(), |p| p.display().to_string());
-    let session = fuser::Session::new(Mail::new(fs.clone(), workers), &mountpoint, &fuse::options(&name, threads))
-        .map_err(|e| failed(&format!("mounting on {}", mountpoint.display()), &e))
-        .map_err(|e| if Path::new("/dev/fuse").exists() { e } else { e.context("there is no /dev/fuse here") })?;
+    let workers = Workers::start(config.source.timeout, permits)
+        .map_err(|e| failed("starting threads", &e))?;
+    let name = config
+        .source
+        .snapshots
+        .first()
+        .map_or_else(|| "mailtm".into(), |p| p.display().to_string());
+    let session = fuser::Session::new(
+        Mail::new(fs.clone(), workers),
+        &mountpoint,
+        &fuse::options(&name, threads),
+    )
+    .map_err(|e| failed(&format!("mounting on {}", mountpoint.display()), &e))
+    .map_err(|e| {
+        if Path::new("/dev/fuse").exists() {
+            e
+        } else {
+            e.context("there is no /dev/fuse here")
+        }
+    })?;
     let notifier = session.notifier();
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
@@ -173,16 +200,27 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         .map_err(|e| failed("starting threads", &e))?;
     read_ahead(&mountpoint);
     let changing = fs.clone();
-    let watch = fs.catalogue().watch(move |changes| match changing.update(&changes) {
-        Ok(forget) => fuse::notify(&notifier, &forget),
-        Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
-    })?;
+    let watch = fs
+        .catalogue()
+        .watch(move |changes| match changing.update(&changes) {
+            Ok(forget) => fuse::notify(&notifier, &forget),
+            Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
+        })?;
     let preparing = fs.clone();
-    let prepare = std::thread::Builder::new().name("mailtm-prepare".into()).spawn(move || preparing.prepare());
+    let prepare = std::thread::Builder::new()
+        .name("mailtm-prepare".into())
+        .spawn(move || preparing.prepare());
     if let Err(e) = prepare {
         tracing::debug!("nothing is prepared: {e}");
     }
-    Ok(Mounted { mountpoint, fs, session, ended, signals: handle, _watch: watch })
+    Ok(Mounted {
+        mountpoint,
+        fs,
+        session,
+        ended,
+        signals: handle,
+        _watch: watch,
+    })
 }
 
 impl Mounted {
@@ -209,9 +247,13 @@ impl Mounted {
             match rustix::mount::unmount(path, UnmountFlags::empty()) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::BUSY) => {
-                    tracing::info!("{} is in use; it is gone for everybody else", path.display());
-                    rustix::mount::unmount(path, UnmountFlags::DETACH)
-                        .map_err(|e| failed(&format!("unmounting {}", path.display()), &e.into()))?;
+                    tracing::info!(
+                        "{} is in use; it is gone for everybody else",
+                        path.display()
+                    );
+                    rustix::mount::unmount(path, UnmountFlags::DETACH).map_err(|e| {
+                        failed(&format!("unmounting {}", path.display()), &e.into())
+                    })?;
                     // The session goes on until the last one lets go, and nobody waits for that.
                     return Ok(());
                 }
@@ -223,7 +265,10 @@ impl Mounted {
         match self.session.join() {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(failed("serving the mount", &e)),
-            Err(_) => Err(Error::new(Kind::Failed, "serving the mount: a fault in mailtm itself")),
+            Err(_) => Err(Error::new(
+                Kind::Failed,
+                "serving the mount: a fault in mailtm itself",
+            )),
         }
     }
 }
@@ -240,22 +285,31 @@ fn free(path: &Path) -> Result<PathBuf> {
         if mount != "fuse.mailtm" || !is_dead(path) {
             return Err(Error::new(
                 Kind::Failed,
-                format!("{shown}: something is mounted there already ({mount}): unmount it or choose another mount point"),
+                format!(
+                    "{shown}: something is mounted there already ({mount}): unmount it or choose another mount point"
+                ),
             ));
         }
-        tracing::warn!("{shown}: a mount was left behind by a mailtm that was killed; it is cleared away");
+        tracing::warn!(
+            "{shown}: a mount was left behind by a mailtm that was killed; it is cleared away"
+        );
         rustix::mount::unmount(path, UnmountFlags::DETACH)
             .map_err(|e| failed(&format!("unmounting what was left on {shown}"), &e.into()))?;
     }
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return wrong(format!("mount point {shown} is not there: make it with: mkdir -m 0000 {shown}"));
+            return wrong(format!(
+                "mount point {shown} is not there: make it with: mkdir -m 0000 {shown}"
+            ));
         }
         Err(e) => return Err(failed(&format!("mount point {shown}"), &e)),
-        Ok(metadata) if !metadata.is_dir() => return wrong(format!("mount point {shown} is not a directory")),
+        Ok(metadata) if !metadata.is_dir() => {
+            return wrong(format!("mount point {shown} is not a directory"));
+        }
         Ok(_) => {}
     }
-    let mut entries = std::fs::read_dir(path).map_err(|e| failed(&format!("mount point {shown}"), &e))?;
+    let mut entries =
+        std::fs::read_dir(path).map_err(|e| failed(&format!("mount point {shown}"), &e))?;
     if entries.next().is_some() {
         return wrong(format!(
             "mount point {shown} is not empty, and mounting would hide what is in it: empty it or choose another one"
@@ -278,7 +332,8 @@ struct MountLine {
 }
 
 fn mount_lines() -> Result<Vec<MountLine>> {
-    let text = std::fs::read("/proc/self/mountinfo").map_err(|e| failed("reading /proc/self/mountinfo", &e))?;
+    let text = std::fs::read("/proc/self/mountinfo")
+        .map_err(|e| failed("reading /proc/self/mountinfo", &e))?;
     let lines = text.split(|&b| b == b'\n').filter_map(|line| {
         let mut fields = line.split(|&b| b == b' ');
         let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
@@ -294,8 +349,13 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| byte == b'\\') {
+        let octal = after
+            .get(..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+            .filter(|_| byte == b'\\')
+        {
             Some(value) => {
                 out.push(value);
                 rest = after.get(3..).unwrap_or_default();
@@ -311,22 +371,33 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 /// The types of what is mounted on a path, the topmost first. A dead mount can't be resolved, so the parent is.
 fn mounts_on(path: &Path) -> Result<Vec<String>> {
-    let resolved = match (path.parent().and_then(|parent| std::fs::canonicalize(parent).ok()), path.file_name()) {
+    let resolved = match (
+        path.parent()
+            .and_then(|parent| std::fs::canonicalize(parent).ok()),
+        path.file_name(),
+    ) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => path.to_path_buf(),
     };
-    let here = mount_lines()?.into_iter().filter(|line| OsStr::from_bytes(&line.path) == resolved.as_os_str());
+    let here = mount_lines()?
+        .into_iter()
+        .filter(|line| OsStr::from_bytes(&line.path) == resolved.as_os_str());
     Ok(here.map(|line| line.kind).rev().collect())
 }
 
 /// Long reads in few requests. Not possible without the right to write there, and nothing depends on it.
 fn read_ahead(mountpoint: &Path) {
     let device = mount_lines().ok().and_then(|lines| {
-        let ours = lines.into_iter().rfind(|line| PathBuf::from(std::ffi::OsString::from_vec(line.path.clone())) == mountpoint);
+        let ours = lines
+            .into_iter()
+            .rfind(|line| OsStr::from_bytes(&line.path) == mountpoint.as_os_str());
         ours.map(|line| line.device)
     });
     let Some(device) = device else { return };
-    if let Err(e) = std::fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), READ_AHEAD_KIB) {
+    if let Err(e) = std::fs::write(
+        format!("/sys/class/bdi/{device}/read_ahead_kb"),
+        READ_AHEAD_KIB,
+    ) {
         tracing::debug!("the kernel reads ahead as much as it likes: {e}");
     }
 }

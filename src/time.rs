@@ -45,10 +45,10 @@ impl Zone {
         })
     }
 
-    /// What people call it.
+    /// Its IANA name; empty for the system's, which need not have one.
     pub fn name(&self) -> String {
         match self {
-            Self::System => "local time".into(),
+            Self::System => String::new(),
             Self::Named(tz) => tz.name().into(),
         }
     }

@@ -34,8 +34,16 @@ pub struct Cache<K, V> {
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// `limit`: bytes. The entry used last is kept, whatever its size.
     pub fn new(limit: usize) -> Self {
-        let state = State { kept: LruCache::unbounded(), bytes: 0, making: HashMap::new() };
-        Self { limit, state: Mutex::new(state), made: Condvar::new() }
+        let state = State {
+            kept: LruCache::unbounded(),
+            bytes: 0,
+            making: HashMap::new(),
+        };
+        Self {
+            limit,
+            state: Mutex::new(state),
+            made: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K, V>> {
@@ -47,22 +55,36 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     }
 
     /// The entry of a key; made by `make`, which also tells how many bytes it takes.
-    pub fn get(&self, key: &K, lane: &Arc<Lane>, make: impl FnOnce() -> Result<(V, usize)>) -> Result<Arc<V>> {
+    pub fn get(
+        &self,
+        key: &K,
+        lane: &Arc<Lane>,
+        make: impl FnOnce() -> Result<(V, usize)>,
+    ) -> Result<Arc<V>> {
         let mut state = self.lock();
         loop {
             if let Some((value, _)) = state.kept.get(key) {
                 return Ok(value.clone());
             }
-            let Some(maker) = state.making.get(key).cloned() else { break };
+            let Some(maker) = state.making.get(key).cloned() else {
+                break;
+            };
             // To wait for another is to wait for the disk.
             lane.enter()?;
             if let (Some(own), Some(maker)) = (lane::current_beat(), maker) {
                 own.follow(&maker);
                 if maker.is_expired() {
-                    return Err(Error::new(Kind::Unreadable, "given up waiting for the disk"));
+                    return Err(Error::new(
+                        Kind::Unreadable,
+                        "given up waiting for the disk",
+                    ));
                 }
             }
-            state = self.made.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .made
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         state.making.insert(key.clone(), lane::current_beat());
         drop(state);
@@ -87,7 +109,13 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// Drops the entries of which `is_gone` says so.
     pub fn forget(&self, is_gone: impl Fn(&K) -> bool) {
         let mut state = self.lock();
-        let gone: Vec<K> = state.kept.iter().map(|(key, _)| key).filter(|key| is_gone(key)).cloned().collect();
+        let gone: Vec<K> = state
+            .kept
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| is_gone(key))
+            .cloned()
+            .collect();
         for key in gone {
             if let Some((_, bytes)) = state.kept.pop(&key) {
                 state.bytes -= bytes;
@@ -145,7 +173,11 @@ mod tests {
             }
         });
         assert_eq!(count.load(Ordering::Relaxed), 1);
-        assert!(cache.get(&2, &lane, || Err(Error::new(Kind::Unreadable, ""))).is_err());
+        assert!(
+            cache
+                .get(&2, &lane, || Err(Error::new(Kind::Unreadable, "")))
+                .is_err()
+        );
         assert!(cache.get(&2, &lane, || Ok(((), 1))).is_ok());
     }
 }

@@ -39,9 +39,13 @@ impl Fs {
     /// Makes a directory ready to be listed for a caller.
     pub fn directory(&self, id: NodeId, caller: Caller) -> Result<Directory> {
         let content = match self.resolve(id)? {
-            Meaning::Root => {
-                Content::Root(self.shown().by_label.iter().map(|(label, open)| (label.clone(), open.clone())).collect())
-            }
+            Meaning::Root => Content::Root(
+                self.shown()
+                    .by_label
+                    .iter()
+                    .map(|(label, open)| (label.clone(), open.clone()))
+                    .collect(),
+            ),
             Meaning::Date(open) => {
                 let populated = self.populated(&open)?;
                 // The disk is asked for owners here, not entry by entry.
@@ -61,15 +65,33 @@ impl Fs {
             }
             _ => return Err(Error::new(Kind::NotADirectory, "not a directory")),
         };
-        Ok(Directory { id, parent: self.parent(id)?, caller, content })
+        Ok(Directory {
+            id,
+            parent: self.parent(id)?,
+            caller,
+            content,
+        })
     }
 
     /// Gives the entries from `from` on to `add`, until there are no more or `add` says that it is full.
-    pub fn entries(&self, directory: &Directory, from: Cookie, mut add: impl FnMut(Entry) -> bool) -> Result<()> {
+    pub fn entries(
+        &self,
+        directory: &Directory,
+        from: Cookie,
+        mut add: impl FnMut(Entry) -> bool,
+    ) -> Result<()> {
         for (position, name, id) in [(0, ".", directory.id), (1, "..", directory.parent)] {
             if from.0 <= position {
-                let attr = Attr { id, ttl: Duration::ZERO, ..super::public(id, Default::default(), Duration::ZERO) };
-                if add(Entry { name: name.into(), next: Cookie(position + 1), attr }) {
+                let attr = Attr {
+                    id,
+                    ttl: Duration::ZERO,
+                    ..super::public(id, Default::default(), Duration::ZERO)
+                };
+                if add(Entry {
+                    name: name.into(),
+                    next: Cookie(position + 1),
+                    attr,
+                }) {
                     return Ok(());
                 }
             }
@@ -77,16 +99,23 @@ impl Fs {
         match &directory.content {
             Content::Root(dates) => self.root_entries(dates, from, add),
             Content::Date(open, populated) => {
-                for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from)) {
+                for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from))
+                {
                     let permissions = self.permissions_of(open, mailbox)?;
                     let caller = directory.caller;
-                    if self.policy.hide_unreadable && !self.policy.may_enter(caller.uid, caller.gid, &permissions) {
+                    if self.policy.hide_unreadable
+                        && !self.policy.may_enter(caller.uid, caller.gid, &permissions)
+                    {
                         continue;
                     }
                     let serial = populated.serials.get(position).copied().unwrap_or_default();
                     let id = NodeId::new(open.serial, serial, 0);
                     let attr = private(id, NodeKind::Directory, 0, mailbox.changed, &permissions);
-                    if add(Entry { name: mailbox.name.clone(), next: after(position), attr }) {
+                    if add(Entry {
+                        name: mailbox.name.clone(),
+                        next: after(position),
+                        attr,
+                    }) {
                         return Ok(());
                     }
                 }
@@ -95,20 +124,36 @@ impl Fs {
             Content::Mailbox(inside, permissions) => {
                 if index(from) == 0 {
                     let attr = self.attr(&Meaning::About(inside.clone()), inside.id)?;
-                    if add(Entry { name: about::FILE_NAME.into(), next: after(0), attr }) {
+                    if add(Entry {
+                        name: about::FILE_NAME.into(),
+                        next: after(0),
+                        attr,
+                    }) {
                         return Ok(());
                     }
                 }
-                self.branch_entries(inside, None, permissions, 1, from, &mut add).map(|_| ())
+                self.branch_entries(inside, None, permissions, 1, from, &mut add)
+                    .map(|_| ())
             }
             Content::Branch(inside, position, permissions, listing) => {
-                let below = self.branch_entries(inside, Some(*position), permissions, 0, from, &mut add)?;
-                let (Some(first), Some(listing)) = (below, listing) else { return Ok(()) };
+                let below =
+                    self.branch_entries(inside, Some(*position), permissions, 0, from, &mut add)?;
+                let (Some(first), Some(listing)) = (below, listing) else {
+                    return Ok(());
+                };
                 for message in index(from).saturating_sub(first)..listing.len() {
-                    let Some(item) = listing.get(message) else { break };
-                    let id = directory.id.with_ordinal(node::FIRST_MESSAGE + message as u32);
+                    let Some(item) = listing.get(message) else {
+                        break;
+                    };
+                    let id = directory
+                        .id
+                        .with_ordinal(node::FIRST_MESSAGE + message as u32);
                     let attr = message_attr(id, &item, permissions);
-                    if add(Entry { name: item.name.into(), next: after(first + message), attr }) {
+                    if add(Entry {
+                        name: item.name.into(),
+                        next: after(first + message),
+                        attr,
+                    }) {
                         return Ok(());
                     }
                 }
@@ -126,8 +171,18 @@ impl Fs {
     ) -> Result<()> {
         for (label, open) in dates {
             let digits = label.bytes().filter(u8::is_ascii_digit);
-            let next = Cookie(2 + digits.fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))));
-            if next > from && add(Entry { name: label.clone(), next, attr: self.date_attr(open) }) {
+            let next = Cookie(
+                2 + digits.fold(0u64, |n, digit| {
+                    n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+                }),
+            );
+            if next > from
+                && add(Entry {
+                    name: label.clone(),
+                    next,
+                    attr: self.date_attr(open),
+                })
+            {
                 return Ok(());
             }
         }
@@ -135,7 +190,11 @@ impl Fs {
         if from < last
             && let Some(attr) = self.latest_attr()
         {
-            add(Entry { name: "latest".into(), next: last, attr });
+            add(Entry {
+                name: "latest".into(),
+                next: last,
+                attr,
+            });
         }
         Ok(())
     }
@@ -157,16 +216,26 @@ impl Fs {
             if position + 1 < index(from) {
                 continue;
             }
-            let Some(branch) = inside.branch(branch_position) else { continue };
+            let Some(branch) = inside.branch(branch_position) else {
+                continue;
+            };
             if index(from) <= position {
                 let attr = self.branch_attr(inside, branch_position, permissions)?;
-                if add(Entry { name: branch.name.clone(), next: after(position), attr }) {
+                if add(Entry {
+                    name: branch.name.clone(),
+                    next: after(position),
+                    attr,
+                }) {
                     return Ok(None);
                 }
             }
             if branch.is_folder()
                 && let Some(attr) = self.listed_mbox(inside, branch_position, permissions)?
-                && add(Entry { name: branch.mbox_name(), next: after(position + 1), attr })
+                && add(Entry {
+                    name: branch.mbox_name(),
+                    next: after(position + 1),
+                    attr,
+                })
             {
                 return Ok(None);
             }
@@ -175,7 +244,12 @@ impl Fs {
     }
 
     /// An mbox as a listing shows it, which never waits for its size.
-    fn listed_mbox(&self, inside: &Inside, position: u32, permissions: &Permissions) -> Result<Option<Attr>> {
+    fn listed_mbox(
+        &self,
+        inside: &Inside,
+        position: u32,
+        permissions: &Permissions,
+    ) -> Result<Option<Attr>> {
         if self.options.mbox_listed == MboxListed::Never {
             return Ok(None);
         }
@@ -186,9 +260,18 @@ impl Fs {
         if self.options.mbox_listed == MboxListed::WhenSized {
             return Ok(None);
         }
-        debug_assert!(!self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id));
+        debug_assert!(
+            !self
+                .mbox_sizes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains_key(&id)
+        );
         let attr = private(id, NodeKind::File, 0, inside.mailbox.changed, permissions);
-        Ok(Some(Attr { ttl: Duration::ZERO, ..attr }))
+        Ok(Some(Attr {
+            ttl: Duration::ZERO,
+            ..attr
+        }))
     }
 }
 

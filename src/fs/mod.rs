@@ -23,7 +23,7 @@ use crate::access::{NOBODYS_GID, Permissions, Policy};
 use crate::disk::{Root, Space};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
-use crate::snapshot::{Catalogue, Changes, Dates, Snapshot};
+use crate::snapshot::{Catalogue, Changes, Snapshot};
 use crate::time::Time;
 use crate::view::content::{self, Encoding};
 use crate::view::listing::Listing;
@@ -101,7 +101,6 @@ pub struct Open {
 /// The snapshots there are, with their serials.
 #[derive(Default)]
 struct Shown {
-    dates: Arc<Dates>,
     by_serial: HashMap<u32, Arc<Open>>,
     by_label: BTreeMap<String, Arc<Open>>,
 }
@@ -174,42 +173,83 @@ impl Fs {
 
     /// Takes over what the catalogue has found; says what the kernel should forget.
     pub fn update(&self, changes: &Changes) -> Result<Vec<Invalidation>> {
-        let _guard = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let dates = self.catalogue.dates();
         let before = self.shown();
-        let keys: Vec<(&[u8], u64)> = dates.all.iter().map(|s| (s.key.as_slice(), s.seed)).collect();
+        let keys: Vec<(&[u8], u64)> = dates
+            .all
+            .iter()
+            .map(|s| (s.key.as_slice(), s.seed))
+            .collect();
         let serials = self.index.serials(Table::Snapshot, &keys)?;
         let mut by_serial = HashMap::with_capacity(serials.len());
         let mut by_label = BTreeMap::new();
         for (snapshot, serial) in dates.all.iter().zip(serials) {
-            let kept = before.by_serial.get(&serial).filter(|open| open.snapshot.root == snapshot.root);
+            let kept = before
+                .by_serial
+                .get(&serial)
+                .filter(|open| open.snapshot.root == snapshot.root);
             let root = kept.map_or_else(|| Root::new(&snapshot.root), |open| open.root.clone());
-            let open = Arc::new(Open { snapshot: snapshot.clone(), serial, root });
+            let open = Arc::new(Open {
+                snapshot: snapshot.clone(),
+                serial,
+                root,
+            });
             by_serial.insert(serial, open);
         }
         for (label, snapshot) in &dates.shown {
-            if let Some(open) = by_serial.values().find(|open| open.snapshot.key == snapshot.key) {
+            if let Some(open) = by_serial
+                .values()
+                .find(|open| open.snapshot.key == snapshot.key)
+            {
                 by_label.insert(label.clone(), open.clone());
             }
         }
-        let gone: Vec<u32> = before.by_serial.keys().filter(|serial| !by_serial.contains_key(serial)).copied().collect();
-        let moved = changes.appeared.iter().chain(&changes.vanished).chain(&changes.replaced);
-        let mut forget: Vec<Invalidation> = moved.map(|label| Invalidation::Name(node::ROOT, label.clone())).collect();
-        forget.extend(gone.iter().map(|&serial| Invalidation::Node(NodeId::new(serial, 0, 0))));
+        let gone: Vec<u32> = before
+            .by_serial
+            .keys()
+            .filter(|serial| !by_serial.contains_key(serial))
+            .copied()
+            .collect();
+        let moved = changes
+            .appeared
+            .iter()
+            .chain(&changes.vanished)
+            .chain(&changes.replaced);
+        let mut forget: Vec<Invalidation> = moved
+            .map(|label| Invalidation::Name(node::ROOT, label.clone()))
+            .collect();
+        forget.extend(
+            gone.iter()
+                .map(|&serial| Invalidation::Node(NodeId::new(serial, 0, 0))),
+        );
         let latest = by_label.keys().next_back();
         if latest != before.by_label.keys().next_back() {
-            forget.extend([Invalidation::Name(node::ROOT, "latest".into()), Invalidation::Node(node::LATEST)]);
+            forget.extend([
+                Invalidation::Name(node::ROOT, "latest".into()),
+                Invalidation::Node(node::LATEST),
+            ]);
         }
         forget.push(Invalidation::Node(node::ROOT));
         let newest = by_label.values().next_back().map(|open| open.root.clone());
-        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shown { dates, by_serial, by_label });
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shown {
+            by_serial,
+            by_label,
+        });
         if !gone.is_empty() {
             self.mailboxes.forget(|serial| gone.contains(serial));
             self.trees.forget(|(serial, _)| gone.contains(serial));
             self.listings.forget(|(serial, _)| gone.contains(serial));
             self.layouts.forget(|(serial, _)| gone.contains(serial));
-            self.decoded.forget(|id| gone.contains(&id.parts().snapshot));
-            let mut sizes = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            self.decoded
+                .forget(|id| gone.contains(&id.parts().snapshot));
+            let mut sizes = self
+                .mbox_sizes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
         }
         if let Some(space) = newest.and_then(|root| root.space().ok()) {
@@ -219,7 +259,10 @@ impl Fs {
     }
 
     fn shown(&self) -> Arc<Shown> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Finds out what the first who asks would have to wait for: the mailboxes of the newest snapshot.
@@ -247,15 +290,23 @@ impl Fs {
                     return self.latest_attr().ok_or_else(not_found);
                 }
                 let shown = self.shown();
-                shown.by_label.get(name).map(|open| self.date_attr(open)).ok_or_else(not_found)
+                shown
+                    .by_label
+                    .get(name)
+                    .map(|open| self.date_attr(open))
+                    .ok_or_else(not_found)
             }
             Meaning::Date(open) => {
                 let populated = self.populated(&open)?;
                 let mailbox = populated.mailboxes.named(name).ok_or_else(not_found)?;
                 self.mailbox_attr(&open, &populated, mailbox)
             }
-            Meaning::Mailbox(inside) if name == about::FILE_NAME => self.attr(&Meaning::About(inside), parent),
-            Meaning::Mailbox(inside) => self.lookup_branch(&inside, None, name)?.ok_or_else(not_found),
+            Meaning::Mailbox(inside) if name == about::FILE_NAME => {
+                self.attr(&Meaning::About(inside), parent)
+            }
+            Meaning::Mailbox(inside) => self
+                .lookup_branch(&inside, None, name)?
+                .ok_or_else(not_found),
             Meaning::Branch(inside, position) => {
                 if let Some(attr) = self.lookup_branch(&inside, Some(position), name)? {
                     return Ok(attr);
@@ -264,7 +315,9 @@ impl Fs {
                 let message = listing.find(name).ok_or_else(not_found)?;
                 let item = listing.get(message).ok_or_else(not_found)?;
                 let permissions = self.permissions(&inside)?;
-                let id = self.branch_id(&inside, position)?.with_ordinal(node::FIRST_MESSAGE + message as u32);
+                let id = self
+                    .branch_id(&inside, position)?
+                    .with_ordinal(node::FIRST_MESSAGE + message as u32);
                 Ok(message_attr(id, &item, &permissions))
             }
             _ => Err(Error::new(Kind::NotADirectory, "not a directory")),
@@ -290,9 +343,15 @@ impl Fs {
         let (inside, dir) = match &meaning {
             Meaning::Root | Meaning::Latest | Meaning::Date(_) => return Ok(None),
             Meaning::Mailbox(inside) | Meaning::Branch(inside, _) => (inside, true),
-            Meaning::About(inside) | Meaning::Mbox(inside, _) | Meaning::Message(inside, ..) => (inside, false),
+            Meaning::About(inside) | Meaning::Mbox(inside, _) | Meaning::Message(inside, ..) => {
+                (inside, false)
+            }
         };
-        Ok(self.permissions(inside)?.acl.as_ref().map(|acl| acl.encode(dir)))
+        Ok(self
+            .permissions(inside)?
+            .acl
+            .as_ref()
+            .map(|acl| acl.encode(dir)))
     }
 
     /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
@@ -300,20 +359,29 @@ impl Fs {
         match self.resolve(id)? {
             Meaning::About(inside) => {
                 let text = self.about(&inside).into_bytes();
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
-                Ok(text.get(start..(start + len).min(text.len())).unwrap_or_default().to_vec())
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(text.len());
+                Ok(text
+                    .get(start..(start + len).min(text.len()))
+                    .unwrap_or_default()
+                    .to_vec())
             }
             Meaning::Mbox(inside, position) => self.read_mbox(&inside, position, id, offset, len),
             Meaning::Message(inside, position, message) => {
                 let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
                 let item = listing.get(message).ok_or_else(|| id.stale())?;
                 let folder = inside.folder(position).ok_or_else(|| id.stale())?;
-                let maildir = crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
+                let maildir =
+                    crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
                 let file_name = listing.messages().file_name(item.stored);
                 let open = || maildir.open(folder, file_name, item.stored.new);
                 let damaged = || {
                     let path = String::from_utf8_lossy(file_name).into_owned();
-                    Error::new(Kind::Undecodable, format!("{path}: the stored message is damaged"))
+                    Error::new(
+                        Kind::Undecodable,
+                        format!("{path}: the stored message is damaged"),
+                    )
                 };
                 match item.encoding {
                     Encoding::Damaged => Err(damaged()),
@@ -327,16 +395,25 @@ impl Fs {
                         if plain.len() as u64 != item.size {
                             return Err(damaged());
                         }
-                        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(plain.len());
-                        Ok(plain.get(start..(start + len).min(plain.len())).unwrap_or_default().to_vec())
+                        let start = usize::try_from(offset)
+                            .unwrap_or(usize::MAX)
+                            .min(plain.len());
+                        Ok(plain
+                            .get(start..(start + len).min(plain.len()))
+                            .unwrap_or_default()
+                            .to_vec())
                     }
                     Encoding::Plain => {
                         let file = open()?;
                         if file.stat().size != item.size {
                             let path = String::from_utf8_lossy(file_name);
-                            return Err(Error::new(Kind::Unreadable, format!("{path}: is not what it was listed as")));
+                            return Err(Error::new(
+                                Kind::Unreadable,
+                                format!("{path}: is not what it was listed as"),
+                            ));
                         }
-                        let rest = usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+                        let rest =
+                            usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
                         let mut buffer = vec![0; len.min(rest)];
                         let n = file.read_at(&mut buffer, offset)?;
                         buffer.truncate(n);
@@ -355,7 +432,9 @@ impl Fs {
             return Ok(());
         }
         let meaning = self.resolve(id)?;
-        let (Meaning::Message(inside, ..) | Meaning::Mbox(inside, _)) = &meaning else { return Ok(()) };
+        let (Meaning::Message(inside, ..) | Meaning::Mbox(inside, _)) = &meaning else {
+            return Ok(());
+        };
         if self.permissions(inside)?.uid != caller.uid {
             let path = self.path(&meaning, id)?;
             let user = crate::access::user_name(caller.uid);
@@ -372,8 +451,17 @@ impl Fs {
     fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
         match meaning {
             Meaning::Root => {
-                let newest = self.shown().by_label.values().next_back().map(|open| open.snapshot.time);
-                Ok(public(node::ROOT, Time::from_secs(newest.unwrap_or(0)), self.options.refresh))
+                let newest = self
+                    .shown()
+                    .by_label
+                    .values()
+                    .next_back()
+                    .map(|open| open.snapshot.time);
+                Ok(public(
+                    node::ROOT,
+                    Time::from_secs(newest.unwrap_or(0)),
+                    self.options.refresh,
+                ))
             }
             Meaning::Latest => self.latest_attr().ok_or_else(|| id.stale()),
             Meaning::Date(open) => Ok(self.date_attr(open)),
@@ -385,7 +473,13 @@ impl Fs {
                 let permissions = self.permissions(inside)?;
                 let size = self.about(inside).len() as u64;
                 let mtime = Time::from_secs(inside.open.snapshot.time);
-                Ok(private(inside.id.with_ordinal(1), NodeKind::File, size, mtime, &permissions))
+                Ok(private(
+                    inside.id.with_ordinal(1),
+                    NodeKind::File,
+                    size,
+                    mtime,
+                    &permissions,
+                ))
             }
             Meaning::Branch(inside, position) => {
                 let permissions = self.permissions(inside)?;
@@ -406,19 +500,37 @@ impl Fs {
         let (label, open) = shown.by_label.iter().next_back()?;
         let mtime = Time::from_secs(open.snapshot.time);
         let dir = public(node::LATEST, mtime, self.options.refresh);
-        Some(Attr { kind: NodeKind::Symlink, size: label.len() as u64, mode: 0o777, ..dir })
+        Some(Attr {
+            kind: NodeKind::Symlink,
+            size: label.len() as u64,
+            mode: 0o777,
+            ..dir
+        })
     }
 
     fn date_attr(&self, open: &Open) -> Attr {
-        public(NodeId::new(open.serial, 0, 0), Time::from_secs(open.snapshot.time), FOREVER)
+        public(
+            NodeId::new(open.serial, 0, 0),
+            Time::from_secs(open.snapshot.time),
+            FOREVER,
+        )
     }
 
     fn about(&self, inside: &resolve::Inside) -> String {
         let snapshot = &inside.open.snapshot;
         let taken = self.view.zone.local(snapshot.time);
-        let days = self.options.keep_days.map(|days| chrono::Days::new(u64::from(days) + 1));
+        let days = self
+            .options
+            .keep_days
+            .map(|days| chrono::Days::new(u64::from(days)));
         let expires = days.and_then(|days| taken.date().checked_add_days(days));
-        about::text(&inside.mailbox.name, &snapshot.label, taken, &self.options.zone_name, expires)
+        about::text(
+            &inside.mailbox.name,
+            &snapshot.label,
+            taken,
+            &self.options.zone_name,
+            expires,
+        )
     }
 
     fn read_mbox(
@@ -432,28 +544,76 @@ impl Fs {
         let folder = inside.folder(position).ok_or_else(|| id.stale())?;
         let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
         let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
-        let told = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let told = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied();
         if told.is_some_and(|told| told != layout.size()) {
-            return Err(Error::new(Kind::Unreadable, "the mbox is not what it was when it was sized"));
+            return Err(Error::new(
+                Kind::Unreadable,
+                "the mbox is not what it was when it was sized",
+            ));
         }
         let root = &inside.open.root;
-        self.view.read_mbox(root, &inside.mailbox.path, folder, &listing, &layout, offset, len)
+        self.view.read_mbox(
+            root,
+            &inside.mailbox.path,
+            folder,
+            &listing,
+            &layout,
+            offset,
+            len,
+        )
     }
 }
 
 /// What everybody may list: the root and the dates. No group bits and a group that nobody is in: so the kernel never
 /// looks for an ACL on the way to a mailbox.
 fn public(id: NodeId, mtime: Time, ttl: Duration) -> Attr {
-    Attr { id, kind: NodeKind::Directory, size: 0, mode: 0o505, uid: 0, gid: NOBODYS_GID, mtime, ttl }
+    Attr {
+        id,
+        kind: NodeKind::Directory,
+        size: 0,
+        mode: 0o505,
+        uid: 0,
+        gid: NOBODYS_GID,
+        mtime,
+        ttl,
+    }
 }
 
 /// What is in a mailbox, and the mailbox itself.
 fn private(id: NodeId, kind: NodeKind, size: u64, mtime: Time, permissions: &Permissions) -> Attr {
     let mode = permissions.mode(kind == NodeKind::Directory) as u16;
-    let ttl = if permissions.settled { FOREVER } else { UNSETTLED };
-    Attr { id, kind, size, mode, uid: permissions.uid, gid: permissions.gid, mtime, ttl }
+    let ttl = if permissions.settled {
+        FOREVER
+    } else {
+        UNSETTLED
+    };
+    Attr {
+        id,
+        kind,
+        size,
+        mode,
+        uid: permissions.uid,
+        gid: permissions.gid,
+        mtime,
+        ttl,
+    }
 }
 
-fn message_attr(id: NodeId, item: &crate::view::listing::Item<'_>, permissions: &Permissions) -> Attr {
-    private(id, NodeKind::File, item.size, item.stored.mtime, permissions)
+fn message_attr(
+    id: NodeId,
+    item: &crate::view::listing::Item<'_>,
+    permissions: &Permissions,
+) -> Attr {
+    private(
+        id,
+        NodeKind::File,
+        item.size,
+        item.stored.mtime,
+        permissions,
+    )
 }

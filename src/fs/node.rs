@@ -49,8 +49,14 @@ pub struct Parts {
 
 impl NodeId {
     pub fn new(snapshot: u32, place: u32, ordinal: u32) -> Self {
-        debug_assert!(snapshot < 1 << SNAPSHOT_BITS && place < 1 << PLACE_BITS && ordinal < 1 << ORDINAL_BITS);
-        Self(u64::from(snapshot) << (PLACE_BITS + ORDINAL_BITS) | u64::from(place) << ORDINAL_BITS | u64::from(ordinal))
+        debug_assert!(
+            snapshot < 1 << SNAPSHOT_BITS && place < 1 << PLACE_BITS && ordinal < 1 << ORDINAL_BITS
+        );
+        Self(
+            u64::from(snapshot) << (PLACE_BITS + ORDINAL_BITS)
+                | u64::from(place) << ORDINAL_BITS
+                | u64::from(ordinal),
+        )
     }
 
     pub fn parts(self) -> Parts {
@@ -69,7 +75,10 @@ impl NodeId {
     }
 
     pub fn stale(self) -> Error {
-        Error::new(Kind::Stale, format!("node {:#x} is no longer there", self.0))
+        Error::new(
+            Kind::Stale,
+            format!("node {:#x} is no longer there", self.0),
+        )
     }
 }
 
@@ -102,26 +111,40 @@ impl Place {
     }
 
     pub fn decode(key: &[u8]) -> Result<Self> {
-        let broken = || Error::new(Kind::Stale, "a key in the table of serials is not one of ours");
+        let broken = || {
+            Error::new(
+                Kind::Stale,
+                "a key in the table of serials is not one of ours",
+            )
+        };
         let (len, rest) = key.split_first_chunk::<4>().ok_or_else(broken)?;
-        let (mailbox, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(broken)?;
+        let (mailbox, rest) = rest
+            .split_at_checked(u32::from_le_bytes(*len) as usize)
+            .ok_or_else(broken)?;
         let (kind, rest) = rest.split_first().ok_or_else(broken)?;
         let source = match kind {
             b'M' => None,
             b'F' => Some(Source::Folder(rest.to_vec())),
             b'P' => {
                 let path = std::str::from_utf8(rest).map_err(|_| broken())?;
-                Some(Source::Parent(path.split('\0').map(str::to_owned).collect()))
+                Some(Source::Parent(
+                    path.split('\0').map(str::to_owned).collect(),
+                ))
             }
             _ => return Err(broken()),
         };
-        Ok(Self { mailbox: mailbox.to_vec(), source })
+        Ok(Self {
+            mailbox: mailbox.to_vec(),
+            source,
+        })
     }
 
     /// The seed of the serial: a hash of the key.
     pub fn seed(key: &[u8]) -> u64 {
         let hash = Sha256::digest(key);
-        hash.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)).unwrap_or_default()
+        hash.first_chunk::<8>()
+            .map(|bytes| u64::from_le_bytes(*bytes))
+            .unwrap_or_default()
     }
 }
 
@@ -153,7 +176,21 @@ mod tests {
 
     #[test]
     fn the_root_is_what_the_kernel_says() {
-        assert_eq!(ROOT.parts(), Parts { snapshot: 0, place: 0, ordinal: 1 });
-        assert_eq!(LATEST.parts(), Parts { snapshot: 0, place: 0, ordinal: 2 });
+        assert_eq!(
+            ROOT.parts(),
+            Parts {
+                snapshot: 0,
+                place: 0,
+                ordinal: 1
+            }
+        );
+        assert_eq!(
+            LATEST.parts(),
+            Parts {
+                snapshot: 0,
+                place: 0,
+                ordinal: 2
+            }
+        );
     }
 }

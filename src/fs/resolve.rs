@@ -21,8 +21,13 @@ pub struct Populated {
 
 impl Populated {
     fn serial(&self, mailbox: &Mailbox) -> Result<u32> {
-        let serial = self.mailboxes.position(&mailbox.path).and_then(|i| self.serials.get(i));
-        serial.copied().ok_or_else(|| Error::new(Kind::Stale, "the mailbox is no longer there"))
+        let serial = self
+            .mailboxes
+            .position(&mailbox.path)
+            .and_then(|i| self.serials.get(i));
+        serial
+            .copied()
+            .ok_or_else(|| Error::new(Kind::Stale, "the mailbox is no longer there"))
     }
 }
 
@@ -79,10 +84,23 @@ impl Fs {
         if id == node::LATEST {
             return Ok(Meaning::Latest);
         }
-        let Parts { snapshot, place, ordinal } = id.parts();
-        let open = self.shown().by_serial.get(&snapshot).cloned().ok_or_else(|| id.stale())?;
+        let Parts {
+            snapshot,
+            place,
+            ordinal,
+        } = id.parts();
+        let open = self
+            .shown()
+            .by_serial
+            .get(&snapshot)
+            .cloned()
+            .ok_or_else(|| id.stale())?;
         if place == 0 {
-            return if ordinal == 0 { Ok(Meaning::Date(open)) } else { Err(id.stale()) };
+            return if ordinal == 0 {
+                Ok(Meaning::Date(open))
+            } else {
+                Err(id.stale())
+            };
         }
         let key = match self.index.key_of(Table::Folder, place) {
             Some(key) => key,
@@ -99,13 +117,21 @@ impl Fs {
                 _ => Err(id.stale()),
             };
         }
-        let position = *inside.nested.by_serial.get(&place).ok_or_else(|| id.stale())?;
+        let position = *inside
+            .nested
+            .by_serial
+            .get(&place)
+            .ok_or_else(|| id.stale())?;
         let is_folder = inside.folder(position).is_some();
         match ordinal {
             0 => Ok(Meaning::Branch(inside, position)),
             _ if !is_folder => Err(id.stale()),
             1 => Ok(Meaning::Mbox(inside, position)),
-            _ => Ok(Meaning::Message(inside, position, (ordinal - node::FIRST_MESSAGE) as usize)),
+            _ => Ok(Meaning::Message(
+                inside,
+                position,
+                (ordinal - node::FIRST_MESSAGE) as usize,
+            )),
         }
     }
 
@@ -125,14 +151,22 @@ impl Fs {
     pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
         self.mailboxes.get(&open.serial, open.root.lane(), || {
             let mailboxes = self.view.layout.find(&open.root)?;
-            let keys: Vec<Vec<u8>> = mailboxes.iter().map(|mailbox| Place::encode(&mailbox.path, None)).collect();
+            let keys: Vec<Vec<u8>> = mailboxes
+                .iter()
+                .map(|mailbox| Place::encode(&mailbox.path, None))
+                .collect();
             let serials = self.serials(&keys)?;
             let weight = mailboxes.weight() + serials.len() * 4;
             Ok((Populated { mailboxes, serials }, weight))
         })
     }
 
-    pub(super) fn inside(&self, open: &Arc<Open>, populated: &Populated, mailbox: &Mailbox) -> Result<Inside> {
+    pub(super) fn inside(
+        &self,
+        open: &Arc<Open>,
+        populated: &Populated,
+        mailbox: &Mailbox,
+    ) -> Result<Inside> {
         let serial = populated.serial(mailbox)?;
         let nested = self.trees.get(&(open.serial, serial), open.root.lane(), || {
             let tree = Tree::read(&open.root, &mailbox.path)?;
@@ -151,23 +185,39 @@ impl Fs {
             let weight = tree.weight() + serials.len() * 32;
             Ok((Nested { tree, serials, by_serial }, weight))
         })?;
-        Ok(Inside { open: open.clone(), mailbox: mailbox.clone(), id: NodeId::new(open.serial, serial, 0), nested })
+        Ok(Inside {
+            open: open.clone(),
+            mailbox: mailbox.clone(),
+            id: NodeId::new(open.serial, serial, 0),
+            nested,
+        })
     }
 
     fn serials(&self, keys: &[Vec<u8>]) -> Result<Vec<u32>> {
-        let keys: Vec<(&[u8], u64)> = keys.iter().map(|key| (key.as_slice(), Place::seed(key))).collect();
+        let keys: Vec<(&[u8], u64)> = keys
+            .iter()
+            .map(|key| (key.as_slice(), Place::seed(key)))
+            .collect();
         self.index.serials(Table::Folder, &keys)
     }
 
     /// A folder's messages; `None` for a parent that is no folder.
     pub(super) fn listing(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Listing>>> {
-        let Some(folder) = inside.folder(position) else { return Ok(None) };
+        let Some(folder) = inside.folder(position) else {
+            return Ok(None);
+        };
         let key = self.cache_key(inside, position)?;
         let listing = self.listings.get(&key, inside.open.root.lane(), || {
             let taken = inside.nested.tree.taken(position);
-            let listing = self.view.list(&inside.open.root, &inside.mailbox.path, folder, &taken)?;
+            let listing =
+                self.view
+                    .list(&inside.open.root, &inside.mailbox.path, folder, &taken)?;
             if listing.len() > node::MOST_MESSAGES {
-                let message = format!("{}: a folder with more than {} messages", inside.mailbox.name, node::MOST_MESSAGES);
+                let message = format!(
+                    "{}: a folder with more than {} messages",
+                    inside.mailbox.name,
+                    node::MOST_MESSAGES
+                );
                 return Err(Error::new(Kind::Unreadable, message));
             }
             let weight = listing.weight();
@@ -178,12 +228,16 @@ impl Fs {
 
     /// Where each message is in a folder's mbox; `None` for a parent that is no folder.
     pub(super) fn layout(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Layout>>> {
-        let (Some(folder), Some(listing)) = (inside.folder(position), self.listing(inside, position)?) else {
+        let (Some(folder), Some(listing)) =
+            (inside.folder(position), self.listing(inside, position)?)
+        else {
             return Ok(None);
         };
         let key = self.cache_key(inside, position)?;
         let layout = self.layouts.get(&key, inside.open.root.lane(), || {
-            let layout = self.view.lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)?;
+            let layout =
+                self.view
+                    .lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)?;
             let weight = layout.weight();
             Ok((layout, weight))
         })?;
@@ -196,7 +250,11 @@ impl Fs {
     }
 
     pub(super) fn branch_id(&self, inside: &Inside, position: u32) -> Result<NodeId> {
-        let serial = inside.nested.serials.get(position as usize).ok_or_else(|| inside.id.stale())?;
+        let serial = inside
+            .nested
+            .serials
+            .get(position as usize)
+            .ok_or_else(|| inside.id.stale())?;
         Ok(NodeId::new(inside.open.serial, *serial, 0))
     }
 
@@ -217,8 +275,9 @@ impl Fs {
 
     /// The path below the mount point, for people to read.
     pub(super) fn path(&self, meaning: &Meaning, id: NodeId) -> Result<String> {
-        let (Meaning::Mbox(inside, position) | Meaning::Message(inside, position, _) | Meaning::Branch(inside, position)) =
-            meaning
+        let (Meaning::Mbox(inside, position)
+        | Meaning::Message(inside, position, _)
+        | Meaning::Branch(inside, position)) = meaning
         else {
             return Ok(format!("node {:#x}", id.0));
         };
@@ -237,7 +296,10 @@ impl Fs {
             names.push(branch.name.clone());
             above = branch.above;
         }
-        names.extend([inside.mailbox.name.clone(), inside.open.snapshot.label.clone()]);
+        names.extend([
+            inside.mailbox.name.clone(),
+            inside.open.snapshot.label.clone(),
+        ]);
         names.reverse();
         Ok(names.join("/"))
     }
@@ -247,9 +309,18 @@ impl Fs {
         self.permissions_of(&inside.open, &inside.mailbox)
     }
 
-    pub(super) fn permissions_of(&self, open: &Open, mailbox: &Mailbox) -> Result<Arc<Permissions>> {
+    pub(super) fn permissions_of(
+        &self,
+        open: &Open,
+        mailbox: &Mailbox,
+    ) -> Result<Arc<Permissions>> {
         let uid = self.newest_uid(open, mailbox)?;
-        Ok(self.policy.permissions(&mailbox.name, &mailbox.user, mailbox.domain.as_deref().unwrap_or_default(), uid))
+        Ok(self.policy.permissions(
+            &mailbox.name,
+            &mailbox.user,
+            mailbox.domain.as_deref().unwrap_or_default(),
+            uid,
+        ))
     }
 
     fn newest_uid(&self, open: &Open, mailbox: &Mailbox) -> Result<u32> {
@@ -272,21 +343,45 @@ impl Fs {
         Ok(mailbox.uid)
     }
 
-    pub(super) fn mailbox_attr(&self, open: &Open, populated: &Populated, mailbox: &Mailbox) -> Result<Attr> {
+    pub(super) fn mailbox_attr(
+        &self,
+        open: &Open,
+        populated: &Populated,
+        mailbox: &Mailbox,
+    ) -> Result<Attr> {
         let serial = populated.serial(mailbox)?;
         let id = NodeId::new(open.serial, serial, 0);
         let permissions = self.permissions_of(open, mailbox)?;
-        Ok(private(id, NodeKind::Directory, 0, mailbox.changed, &permissions))
+        Ok(private(
+            id,
+            NodeKind::Directory,
+            0,
+            mailbox.changed,
+            &permissions,
+        ))
     }
 
-    pub(super) fn branch_attr(&self, inside: &Inside, position: u32, permissions: &Permissions) -> Result<Attr> {
+    pub(super) fn branch_attr(
+        &self,
+        inside: &Inside,
+        position: u32,
+        permissions: &Permissions,
+    ) -> Result<Attr> {
         let id = self.branch_id(inside, position)?;
-        Ok(private(id, NodeKind::Directory, 0, self.changed(inside, position)?, permissions))
+        Ok(private(
+            id,
+            NodeKind::Directory,
+            0,
+            self.changed(inside, position)?,
+            permissions,
+        ))
     }
 
     /// A folder's last change; a parent that is no folder changes with its mailbox.
     fn changed(&self, inside: &Inside, position: u32) -> Result<Time> {
-        let Some(folder) = inside.folder(position) else { return Ok(inside.mailbox.changed) };
+        let Some(folder) = inside.folder(position) else {
+            return Ok(inside.mailbox.changed);
+        };
         if let Some(listing) = self.listings.peek(&self.cache_key(inside, position)?) {
             return Ok(listing.changed);
         }
@@ -298,28 +393,61 @@ impl Fs {
         let id = self.branch_id(inside, position)?.with_ordinal(1);
         let size = match self.known_mbox_size(inside, position, id)? {
             Some(size) => size,
-            None => self.layout(inside, position)?.ok_or_else(|| id.stale())?.size(),
+            None => self
+                .layout(inside, position)?
+                .ok_or_else(|| id.stale())?
+                .size(),
         };
-        self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, size);
+        self.mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, size);
         let permissions = self.permissions(inside)?;
-        Ok(private(id, NodeKind::File, size, self.changed(inside, position)?, &permissions))
+        Ok(private(
+            id,
+            NodeKind::File,
+            size,
+            self.changed(inside, position)?,
+            &permissions,
+        ))
     }
 
     /// Reads no message.
-    pub(super) fn known_mbox_size(&self, inside: &Inside, position: u32, id: NodeId) -> Result<Option<u64>> {
-        let told = self.mbox_sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        let Some(folder) = inside.folder(position) else { return Ok(None) };
+    pub(super) fn known_mbox_size(
+        &self,
+        inside: &Inside,
+        position: u32,
+        id: NodeId,
+    ) -> Result<Option<u64>> {
+        let told = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied();
+        let Some(folder) = inside.folder(position) else {
+            return Ok(None);
+        };
         match told {
             Some(size) => Ok(Some(size)),
-            None => self.view.known_mbox_size(&inside.open.root, &inside.mailbox.path, folder),
+            None => self
+                .view
+                .known_mbox_size(&inside.open.root, &inside.mailbox.path, folder),
         }
     }
 
     /// A directory or an mbox right below a directory, by name.
-    pub(super) fn lookup_branch(&self, inside: &Inside, above: Option<u32>, name: &str) -> Result<Option<Attr>> {
+    pub(super) fn lookup_branch(
+        &self,
+        inside: &Inside,
+        above: Option<u32>,
+        name: &str,
+    ) -> Result<Option<Attr>> {
         let tree = &inside.nested.tree;
         for &position in tree.below(above) {
-            let Some(branch) = tree.get(position) else { continue };
+            let Some(branch) = tree.get(position) else {
+                continue;
+            };
             if branch.name == name {
                 let permissions = self.permissions(inside)?;
                 return self.branch_attr(inside, position, &permissions).map(Some);

@@ -51,7 +51,10 @@ impl<'a> Maildir<'a> {
         let mut found = Folders::default();
         let dir = self.root.dir(self.path)?;
         if is_folder(&dir)? {
-            found.folders.push(Folder { stored: Vec::new(), path: vec!["INBOX".into()] });
+            found.folders.push(Folder {
+                stored: Vec::new(),
+                path: vec!["INBOX".into()],
+            });
         }
         for entry in dir.list()?.iter() {
             let name = entry.name;
@@ -60,7 +63,10 @@ impl<'a> Maildir<'a> {
                     if name != BEING_DELETED && is_folder(&self.dir(name)?)? {
                         let path = name.get(1..).unwrap_or_default().split(|&b| b == b'.');
                         let path = path.map(folder_name::decode).collect();
-                        found.folders.push(Folder { stored: name.to_vec(), path });
+                        found.folders.push(Folder {
+                            stored: name.to_vec(),
+                            path,
+                        });
                     }
                 }
                 FileKind::Directory if !is_reserved(name) => {
@@ -87,7 +93,10 @@ impl<'a> Maildir<'a> {
                 Err(e) => return Err(e),
             };
             for entry in dir.list()?.iter() {
-                if entry.kind != FileKind::Directory || entry.name.starts_with(b".") || is_reserved(entry.name) {
+                if entry.kind != FileKind::Directory
+                    || entry.name.starts_with(b".")
+                    || is_reserved(entry.name)
+                {
                     continue;
                 }
                 if path.len() >= DEEPEST {
@@ -124,7 +133,10 @@ impl<'a> Maildir<'a> {
                 Err(e) => return Err(e),
             }
         }
-        Ok(Stamp { bytes, changed: changed.unwrap_or_default() })
+        Ok(Stamp {
+            bytes,
+            changed: changed.unwrap_or_default(),
+        })
     }
 
     /// The messages of a folder.
@@ -165,7 +177,8 @@ impl<'a> Maildir<'a> {
     /// Opens a message's stored file.
     pub fn open(&self, folder: &[u8], file_name: &[u8], new: bool) -> Result<File<'a>> {
         let sub: &[u8] = if new { b"new/" } else { b"cur/" };
-        self.root.open(&self.path_of(folder, &[sub, file_name].concat()))
+        self.root
+            .open(&self.path_of(folder, &[sub, file_name].concat()))
     }
 
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
@@ -203,10 +216,15 @@ fn is_folder(dir: &Dir<'_>) -> Result<bool> {
 
 /// Splits a file name into the length of its base name and its flags.
 fn split(name: &[u8]) -> (usize, Flags) {
-    let info = name.windows(3).rposition(|w| matches!(w, b":2," | b";2," | b"!2,"));
+    let info = name
+        .windows(3)
+        .rposition(|w| matches!(w, b":2," | b";2," | b"!2,"));
     match info {
         // A second separator after the flags' comma would not be flags.
-        Some(at) => (at, Flags::from_maildir_info(name.get(at + 1..).unwrap_or_default())),
+        Some(at) => (
+            at,
+            Flags::from_maildir_info(name.get(at + 1..).unwrap_or_default()),
+        ),
         None => (name.len(), Flags::default()),
     }
 }
@@ -215,7 +233,11 @@ fn split(name: &[u8]) -> (usize, Flags) {
 pub fn claimed_size(store_name: &[u8]) -> Option<u64> {
     let mut fields = store_name.split(|&b| b == b',').skip(1);
     let digits = fields.find_map(|field| field.strip_prefix(b"S="))?;
-    std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?
+        .parse()
+        .ok()
 }
 
 /// Collects messages and tells one that is found twice from two.
@@ -228,8 +250,12 @@ struct Finder {
 
 impl Finder {
     fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
-        let start = u32::try_from(self.messages.names.len())
-            .map_err(|_| Error::new(Kind::Unreadable, "a folder with more than 4 GiB of file names"))?;
+        let start = u32::try_from(self.messages.names.len()).map_err(|_| {
+            Error::new(
+                Kind::Unreadable,
+                "a folder with more than 4 GiB of file names",
+            )
+        })?;
         let (base_len, flags) = split(name);
         self.messages.names.extend_from_slice(name);
         self.messages.rows.push(Message {
@@ -247,28 +273,48 @@ impl Finder {
     }
 
     fn finish(self) -> Messages {
-        let Self { messages: Messages { names, rows, oddities }, changed } = self;
-        let all = Messages { names, rows: Vec::new(), oddities };
+        let Self {
+            messages:
+                Messages {
+                    names,
+                    rows,
+                    oddities,
+                },
+            changed,
+        } = self;
+        let all = Messages {
+            names,
+            rows: Vec::new(),
+            oddities,
+        };
         let mut order: Vec<usize> = (0..rows.len()).collect();
         // By base name, the one to prefer first: in `cur`, then the one changed last, then by file name.
         order.sort_by(|&a, &b| {
             let key = |i: usize| rows.get(i).map(|m| (all.store_name(m), m.new));
             let changed = |i: usize| changed.get(i).copied();
             let file = |i: usize| rows.get(i).map(|m| all.file_name(m));
-            key(a).cmp(&key(b)).then(changed(b).cmp(&changed(a))).then(file(a).cmp(&file(b)))
+            key(a)
+                .cmp(&key(b))
+                .then(changed(b).cmp(&changed(a)))
+                .then(file(a).cmp(&file(b)))
         });
         let mut kept: Vec<Message> = Vec::with_capacity(rows.len());
         // Sizes seen for the base name at hand.
         let mut sizes: Vec<u64> = Vec::new();
         for message in order.into_iter().filter_map(|i| rows.get(i)) {
-            let same = kept.last().is_some_and(|last| all.store_name(last) == all.store_name(message));
+            let same = kept
+                .last()
+                .is_some_and(|last| all.store_name(last) == all.store_name(message));
             if !same {
                 sizes.clear();
             } else if sizes.contains(&message.size) {
                 continue;
             }
             sizes.push(message.size);
-            kept.push(Message { twin: same, ..*message });
+            kept.push(Message {
+                twin: same,
+                ..*message
+            });
         }
         // Only twins can be out of order.
         if kept.iter().any(|message| message.twin) {
@@ -304,10 +350,18 @@ mod tests {
 
     fn identities(dir: &Path, folder: &str) -> Vec<(String, bool, u64)> {
         let root = Root::new(dir);
-        let messages = Maildir::new(&root, b"").messages(folder.as_bytes()).unwrap();
+        let messages = Maildir::new(&root, b"")
+            .messages(folder.as_bytes())
+            .unwrap();
         messages
             .iter()
-            .map(|m| (String::from_utf8_lossy(&messages.identity(m)).into_owned(), m.new, m.size))
+            .map(|m| {
+                (
+                    String::from_utf8_lossy(&messages.identity(m)).into_owned(),
+                    m.new,
+                    m.size,
+                )
+            })
             .collect()
     }
 
@@ -323,8 +377,13 @@ mod tests {
             ("tmp/not/cur/", ""),
         ]);
         let root = Root::new(dir.path());
-        let mut paths: Vec<String> =
-            Maildir::new(&root, b"").folders().unwrap().folders.iter().map(|f| f.path.join("/")).collect();
+        let mut paths: Vec<String> = Maildir::new(&root, b"")
+            .folders()
+            .unwrap()
+            .folders
+            .iter()
+            .map(|f| f.path.join("/"))
+            .collect();
         paths.sort();
         assert_eq!(paths, ["Archiv/2024/März", "INBOX", "Lists/rust", "Sent"]);
     }

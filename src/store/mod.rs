@@ -90,12 +90,16 @@ impl Messages {
     /// The name of the stored file.
     pub fn file_name(&self, message: &Message) -> &[u8] {
         let start = message.name as usize;
-        self.names.get(start..start + usize::from(message.name_len)).unwrap_or_default()
+        self.names
+            .get(start..start + usize::from(message.name_len))
+            .unwrap_or_default()
     }
 
     /// The name that the store knows the message by: the Maildir base name.
     pub fn store_name(&self, message: &Message) -> &[u8] {
-        self.file_name(message).get(..usize::from(message.base_len)).unwrap_or_default()
+        self.file_name(message)
+            .get(..usize::from(message.base_len))
+            .unwrap_or_default()
     }
 
     /// What the message is called in every snapshot. A twin is told apart by its size, behind a byte that no file
@@ -153,13 +157,26 @@ impl Messages {
             let nanos = u32::from_le_bytes(take(&mut fixed)?);
             let (new, twin) = (bits & 1 != 0, bits & 2 != 0);
             let mtime = Time { secs, nanos };
-            rows.push(Message { name: start, name_len, base_len, new, twin, flags, size, mtime });
+            rows.push(Message {
+                name: start,
+                name_len,
+                base_len,
+                new,
+                twin,
+                flags,
+                size,
+                mtime,
+            });
             names = names.get(usize::from(name_len)..)?;
             start = start.checked_add(u32::from(name_len))?;
         }
         let used = all.get(..start as usize)?.to_vec();
         *bytes = names;
-        Some(Self { names: used, rows, oddities })
+        Some(Self {
+            names: used,
+            rows,
+            oddities,
+        })
     }
 }
 

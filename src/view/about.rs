@@ -4,6 +4,9 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 
+/// Its name in every mailbox.
+pub const FILE_NAME: &str = "ABOUT THIS BACKUP.txt";
+
 /// What a mailbox's backup is, how to take mail out of it, and what it cannot contain.
 ///
 /// `label` is the name of the date's directory, `zone_name` that of the time zone of `taken_local` (empty if it is

@@ -42,7 +42,9 @@ impl Encoding {
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Plain, Self::Compressed, Self::Damaged].into_iter().find(|e| e.to_byte() == byte)
+        [Self::Plain, Self::Compressed, Self::Damaged]
+            .into_iter()
+            .find(|e| e.to_byte() == byte)
     }
 }
 
@@ -66,7 +68,11 @@ impl Learned {
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let [encoding] = take(&mut bytes)?;
         let size = u64::from_le_bytes(take(&mut bytes)?);
-        Some(Self { encoding: Encoding::from_byte(encoding)?, size, facts: Facts::decode(bytes)? })
+        Some(Self {
+            encoding: Encoding::from_byte(encoding)?,
+            size,
+            facts: Facts::decode(bytes)?,
+        })
     }
 }
 
@@ -94,25 +100,54 @@ pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
         let last = whole || step + 1 == HEADER_READS.len();
         if let Scan::Complete(headers) = header::scan(&buffer, last) {
             let body = whole.then(|| measure(&buffer));
-            let facts = Facts { body, ..headers.into() };
-            return Ok(Learned { encoding: Encoding::Plain, size: stored, facts });
+            let facts = Facts {
+                body,
+                ..headers.into()
+            };
+            return Ok(Learned {
+                encoding: Encoding::Plain,
+                size: stored,
+                facts,
+            });
         }
     }
-    Ok(Learned { encoding: Encoding::Plain, size: stored, facts: Facts::default() })
+    Ok(Learned {
+        encoding: Encoding::Plain,
+        size: stored,
+        facts: Facts::default(),
+    })
 }
 
-fn learn_compressed(file: &File<'_>, store_name: &[u8], compression: decode::Encoding) -> Result<Learned> {
+fn learn_compressed(
+    file: &File<'_>,
+    store_name: &[u8],
+    compression: decode::Encoding,
+) -> Result<Learned> {
     match decode_whole(file, store_name, compression) {
         Ok(plain) => {
             let facts = match header::scan(plain.get(..1 << 20).unwrap_or(&plain), true) {
-                Scan::Complete(headers) => Facts { body: Some(measure(&plain)), ..headers.into() },
+                Scan::Complete(headers) => Facts {
+                    body: Some(measure(&plain)),
+                    ..headers.into()
+                },
                 Scan::NeedMore => Facts::default(),
             };
-            Ok(Learned { encoding: Encoding::Compressed, size: plain.len() as u64, facts })
+            Ok(Learned {
+                encoding: Encoding::Compressed,
+                size: plain.len() as u64,
+                facts,
+            })
         }
         Err(e) if e.kind() == Kind::Undecodable => {
-            tracing::warn!("{}: {e}; it is listed, and reading it is an error", String::from_utf8_lossy(store_name));
-            Ok(Learned { encoding: Encoding::Damaged, size: file.stat().size, facts: Facts::default() })
+            tracing::warn!(
+                "{}: {e}; it is listed, and reading it is an error",
+                String::from_utf8_lossy(store_name)
+            );
+            Ok(Learned {
+                encoding: Encoding::Damaged,
+                size: file.stat().size,
+                facts: Facts::default(),
+            })
         }
         Err(e) => Err(e),
     }
@@ -134,9 +169,17 @@ pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
     decode_whole(file, store_name, compression)
 }
 
-fn decode_whole(file: &File<'_>, store_name: &[u8], compression: decode::Encoding) -> Result<Vec<u8>> {
+fn decode_whole(
+    file: &File<'_>,
+    store_name: &[u8],
+    compression: decode::Encoding,
+) -> Result<Vec<u8>> {
     let claimed = maildir::claimed_size(store_name);
-    let mut reader = Reader { file, offset: 0, failed: None };
+    let mut reader = Reader {
+        file,
+        offset: 0,
+        failed: None,
+    };
     let decoded = decode::decode_all(compression, &mut reader, claimed, LARGEST_DECODED);
     // The disk's error, not what the decoder made of it.
     if let Some(e) = reader.failed {
@@ -169,7 +212,12 @@ impl std::io::Read for Reader<'_, '_> {
 
 /// Feeds a plain file from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
 pub fn stream(file: &File<'_>, mut offset: u64, mut feed: impl FnMut(&[u8]) -> bool) -> Result<()> {
-    let mut buffer = vec![0; CHUNK.min(usize::try_from(file.stat().size).unwrap_or(CHUNK)).max(1)];
+    let mut buffer = vec![
+        0;
+        CHUNK
+            .min(usize::try_from(file.stat().size).unwrap_or(CHUNK))
+            .max(1)
+    ];
     loop {
         let n = file.read_at(&mut buffer, offset)?;
         if n == 0 || !feed(buffer.get(..n).unwrap_or_default()) {

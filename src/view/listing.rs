@@ -65,7 +65,12 @@ impl Listing {
 
     pub fn get(&self, position: usize) -> Option<Item<'_>> {
         let (shown, stored) = (self.shown.get(position)?, self.messages.get(position)?);
-        Some(Item { name: self.name(shown), size: shown.size, encoding: shown.encoding, stored })
+        Some(Item {
+            name: self.name(shown),
+            size: shown.size,
+            encoding: shown.encoding,
+            stored,
+        })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
@@ -74,7 +79,9 @@ impl Listing {
 
     fn name(&self, shown: &Shown) -> &str {
         let start = shown.name as usize;
-        self.names.get(start..start + usize::from(shown.name_len)).unwrap_or_default()
+        self.names
+            .get(start..start + usize::from(shown.name_len))
+            .unwrap_or_default()
     }
 
     /// The position of the message with this name.
@@ -84,8 +91,17 @@ impl Listing {
             order.sort_unstable_by_key(|&p| self.shown.get(p as usize).map(|s| self.name(s)));
             order.into_boxed_slice()
         });
-        let at = |p: u32| self.shown.get(p as usize).map(|s| self.name(s)).unwrap_or_default();
-        by_name.binary_search_by(|&p| at(p).cmp(name)).ok().and_then(|i| by_name.get(i)).map(|&p| p as usize)
+        let at = |p: u32| {
+            self.shown
+                .get(p as usize)
+                .map(|s| self.name(s))
+                .unwrap_or_default()
+        };
+        by_name
+            .binary_search_by(|&p| at(p).cmp(name))
+            .ok()
+            .and_then(|i| by_name.get(i))
+            .map(|&p| p as usize)
     }
 
     /// Bytes of memory in use, with the order of names that a look-up makes.
@@ -114,11 +130,24 @@ impl Listing {
             let name_len = u16::from_le_bytes(take(bytes)?);
             let [encoding] = take(bytes)?;
             let size = u64::from_le_bytes(take(bytes)?);
-            shown.push(Shown { name: start, name_len, encoding: Encoding::from_byte(encoding)?, size });
+            shown.push(Shown {
+                name: start,
+                name_len,
+                encoding: Encoding::from_byte(encoding)?,
+                size,
+            });
             start = start.checked_add(u32::from(name_len))?;
         }
-        let names = String::from_utf8(bytes.to_vec()).ok().filter(|names| names.len() == start as usize)?;
-        Some(Self { messages, shown, names, by_name: OnceLock::new(), changed })
+        let names = String::from_utf8(bytes.to_vec())
+            .ok()
+            .filter(|names| names.len() == start as usize)?;
+        Some(Self {
+            messages,
+            shown,
+            names,
+            by_name: OnceLock::new(),
+            changed,
+        })
     }
 }
 
@@ -127,7 +156,13 @@ type Known = Vec<Option<Learned>>;
 
 impl View {
     /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
-    pub fn list(&self, root: &Root, mailbox: &[u8], folder: &[u8], taken: &HashSet<String>) -> Result<Listing> {
+    pub fn list(
+        &self,
+        root: &Root,
+        mailbox: &[u8],
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Listing> {
         let maildir = Maildir::new(root, mailbox);
         let stamp = maildir.stamp(folder)?;
         let mut key = self.fingerprint();
@@ -167,13 +202,23 @@ impl View {
         messages: &Messages,
     ) -> Result<Known> {
         let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
-        let keys: Vec<FactKey<'_>> = messages.iter().zip(&identities).map(|(m, id)| key(m, id)).collect();
+        let keys: Vec<FactKey<'_>> = messages
+            .iter()
+            .zip(&identities)
+            .map(|(m, id)| key(m, id))
+            .collect();
         if self.names == Names::Unique {
             // Only what its own name makes suspect is opened.
             let learn = |m: &Message| {
-                let plain = |size| Learned { encoding: Encoding::Plain, size, facts: Facts::default() };
+                let plain = |size| Learned {
+                    encoding: Encoding::Plain,
+                    size,
+                    facts: Facts::default(),
+                };
                 match crate::store::maildir::claimed_size(messages.store_name(m)) {
-                    Some(claimed) if claimed != m.size => self.learn_one(maildir, folder, messages, m),
+                    Some(claimed) if claimed != m.size => {
+                        self.learn_one(maildir, folder, messages, m)
+                    }
                     _ => Ok(Some(plain(m.size))),
                 }
             };
@@ -183,7 +228,10 @@ impl View {
         let mut known: Known = Vec::with_capacity(messages.len());
         let mut fresh: Vec<(usize, Vec<u8>)> = Vec::new();
         for (position, message) in messages.iter().enumerate() {
-            let kept = kept.get(position).and_then(|kept| kept.as_deref()).and_then(Learned::decode);
+            let kept = kept
+                .get(position)
+                .and_then(|kept| kept.as_deref())
+                .and_then(Learned::decode);
             if kept.is_some() {
                 known.push(kept);
                 continue;
@@ -202,7 +250,9 @@ impl View {
     }
 
     fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
-        let facts = fresh.iter().filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
+        let facts = fresh
+            .iter()
+            .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
         self.index.put_facts(mailbox, facts);
         fresh.clear();
     }
@@ -228,25 +278,40 @@ impl View {
         }
     }
 
-    fn name_all(&self, messages: Messages, known: &Known, taken: &HashSet<String>, changed: Time) -> Listing {
+    fn name_all(
+        &self,
+        messages: Messages,
+        known: &Known,
+        taken: &HashSet<String>,
+        changed: Time,
+    ) -> Listing {
         let label = |position: usize, id_len: usize| -> String {
-            let Some(message) = messages.get(position) else { return String::new() };
+            let Some(message) = messages.get(position) else {
+                return String::new();
+            };
             let id = || name::id(&messages.identity(message), id_len);
             match self.names {
-                Names::Unique if id_len == name::ID_CHARS => name::store_name(messages.store_name(message)),
+                Names::Unique if id_len == name::ID_CHARS => {
+                    name::store_name(messages.store_name(message))
+                }
                 Names::Unique => name::store_name_with_id(&messages.identity(message), id_len),
                 Names::Readable => {
                     let local = self.zone.local(message.mtime.secs);
                     match known.get(position).and_then(Option::as_ref) {
-                        Some(learned) => {
-                            name::message_name(local, &learned.facts.sender, &learned.facts.subject, &id())
-                        }
+                        Some(learned) => name::message_name(
+                            local,
+                            &learned.facts.sender,
+                            &learned.facts.subject,
+                            &id(),
+                        ),
                         None => name::message_name(local, "", "cannot be read", &id()),
                     }
                 }
             }
         };
-        let mut names: Vec<String> = (0..messages.len()).map(|position| label(position, name::ID_CHARS)).collect();
+        let mut names: Vec<String> = (0..messages.len())
+            .map(|position| label(position, name::ID_CHARS))
+            .collect();
         // All that clash get a longer id, until none does.
         for id_len in (2..=6).map(|n| n * name::ID_CHARS) {
             let clashing = clashes(&names, taken);
@@ -262,11 +327,24 @@ impl View {
         let mut all = String::with_capacity(names.iter().map(String::len).sum());
         let mut shown = Vec::with_capacity(names.len());
         for ((name, message), known) in names.iter().zip(messages.iter()).zip(known) {
-            let (encoding, size) = known.as_ref().map_or((Encoding::Plain, message.size), |l| (l.encoding, l.size));
-            shown.push(Shown { name: all.len() as u32, name_len: name.len() as u16, encoding, size });
+            let (encoding, size) = known
+                .as_ref()
+                .map_or((Encoding::Plain, message.size), |l| (l.encoding, l.size));
+            shown.push(Shown {
+                name: all.len() as u32,
+                name_len: name.len() as u16,
+                encoding,
+                size,
+            });
             all.push_str(name);
         }
-        Listing { messages, shown, names: all, by_name: OnceLock::new(), changed }
+        Listing {
+            messages,
+            shown,
+            names: all,
+            by_name: OnceLock::new(),
+            changed,
+        }
     }
 }
 
@@ -290,7 +368,11 @@ fn clashes(names: &[String], taken: &HashSet<String>) -> Vec<usize> {
 
 /// What facts about a message are kept under.
 pub fn key<'a>(message: &Message, identity: &'a [u8]) -> FactKey<'a> {
-    FactKey { identity, size: message.size, mtime: message.mtime }
+    FactKey {
+        identity,
+        size: message.size,
+        mtime: message.mtime,
+    }
 }
 
 /// Whether an error is not about one message but about the whole snapshot, or the request was given up.

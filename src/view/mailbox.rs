@@ -21,7 +21,9 @@ const DEEPEST: usize = 8;
 const MOST_DIRECTORIES: usize = 1_000_000;
 
 /// Directories that hold a mailbox for the directory above them, which bears its name.
-const STORE_NAMES: [&str; 8] = ["Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox"];
+const STORE_NAMES: [&str; 8] = [
+    "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox",
+];
 
 /// One mailbox in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +56,9 @@ impl Mailboxes {
     }
 
     pub fn named(&self, name: &str) -> Option<&Mailbox> {
-        self.by_name.get(name).and_then(|&i| self.all.get(i as usize))
+        self.by_name
+            .get(name)
+            .and_then(|&i| self.all.get(i as usize))
     }
 
     pub fn at(&self, path: &[u8]) -> Option<&Mailbox> {
@@ -63,12 +67,17 @@ impl Mailboxes {
 
     /// Where the mailbox with this path is among all.
     pub fn position(&self, path: &[u8]) -> Option<usize> {
-        self.all.binary_search_by(|mailbox| mailbox.path.as_slice().cmp(path)).ok()
+        self.all
+            .binary_search_by(|mailbox| mailbox.path.as_slice().cmp(path))
+            .ok()
     }
 
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
-        self.all.iter().map(|m| size_of::<Mailbox>() + m.path.len() + 3 * m.name.len() + 64).sum()
+        self.all
+            .iter()
+            .map(|m| size_of::<Mailbox>() + m.path.len() + 3 * m.name.len() + 64)
+            .sum()
     }
 }
 
@@ -108,7 +117,12 @@ impl Template {
     /// # Errors
     /// [`Kind::Config`]: says what is wrong with the template.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |what: &str| Err(Error::new(Kind::Config, format!("mailbox template \"{text}\": {what}")));
+        let wrong = |what: &str| {
+            Err(Error::new(
+                Kind::Config,
+                format!("mailbox template \"{text}\": {what}"),
+            ))
+        };
         if text.starts_with('/') {
             return wrong("must be relative to a snapshot's root: leave out the leading \"/\"");
         }
@@ -126,7 +140,11 @@ impl Template {
                     pieces.push(Piece::Literal(literal.as_bytes().to_vec()));
                 }
                 rest = special;
-                for (word, piece) in [("{user}", Piece::User), ("{domain}", Piece::Domain), ("*", Piece::Any)] {
+                for (word, piece) in [
+                    ("{user}", Piece::User),
+                    ("{domain}", Piece::Domain),
+                    ("*", Piece::Any),
+                ] {
                     if let Some(after) = special.strip_prefix(word) {
                         pieces.push(piece);
                         rest = after;
@@ -142,7 +160,10 @@ impl Template {
         if !levels.iter().flatten().any(|piece| *piece == Piece::User) {
             return wrong("must have {user} in it");
         }
-        Ok(Self { text: text.into(), levels })
+        Ok(Self {
+            text: text.into(),
+            levels,
+        })
     }
 
     pub fn text(&self) -> &str {
@@ -150,7 +171,14 @@ impl Template {
     }
 
     fn find(&self, root: &Root, out: &mut Vec<Mailbox>, layout: &Layout) -> Result<()> {
-        self.descend(root, &self.levels, Vec::new(), Found::default(), out, layout)
+        self.descend(
+            root,
+            &self.levels,
+            Vec::new(),
+            Found::default(),
+            out,
+            layout,
+        )
     }
 
     fn descend(
@@ -176,7 +204,10 @@ impl Template {
             };
         }
         for entry in root.list(&path)?.iter() {
-            if entry.kind != FileKind::Directory || entry.name.starts_with(b".") || entry.name == b"lost+found" {
+            if entry.kind != FileKind::Directory
+                || entry.name.starts_with(b".")
+                || entry.name == b"lost+found"
+            {
                 continue;
             }
             let mut found = found.clone();
@@ -190,11 +221,19 @@ impl Template {
 
 /// Matches one level; placeholders take as little as they can and at least one byte.
 fn matches(level: &[Piece], name: &[u8], found: &mut Found) -> bool {
-    let Some((piece, rest)) = level.split_first() else { return name.is_empty() };
+    let Some((piece, rest)) = level.split_first() else {
+        return name.is_empty();
+    };
     if let Piece::Literal(literal) = piece {
-        return name.strip_prefix(literal.as_slice()).is_some_and(|name| matches(rest, name, found));
+        return name
+            .strip_prefix(literal.as_slice())
+            .is_some_and(|name| matches(rest, name, found));
     }
-    let ends = if rest.is_empty() { name.len()..=name.len() } else { 1..=name.len() };
+    let ends = if rest.is_empty() {
+        name.len()..=name.len()
+    } else {
+        1..=name.len()
+    };
     for end in ends.filter(|&end| end > 0) {
         let (taken, left) = name.split_at(end);
         let mut found_here = found.clone();
@@ -251,11 +290,19 @@ impl Layout {
             }
             let listing = match root.list(&path) {
                 Ok(listing) => listing,
-                Err(e) if !path.is_empty() && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => continue,
+                Err(e)
+                    if !path.is_empty()
+                        && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) =>
+                {
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
-            let names: Vec<&[u8]> =
-                listing.iter().filter(|e| e.kind == FileKind::Directory).map(|e| e.name).collect();
+            let names: Vec<&[u8]> = listing
+                .iter()
+                .filter(|e| e.kind == FileKind::Directory)
+                .map(|e| e.name)
+                .collect();
             if names.iter().any(|name| matches!(*name, b"cur" | b"new")) {
                 self.add(root, path, Found::default(), false, out)?;
                 continue;
@@ -277,7 +324,14 @@ impl Layout {
     }
 
     /// Adds the mailbox at a path, unless what is there is no mail store.
-    fn add(&self, root: &Root, path: Vec<u8>, found: Found, check: bool, out: &mut Vec<Mailbox>) -> Result<()> {
+    fn add(
+        &self,
+        root: &Root,
+        path: Vec<u8>,
+        found: Found,
+        check: bool,
+        out: &mut Vec<Mailbox>,
+    ) -> Result<()> {
         if check && !Maildir::is_at(root, &path)? && !root.list(&path)?.is_empty() {
             tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
             return Ok(());
@@ -288,14 +342,25 @@ impl Layout {
             None => from_path(&path),
         };
         let name = self.label(&user, domain.as_deref());
-        out.push(Mailbox { path, name, user, domain, uid: stat.uid, changed: stat.mtime });
+        out.push(Mailbox {
+            path,
+            name,
+            user,
+            domain,
+            uid: stat.uid,
+            changed: stat.mtime,
+        });
         Ok(())
     }
 
     fn label(&self, user: &str, domain: Option<&str>) -> String {
         let label = match (&self.name, domain) {
-            (Some(template), Some(domain)) => template.replace("{user}", user).replace("{domain}", domain),
-            (Some(template), None) if !template.contains("{domain}") => template.replace("{user}", user),
+            (Some(template), Some(domain)) => {
+                template.replace("{user}", user).replace("{domain}", domain)
+            }
+            (Some(template), None) if !template.contains("{domain}") => {
+                template.replace("{user}", user)
+            }
             (_, None) => user.to_owned(),
             (None, Some(domain)) => format!("{user}@{domain}"),
         };
@@ -316,8 +381,11 @@ fn split_address(user: String, domain: Option<String>) -> (String, Option<String
 /// What a mailbox that was recognised by content is called: its directory's name, or the name above a `Maildir`; and
 /// the nearest directory above that looks like a domain.
 fn from_path(path: &[u8]) -> (String, Option<String>) {
-    let levels: Vec<String> =
-        path.split(|&b| b == b'/').map(|l| String::from_utf8_lossy(l).into_owned()).filter(|l| !l.is_empty()).collect();
+    let levels: Vec<String> = path
+        .split(|&b| b == b'/')
+        .map(|l| String::from_utf8_lossy(l).into_owned())
+        .filter(|l| !l.is_empty())
+        .collect();
     let mut levels = levels.as_slice();
     while let Some((last, above)) = levels.split_last() {
         if !STORE_NAMES.contains(&last.as_str()) {
@@ -328,14 +396,23 @@ fn from_path(path: &[u8]) -> (String, Option<String>) {
     match levels.split_last() {
         None => ("mailbox".into(), None),
         Some((user, _)) if user.contains('@') => split_address(user.clone(), None),
-        Some((user, above)) => {
-            (user.clone(), above.iter().rev().find(|level| looks_like_domain(level)).cloned())
-        }
+        Some((user, above)) => (
+            user.clone(),
+            above
+                .iter()
+                .rev()
+                .find(|level| looks_like_domain(level))
+                .cloned(),
+        ),
     }
 }
 
 fn looks_like_domain(level: &str) -> bool {
-    let label = |l: &str| !l.is_empty() && l.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.chars()
+                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    };
     level.contains('.') && level.split('.').all(label)
 }
 
@@ -345,7 +422,11 @@ fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
     let mut by_name = HashMap::with_capacity(all.len());
     for (i, mailbox) in all.iter_mut().enumerate() {
         if !taken.insert(name::fold(&mailbox.name)) {
-            mailbox.name = name::component(&format!("{} ({})", mailbox.name, name::id(&mailbox.path, name::ID_CHARS)));
+            mailbox.name = name::component(&format!(
+                "{} ({})",
+                mailbox.name,
+                name::id(&mailbox.path, name::ID_CHARS)
+            ));
             taken.insert(name::fold(&mailbox.name));
         }
         by_name.insert(mailbox.name.clone(), i as u32);
@@ -354,7 +435,11 @@ fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
-    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+    if path.is_empty() {
+        name.to_vec()
+    } else {
+        [path, b"/", name].concat()
+    }
 }
 
 #[cfg(test)]
@@ -374,18 +459,42 @@ mod tests {
     }
 
     fn layout(template: &str) -> Layout {
-        Layout { templates: vec![Template::parse(template).unwrap()], name: None }
+        Layout {
+            templates: vec![Template::parse(template).unwrap()],
+            name: None,
+        }
     }
 
     #[test]
     fn templates() {
-        let paths = ["a.example/ann/Maildir/cur", "b.example/bob/Maildir/new", "b.example/tom/no", "lost+found"];
-        assert_eq!(names(&paths, &layout("{domain}/{user}/Maildir")), ["ann@a.example", "bob@b.example"]);
-        let hashed = ["vmail1/a.example/a/n/ann-2020/cur", "vmail1/a.example/a/x/axl-2021/cur"];
-        assert_eq!(names(&hashed, &layout("vmail1/{domain}/*/*/{user}-*")), ["ann@a.example", "axl@a.example"]);
-        assert_eq!(names(&["ann@a.example/cur"], &layout("{user}")), ["ann@a.example"]);
+        let paths = [
+            "a.example/ann/Maildir/cur",
+            "b.example/bob/Maildir/new",
+            "b.example/tom/no",
+            "lost+found",
+        ];
+        assert_eq!(
+            names(&paths, &layout("{domain}/{user}/Maildir")),
+            ["ann@a.example", "bob@b.example"]
+        );
+        let hashed = [
+            "vmail1/a.example/a/n/ann-2020/cur",
+            "vmail1/a.example/a/x/axl-2021/cur",
+        ];
+        assert_eq!(
+            names(&hashed, &layout("vmail1/{domain}/*/*/{user}-*")),
+            ["ann@a.example", "axl@a.example"]
+        );
+        assert_eq!(
+            names(&["ann@a.example/cur"], &layout("{user}")),
+            ["ann@a.example"]
+        );
         for wrong in ["/x/{user}", "{domain}", "{name}/{user}", "../{user}"] {
-            assert_eq!(Template::parse(wrong).unwrap_err().kind(), Kind::Config, "{wrong}");
+            assert_eq!(
+                Template::parse(wrong).unwrap_err().kind(),
+                Kind::Config,
+                "{wrong}"
+            );
         }
     }
 
@@ -398,7 +507,10 @@ mod tests {
             "home/carl/dora/Maildir/new",
             "etc/x",
         ];
-        assert_eq!(names(&paths, &Layout::default()), ["ann@a.example", "bob@a.example", "carl"]);
+        assert_eq!(
+            names(&paths, &Layout::default()),
+            ["ann@a.example", "bob@a.example", "carl"]
+        );
     }
 
     #[test]

@@ -22,7 +22,9 @@ const REASON: &str = "the stored message is damaged, or encoded in a way that is
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
     /// The stored bytes; with a newline behind them if they end without one.
-    Verbatim { newline: bool },
+    Verbatim {
+        newline: bool,
+    },
     Rendered,
     /// In place of a message that can't be decoded.
     Placeholder,
@@ -76,16 +78,30 @@ impl Layout {
 
 impl View {
     /// Works out the mbox of a folder: reads every message that has never been measured.
-    pub fn lay_out(&self, root: &Root, mailbox: &[u8], folder: &[u8], listing: &Listing) -> Result<Layout> {
+    pub fn lay_out(
+        &self,
+        root: &Root,
+        mailbox: &[u8],
+        folder: &[u8],
+        listing: &Listing,
+    ) -> Result<Layout> {
         let messages = listing.messages();
         let maildir = Maildir::new(root, mailbox);
         // What listing this folder has learned a moment ago may still be on its way to the disk.
         self.index.flush();
         let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
-        let keys: Vec<FactKey<'_>> = messages.iter().zip(&identities).map(|(m, id)| key(m, id)).collect();
+        let keys: Vec<FactKey<'_>> = messages
+            .iter()
+            .zip(&identities)
+            .map(|(m, id)| key(m, id))
+            .collect();
         let kept = self.index.facts(mailbox, &keys);
         let mut order: Vec<u32> = (0..messages.len() as u32).collect();
-        let sort_key = |p: u32| messages.get(p as usize).map(|m| (m.mtime.secs, messages.store_name(m), m.new, m.size));
+        let sort_key = |p: u32| {
+            messages
+                .get(p as usize)
+                .map(|m| (m.mtime.secs, messages.store_name(m), m.new, m.size))
+        };
         order.sort_by(|&a, &b| sort_key(a).cmp(&sort_key(b)));
 
         let mut entries = Vec::with_capacity(order.len());
@@ -93,9 +109,17 @@ impl View {
         let mut settled = true;
         for position in order {
             let at = position as usize;
-            let Some(item) = listing.get(at) else { continue };
-            let kept = kept.get(at).and_then(|kept| kept.as_deref()).and_then(Learned::decode);
-            let body = match kept.filter(|k| k.encoding == item.encoding).and_then(|learned| learned.facts.body) {
+            let Some(item) = listing.get(at) else {
+                continue;
+            };
+            let kept = kept
+                .get(at)
+                .and_then(|kept| kept.as_deref())
+                .and_then(Learned::decode);
+            let body = match kept
+                .filter(|k| k.encoding == item.encoding)
+                .and_then(|learned| learned.facts.body)
+            {
                 _ if item.encoding == Encoding::Damaged => None,
                 Some(body) if body.stored == item.size => Some(body),
                 _ => {
@@ -109,30 +133,52 @@ impl View {
                 None => (Body::Placeholder, mboxrd::placeholder(REASON).len() as u64),
             };
             end += mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64;
-            entries.push(Entry { message: position, body: kind, end });
+            entries.push(Entry {
+                message: position,
+                body: kind,
+                end,
+            });
         }
-        let layout = Layout { mode: self.flags, entries, settled, resumable: Mutex::new(None) };
+        let layout = Layout {
+            mode: self.flags,
+            entries,
+            settled,
+            resumable: Mutex::new(None),
+        };
         if layout.settled {
             let size = layout.size().to_le_bytes().to_vec();
-            self.index.put_pack(mailbox, folder, &self.size_key(&maildir, folder)?, size);
+            self.index
+                .put_pack(mailbox, folder, &self.size_key(&maildir, folder)?, size);
         }
         Ok(layout)
     }
 
     /// The size of a folder's mbox, if it was worked out before for the state that the folder is in.
-    pub fn known_mbox_size(&self, root: &Root, mailbox: &[u8], folder: &[u8]) -> Result<Option<u64>> {
+    pub fn known_mbox_size(
+        &self,
+        root: &Root,
+        mailbox: &[u8],
+        folder: &[u8],
+    ) -> Result<Option<u64>> {
         let key = self.size_key(&Maildir::new(root, mailbox), folder)?;
         let size = self.index.pack(mailbox, folder, &key);
         Ok(size.and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?))))
     }
 
     fn size_key(&self, maildir: &Maildir<'_>, folder: &[u8]) -> Result<Vec<u8>> {
-        Ok([b"mbox", [self.flags as u8].as_slice(), &maildir.stamp(folder)?.bytes].concat())
+        Ok([
+            b"mbox",
+            [self.flags as u8].as_slice(),
+            &maildir.stamp(folder)?.bytes,
+        ]
+        .concat())
     }
 
     fn kind_of(&self, body: &BodySize) -> Body {
         if body.verbatim(self.flags) {
-            Body::Verbatim { newline: body.len(self.flags) != body.stored }
+            Body::Verbatim {
+                newline: body.len(self.flags) != body.stored,
+            }
         } else {
             Body::Rendered
         }
@@ -148,30 +194,37 @@ impl View {
         position: usize,
     ) -> Result<Option<BodySize>> {
         let messages = listing.messages();
-        let Some(item) = listing.get(position) else { return Ok(None) };
+        let Some(item) = listing.get(position) else {
+            return Ok(None);
+        };
         let store_name = messages.store_name(item.stored);
-        let result = maildir.open(folder, messages.file_name(item.stored), item.stored.new).and_then(|file| {
-            let mut learned = content::learn(&file, store_name)?;
-            if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
-                let mut measure = Measure::new();
-                content::stream(&file, 0, |chunk| {
-                    measure.feed(chunk);
-                    true
-                })?;
-                learned.facts.body = Some(measure.finish());
-            }
-            Ok(learned)
-        });
+        let result = maildir
+            .open(folder, messages.file_name(item.stored), item.stored.new)
+            .and_then(|file| {
+                let mut learned = content::learn(&file, store_name)?;
+                if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
+                    let mut measure = Measure::new();
+                    content::stream(&file, 0, |chunk| {
+                        measure.feed(chunk);
+                        true
+                    })?;
+                    learned.facts.body = Some(measure.finish());
+                }
+                Ok(learned)
+            });
         match result {
             Ok(learned) => {
                 let identity = messages.identity(item.stored);
                 let value = learned.encode();
-                self.index.put_facts(mailbox, [(key(item.stored, &identity), value.as_slice())]);
+                self.index
+                    .put_facts(mailbox, [(key(item.stored, &identity), value.as_slice())]);
                 Ok(learned.facts.body.filter(|body| body.stored == item.size))
             }
             Err(e) if is_for_all(&e) => Err(e),
             Err(e) => {
-                tracing::warn!("a message's place in the mbox is taken by a note that says so: {e}");
+                tracing::warn!(
+                    "a message's place in the mbox is taken by a note that says so: {e}"
+                );
                 Ok(None)
             }
         }
@@ -197,9 +250,22 @@ impl View {
             if at >= to {
                 break;
             }
-            let start = if i == 0 { 0 } else { layout.entries.get(i - 1).map_or(0, |before| before.end) };
+            let start = if i == 0 {
+                0
+            } else {
+                layout.entries.get(i - 1).map_or(0, |before| before.end)
+            };
             let (from, until) = (at - start, to.min(entry.end) - start);
-            self.read_entry(&maildir, folder, listing, layout, entry, entry.end - start, from..until, &mut out)?;
+            self.read_entry(
+                &maildir,
+                folder,
+                listing,
+                layout,
+                entry,
+                entry.end - start,
+                from..until,
+                &mut out,
+            )?;
             at = to.min(entry.end);
         }
         if out.len() as u64 == to.saturating_sub(offset) {
@@ -222,12 +288,15 @@ impl View {
         range: std::ops::Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let Some(item) = listing.get(entry.message as usize) else { return Ok(()) };
+        let Some(item) = listing.get(entry.message as usize) else {
+            return Ok(());
+        };
         let head = mboxrd::head(layout.mode, item.stored.mtime.secs, item.stored.flags);
         let body_start = head.len() as u64;
         let body_end = len - TAIL.len() as u64;
         append(out, &head, 0, &range);
-        let body = range.start.clamp(body_start, body_end) - body_start..range.end.clamp(body_start, body_end) - body_start;
+        let body = range.start.clamp(body_start, body_end) - body_start
+            ..range.end.clamp(body_start, body_end) - body_start;
         if !body.is_empty() {
             let messages = listing.messages();
             let file_name = messages.file_name(item.stored);
@@ -236,13 +305,22 @@ impl View {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
                 Body::Rendered => {
                     let store_name = messages.store_name(item.stored);
-                    self.render(&open()?, store_name, item.encoding, layout, entry.message, &body, out)?;
+                    self.render(
+                        &open()?,
+                        store_name,
+                        item.encoding,
+                        layout,
+                        entry.message,
+                        &body,
+                        out,
+                    )?;
                 }
                 Body::Verbatim { newline } => {
                     let stored = body_end - body_start - u64::from(newline);
                     let wanted = body.start.min(stored)..body.end.min(stored);
                     if item.encoding == Encoding::Compressed {
-                        let plain = content::decode_file(&open()?, messages.store_name(item.stored))?;
+                        let plain =
+                            content::decode_file(&open()?, messages.store_name(item.stored))?;
                         append(out, &plain, 0, &wanted);
                     } else if !wanted.is_empty() {
                         let file = open()?;
@@ -250,11 +328,20 @@ impl View {
                             return Err(changed(&String::from_utf8_lossy(file_name)));
                         }
                         let have = out.len();
-                        out.resize(have + usize::try_from(wanted.end - wanted.start).unwrap_or(0), 0);
-                        let n = file.read_at(out.get_mut(have..).unwrap_or_default(), wanted.start)?;
+                        out.resize(
+                            have + usize::try_from(wanted.end - wanted.start).unwrap_or(0),
+                            0,
+                        );
+                        let n =
+                            file.read_at(out.get_mut(have..).unwrap_or_default(), wanted.start)?;
                         out.truncate(have + n);
                     }
-                    append(out, b"\n", stored, &(body.start..body.end.min(stored + u64::from(newline))));
+                    append(
+                        out,
+                        b"\n",
+                        stored,
+                        &(body.start..body.end.min(stored + u64::from(newline))),
+                    );
                 }
             }
         }
@@ -275,7 +362,8 @@ impl View {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         if encoding == Encoding::Compressed {
-            let plain = content::decode_file(file, store_name).context(|| String::from_utf8_lossy(store_name).into_owned())?;
+            let plain = content::decode_file(file, store_name)
+                .context(|| String::from_utf8_lossy(store_name).into_owned())?;
             let mut window = Window::new(range.start, range.end);
             let mut renderer = Renderer::new(layout.mode);
             renderer.feed(&plain, &mut window);
@@ -283,10 +371,20 @@ impl View {
             out.extend_from_slice(&window.into_bytes());
             return Ok(());
         }
-        let left = layout.resumable.lock().ok().and_then(|mut left| left.take());
-        let mut state = left.filter(|left| left.message == message && left.given <= range.start).unwrap_or_else(|| {
-            Resumable { message, renderer: Renderer::new(layout.mode), fed: 0, pending: Vec::new(), given: 0 }
-        });
+        let left = layout
+            .resumable
+            .lock()
+            .ok()
+            .and_then(|mut left| left.take());
+        let mut state = left
+            .filter(|left| left.message == message && left.given <= range.start)
+            .unwrap_or_else(|| Resumable {
+                message,
+                renderer: Renderer::new(layout.mode),
+                fed: 0,
+                pending: Vec::new(),
+                given: 0,
+            });
         let wanted = range.end - range.start;
         let have = out.len() as u64;
         let take = |state: &mut Resumable, out: &mut Vec<u8>| {
@@ -322,10 +420,21 @@ impl View {
 
 /// Appends what of `bytes`, which begin at `start`, lies in the range.
 fn append(out: &mut Vec<u8>, bytes: &[u8], start: u64, range: &std::ops::Range<u64>) {
-    let clip = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
-    out.extend_from_slice(bytes.get(clip(range.start)..clip(range.end)).unwrap_or_default());
+    let clip = |at: u64| {
+        usize::try_from(at.saturating_sub(start))
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    out.extend_from_slice(
+        bytes
+            .get(clip(range.start)..clip(range.end))
+            .unwrap_or_default(),
+    );
 }
 
 fn changed(what: &str) -> Error {
-    Error::new(Kind::Unreadable, format!("{what}: the stored message is not what it was when it was measured"))
+    Error::new(
+        Kind::Unreadable,
+        format!("{what}: the stored message is not what it was when it was measured"),
+    )
 }

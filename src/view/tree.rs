@@ -64,29 +64,51 @@ impl Tree {
         let found = Maildir::new(root, mailbox).folders()?;
         let mut top = Level::default();
         for folder in found.folders {
-            let level = folder.path.into_iter().fold(&mut top, |level, name| level.below.entry(name).or_default());
+            let level = folder
+                .path
+                .into_iter()
+                .fold(&mut top, |level, name| level.below.entry(name).or_default());
             level.folders.push(folder.stored);
         }
-        let mut tree = Self { oddities: found.oddities, ..Self::default() };
+        let mut tree = Self {
+            oddities: found.oddities,
+            ..Self::default()
+        };
         tree.top = tree.grow(top.below, None, &mut Vec::new());
         Ok(tree)
     }
 
     /// Depth of the recursion: that of the folders, which the store bounds.
-    fn grow(&mut self, level: BTreeMap<String, Level>, above: Option<u32>, path: &mut Vec<String>) -> Vec<u32> {
+    fn grow(
+        &mut self,
+        level: BTreeMap<String, Level>,
+        above: Option<u32>,
+        path: &mut Vec<String>,
+    ) -> Vec<u32> {
         let mut named = Vec::new();
         for (decoded, mut level) in level {
             path.push(decoded.clone());
             level.folders.sort();
             let mut folders = level.folders.into_iter();
             // The directories below hang on the first folder of the name.
-            let first = folders.next().map_or_else(|| Source::Parent(path.clone()), Source::Folder);
+            let first = folders
+                .next()
+                .map_or_else(|| Source::Parent(path.clone()), Source::Folder);
             named.push((decoded.clone(), first, level.below, path.clone()));
-            named.extend(folders.map(|f| (decoded.clone(), Source::Folder(f), BTreeMap::new(), path.clone())));
+            named.extend(folders.map(|f| {
+                (
+                    decoded.clone(),
+                    Source::Folder(f),
+                    BTreeMap::new(),
+                    path.clone(),
+                )
+            }));
             path.pop();
         }
         // Names that are safe as they stand choose first; then in byte order.
-        named.sort_by_cached_key(|(decoded, ..)| (name::component(decoded) != *decoded, decoded.clone()));
+        named.sort_by_cached_key(|(decoded, ..)| {
+            (name::component(decoded) != *decoded, decoded.clone())
+        });
         let mut taken = HashSet::new();
         let mut positions = Vec::new();
         for (decoded, source, below, mut path) in named {
@@ -96,7 +118,12 @@ impl Tree {
             };
             let name = choose(&decoded, &identity, &mut taken);
             let position = self.branches.len() as u32;
-            self.branches.push(Branch { source, name, above, below: Vec::new() });
+            self.branches.push(Branch {
+                source,
+                name,
+                above,
+                below: Vec::new(),
+            });
             let below = self.grow(below, Some(position), &mut path);
             if let Some(branch) = self.branches.get_mut(position as usize) {
                 branch.below = below;
@@ -119,33 +146,55 @@ impl Tree {
     pub fn below(&self, position: Option<u32>) -> &[u32] {
         match position {
             None => &self.top,
-            Some(position) => self.get(position).map(|b| b.below.as_slice()).unwrap_or_default(),
+            Some(position) => self
+                .get(position)
+                .map(|b| b.below.as_slice())
+                .unwrap_or_default(),
         }
     }
 
     pub fn find(&self, source: &Source) -> Option<u32> {
-        self.branches.iter().position(|b| b.source == *source).map(|p| p as u32)
+        self.branches
+            .iter()
+            .position(|b| b.source == *source)
+            .map(|p| p as u32)
     }
 
     /// The names right below a directory, folded: what a message there must not be called.
     pub fn taken(&self, position: u32) -> HashSet<String> {
-        let below = self.below(Some(position)).iter().filter_map(|&p| self.get(p));
-        below.flat_map(|b| [name::fold(&b.name), name::fold(&b.mbox_name())]).collect()
+        let below = self
+            .below(Some(position))
+            .iter()
+            .filter_map(|&p| self.get(p));
+        below
+            .flat_map(|b| [name::fold(&b.name), name::fold(&b.mbox_name())])
+            .collect()
     }
 
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
-        self.branches.iter().map(|b| size_of::<Branch>() + 2 * b.name.len() + b.below.len() * 4 + 32).sum()
+        self.branches
+            .iter()
+            .map(|b| size_of::<Branch>() + 2 * b.name.len() + b.below.len() * 4 + 32)
+            .sum()
     }
 }
 
 /// Takes a name of which neither the directory nor the mbox clashes with one taken before.
 fn choose(decoded: &str, identity: &[u8], taken: &mut HashSet<String>) -> String {
     let plain = name::component(decoded);
-    let with_id = (1..=6).map(|n| name::component(&format!("{plain} ({})", name::id(identity, n * name::ID_CHARS))));
+    let with_id = (1..=6).map(|n| {
+        name::component(&format!(
+            "{plain} ({})",
+            name::id(identity, n * name::ID_CHARS)
+        ))
+    });
     let mut candidates = std::iter::once(plain.clone()).chain(with_id).peekable();
     while let Some(candidate) = candidates.next() {
-        let keys = [name::fold(&candidate), name::fold(&format!("{candidate}.mbox"))];
+        let keys = [
+            name::fold(&candidate),
+            name::fold(&format!("{candidate}.mbox")),
+        ];
         if keys.iter().all(|key| !taken.contains(key)) || candidates.peek().is_none() {
             taken.extend(keys);
             return candidate;
@@ -169,7 +218,10 @@ mod tests {
     }
 
     fn names(tree: &Tree, position: Option<u32>) -> Vec<String> {
-        tree.below(position).iter().map(|&p| tree.get(p).unwrap().name.clone()).collect()
+        tree.below(position)
+            .iter()
+            .map(|&p| tree.get(p).unwrap().name.clone())
+            .collect()
     }
 
     #[test]
@@ -179,19 +231,28 @@ mod tests {
         let a = tree.find(&Source::Parent(vec!["A".into()])).unwrap();
         assert_eq!(names(&tree, Some(a)), ["B"]);
         let b = tree.find(&Source::Folder(b".A.B".to_vec())).unwrap();
-        assert_eq!((tree.get(b).unwrap().above, names(&tree, Some(b))), (Some(a), vec!["C".into()]));
+        assert_eq!(
+            (tree.get(b).unwrap().above, names(&tree, Some(b))),
+            (Some(a), vec!["C".into()])
+        );
     }
 
     #[test]
     fn names_that_clash() {
         let (_dir, tree) = tree(&[".Sent", ".sent", ".Sent.mbox", ".x?", ".x_", ".INBOX", ""]);
         let top = names(&tree, None);
-        let mut folded: Vec<_> =
-            top.iter().flat_map(|n| [name::fold(n), name::fold(&format!("{n}.mbox"))]).collect();
+        let mut folded: Vec<_> = top
+            .iter()
+            .flat_map(|n| [name::fold(n), name::fold(&format!("{n}.mbox"))])
+            .collect();
         folded.sort();
         let all = folded.len();
         folded.dedup();
         assert_eq!(folded.len(), all, "{top:?}");
-        assert!(top.contains(&"Sent".into()) && top.contains(&"x_".into()) && top.contains(&"INBOX".into()));
+        assert!(
+            top.contains(&"Sent".into())
+                && top.contains(&"x_".into())
+                && top.contains(&"INBOX".into())
+        );
     }
 }
