@@ -19,7 +19,7 @@ mod resolve;
 pub use directory::{Directory, Entry};
 pub use node::{Cookie, NodeId};
 
-use crate::access::{NOBODYS_GID, Permissions, Policy};
+use crate::access::{Permissions, Policy};
 use crate::disk::{Root, Space};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
@@ -569,8 +569,11 @@ impl Fs {
     }
 }
 
-/// What everybody may list: the root and the dates. No group bits and a group that nobody is in: so the kernel never
-/// looks for an ACL on the way to a mailbox.
+/// The group of what everybody may list. Nobody is in it, not even who has taken the group of a file in a mailbox.
+const PUBLIC_GID: u32 = 0xFFFF_FFFC;
+
+/// What everybody may list: the root and the dates. Without group bits the kernel never looks for an ACL on the way to
+/// a mailbox; but a member of the group would be refused.
 fn public(id: NodeId, mtime: Time, ttl: Duration) -> Attr {
     Attr {
         id,
@@ -578,7 +581,7 @@ fn public(id: NodeId, mtime: Time, ttl: Duration) -> Attr {
         size: 0,
         mode: 0o505,
         uid: 0,
-        gid: NOBODYS_GID,
+        gid: PUBLIC_GID,
         mtime,
         ttl,
     }
