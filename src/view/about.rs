@@ -56,10 +56,10 @@ A message: each .eml file is one message. Double-click it to read it. To put
 it back, drag it into a folder of your mail program, or copy it to your
 computer and import it there.
 
-A whole folder: the .mbox file beside a folder has its name and contains
-all of its messages. Copy it to your computer and import it into your mail
-program (in Thunderbird and Apple Mail: Import). What is in the folders below
-it is in .mbox files of their own.
+A whole folder: the .mbox file beside a folder has its name and holds all of
+its messages. Copy it to your computer and import it into your mail program
+(in Thunderbird and Apple Mail: Import). What is in the folders below it is
+in .mbox files of their own.
 
 
 WHAT IS NOT HERE

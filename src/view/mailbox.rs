@@ -323,18 +323,33 @@ impl Layout {
         Ok(())
     }
 
-    /// Adds the mailbox at a path, unless what is there is no mail store.
+    /// Adds the mailbox at a path, unless what is there is no mail store. A template may end at the home directory
+    /// of the store.
     fn add(
         &self,
         root: &Root,
-        path: Vec<u8>,
+        mut path: Vec<u8>,
         found: Found,
         check: bool,
         out: &mut Vec<Mailbox>,
     ) -> Result<()> {
-        if check && !Maildir::is_at(root, &path)? && !root.list(&path)?.is_empty() {
-            tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
-            return Ok(());
+        if check {
+            let listing = root.list(&path)?;
+            let has = |name: &str| {
+                let mut directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
+                directories.any(|e| e.name == name.as_bytes())
+            };
+            if !has("cur") && !has("new") {
+                let stores = STORE_NAMES.iter().filter(|name| has(name));
+                let mut stores = stores.map(|name| below(&path, name.as_bytes()));
+                if let Some(store) = stores.find(|at| matches!(Maildir::is_at(root, at), Ok(true)))
+                {
+                    path = store;
+                } else if !listing.is_empty() && !Maildir::is_at(root, &path)? {
+                    tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
+                    return Ok(());
+                }
+            }
         }
         let stat = root.stat(&path)?;
         let (user, domain) = match found.user {
