@@ -197,20 +197,6 @@ fn any_range_in_any_order() {
     }
 }
 
-/// A message as it must come out of an mboxrd reader: LF line ends, a last line that ends.
-fn unix(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !(byte == b'\r' && bytes.get(at + 1) == Some(&b'\n')) {
-            out.push(byte);
-        }
-    }
-    if !out.is_empty() && out.last() != Some(&b'\n') {
-        out.push(b'\n');
-    }
-    out
-}
-
 #[test]
 fn git_splits_it_into_exactly_the_messages() {
     if !able(&["git"]) {
@@ -220,7 +206,7 @@ fn git_splits_it_into_exactly_the_messages() {
     fill(&mailbox);
     let mount = Mount::new(&Config::new(&scratch, &store).set("mbox.flags", "none"));
     let split = tree::mailsplit(&mount.join(DAY).join(ALICE).join("INBOX.mbox"), &scratch);
-    let expected: Vec<Vec<u8>> = hard_messages().iter().map(|m| unix(m)).collect();
+    let expected: Vec<Vec<u8>> = hard_messages().iter().map(|m| tree::unix(m)).collect();
     assert_eq!(split.len(), expected.len());
     for (number, (got, expected)) in split.iter().zip(&expected).enumerate() {
         assert!(

@@ -159,6 +159,20 @@ pub fn mailsplit(mbox: &Path, scratch: &Scratch) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// A message as it comes out of an mbox reader: CRLF as LF, and a last line that ends.
+pub fn unix(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 1);
+    for (at, &byte) in bytes.iter().enumerate() {
+        if !(byte == b'\r' && bytes.get(at + 1) == Some(&b'\n')) {
+            out.push(byte);
+        }
+    }
+    if !out.is_empty() && out.last() != Some(&b'\n') {
+        out.push(b'\n');
+    }
+    out
+}
+
 /// A message's name without its ID: `2026-11-19 0932 Bob Rossi - Preventivo`. Fails unless the rest is ` (ID).eml`.
 pub fn without_id(name: &str) -> &str {
     let (rest, id) = name
