@@ -7,7 +7,10 @@ mod harness;
 
 use harness::mount::{OtherMount, is_mounted, unmount_lazily};
 use harness::tree::{dates, manifest, messages, same};
-use harness::{Config, Mount, Scratch, Store, able, drop_caches, eventually, ls, output, within};
+use harness::{
+    Config, Mount, Scratch, Store, able, drop_caches, eventually, keeping_caches, ls, output,
+    within,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -213,6 +216,7 @@ fn a_store_that_hangs_takes_nothing_else_with_it() {
     assert_eq!((names.len(), messages(&well).len()), (40, 40));
     let known = fs::read(hung.join(&names[0])).unwrap();
 
+    let caches = keeping_caches();
     hanging.signal(Signal::STOP);
     let message = hung.join(&names[20]);
     let error = within(
@@ -254,6 +258,7 @@ fn a_store_that_hangs_takes_nothing_else_with_it() {
         assert_eq!(messages(&path).len(), 40);
         fs::read(path.join(first)).unwrap()
     });
+    drop(caches);
     assert_eq!(again, known);
     let errors = within(Duration::from_secs(60), "all that wait", move || {
         waiting

@@ -144,12 +144,27 @@ pub fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
-/// Makes the kernel forget every inode, name and page that nobody uses, of every file system.
+/// Makes the kernel forget every inode, name and page that nobody uses, of every file system; waits for the tests that
+/// are [`keeping_caches`].
 pub fn drop_caches() {
+    let _alone = lock_caches(rustix::fs::FlockOperation::LockExclusive);
     rustix::fs::sync();
     for _ in 0..2 {
         std::fs::write("/proc/sys/vm/drop_caches", "3\n").unwrap();
     }
+}
+
+/// As long as the result lives, no other test of this machine drops the kernel's caches; nor may this one.
+#[must_use]
+pub fn keeping_caches() -> std::fs::File {
+    lock_caches(rustix::fs::FlockOperation::LockShared)
+}
+
+fn lock_caches(operation: rustix::fs::FlockOperation) -> std::fs::File {
+    let path = std::env::temp_dir().join("mailtm-test-caches.lock");
+    let file = std::fs::File::create(path).unwrap();
+    rustix::fs::flock(&file, operation).unwrap();
+    file
 }
 
 /// Seconds since 1970 of `YYYY-MM-DD HH:MM:SS`, UTC.
