@@ -214,6 +214,14 @@ fn compare(location: &str, plugin: &str) {
     fill(&dovecot, &scratch);
     let truth = dovecot.fetch();
     assert!(truth.len() > 40, "{}", truth.len());
+    let wanted: BTreeSet<String> = FOLDERS
+        .iter()
+        .copied()
+        .chain(["INBOX"])
+        .map(str::to_owned)
+        .collect();
+    let listed = dovecot.folders();
+    assert!(wanted.is_subset(&listed), "{listed:?}");
 
     let mount = Mount::new(&Config::new(&scratch, &store));
     let top = mount.join(DAY).join(ALICE);
@@ -231,15 +239,7 @@ fn compare(location: &str, plugin: &str) {
             path.display()
         );
     });
-    let listed = dovecot.folders();
-    let wanted: BTreeSet<String> = FOLDERS
-        .iter()
-        .copied()
-        .chain(["INBOX"])
-        .map(str::to_owned)
-        .collect();
     assert_eq!(folders, wanted);
-    assert!(wanted.is_subset(&listed), "{listed:?}");
 
     let mut expected: BTreeMap<&str, Vec<(String, i64)>> = BTreeMap::new();
     for message in &truth {
