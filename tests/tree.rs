@@ -1,18 +1,16 @@
-//! The tree: dates, mailboxes, folders, messages, their names and attributes.
+//! What is below a date: mailboxes, folders, messages and their attributes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
 
-use harness::tree::{ABOUT, assert_all_safe, assert_safe, dates, messages, walk, without_id};
+use harness::tree::{ABOUT, assert_safe, messages, only, walk, without_id};
 use harness::{
-    Config, Layout, Mailbox, Mount, Numbers, Scratch, Store, able, eventually, ls, mail, utc,
-    within,
+    Config, Layout, Mailbox, Mount, Scratch, Store, able, eventually, ls, mail, utc, within,
 };
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,175 +22,6 @@ fn setup() -> (Scratch, Store) {
     let scratch = Scratch::new();
     let store = Store::new(scratch.join("snapshots"));
     (scratch, store)
-}
-
-/// A folder's one message.
-fn only(directory: impl AsRef<Path>) -> String {
-    let mut names = messages(&directory);
-    assert_eq!(
-        names.len(),
-        1,
-        "{}: {names:?}",
-        directory.as_ref().display()
-    );
-    names.remove(0)
-}
-
-#[test]
-fn a_date_for_each_snapshot_and_a_link_to_the_latest() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    for (day, number) in [("2026-11-19", 1), (DAY, 2), ("2026-11-21", 3)] {
-        store.mailbox(day, ALICE).number("cur", number);
-    }
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    assert_eq!(dates(&mount.path), ["2026-11-19", DAY, "2026-11-21"]);
-    assert_eq!(
-        fs::read_link(mount.join("latest")).unwrap(),
-        Path::new("2026-11-21")
-    );
-    assert!(ls(&mount.path).contains(&"latest".to_owned()));
-    for day in dates(&mount.path) {
-        assert_eq!(ls(mount.join(&day)), [ALICE]);
-        assert_eq!(
-            messages(mount.join(&day).join(ALICE).join("INBOX")).len(),
-            1
-        );
-    }
-    assert_eq!(
-        fs::metadata(mount.join("2026-11-22")).unwrap_err().kind(),
-        std::io::ErrorKind::NotFound
-    );
-}
-
-#[test]
-fn a_date_is_its_last_snapshot() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let first = store
-        .mailbox("auto-2026-11-20_0300", ALICE)
-        .number("cur", 1);
-    let last = store
-        .mailbox("auto-2026-11-20_2300", ALICE)
-        .number("cur", 2);
-    store.snapshot("manual-before-upgrade");
-    let config = Config::new(&scratch, &store).set("source.name", "auto-%Y-%m-%d_%H%M");
-    {
-        let mount = Mount::new(&config);
-        assert_eq!(dates(&mount.path), [DAY]);
-        let inbox = mount.join("2026-11-20/alice@example.com/INBOX");
-        assert_eq!(fs::read(inbox.join(only(&inbox))).unwrap(), last);
-        assert_eq!(
-            fs::metadata(mount.join(DAY)).unwrap().mtime(),
-            utc("2026-11-20 23:00:00")
-        );
-    }
-    let mount = Mount::new(&config.set("granularity", "snapshot"));
-    assert_eq!(dates(&mount.path), ["2026-11-20_0300", "2026-11-20_2300"]);
-    assert_eq!(
-        fs::read_link(mount.join("latest")).unwrap(),
-        Path::new("2026-11-20_2300")
-    );
-    let inbox = mount.join("2026-11-20_0300/alice@example.com/INBOX");
-    assert_eq!(fs::read(inbox.join(only(&inbox))).unwrap(), first);
-    assert_eq!(
-        fs::metadata(mount.join("2026-11-20_0300")).unwrap().mtime(),
-        utc("2026-11-20 03:00:00")
-    );
-}
-
-#[test]
-fn a_time_that_says_utc_is_shown_in_the_time_zone() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    store
-        .mailbox("2026-11-20T23:30:00Z", ALICE)
-        .number("cur", 1);
-    let config = Config::new(&scratch, &store)
-        .set("timezone", "Europe/Rome")
-        .set("granularity", "snapshot");
-    let mount = Mount::new(&config);
-    assert_eq!(dates(&mount.path), ["2026-11-21_0030"]);
-    let name = only(mount.join("2026-11-21_0030/alice@example.com/INBOX"));
-    let rome = chrono::DateTime::from_timestamp(1_795_000_060 + 3600, 0).unwrap();
-    assert_eq!(
-        without_id(&name),
-        format!("{} Bob Rossi - Message 1", rome.format("%Y-%m-%d %H%M"))
-    );
-}
-
-#[test]
-fn keep_days_shows_today_and_the_days_before() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let today = || chrono::Utc::now().date_naive();
-    // Again if midnight falls into it.
-    loop {
-        let start = today();
-        let day = |back: i64| (start - chrono::Duration::days(back)).to_string();
-        for back in 0..5 {
-            store.mailbox(&day(back), ALICE);
-        }
-        let mount = Mount::new(&Config::new(&scratch, &store).set("keep_days", 2));
-        let shown = dates(&mount.path);
-        let hidden = fs::metadata(mount.join(day(3))).map(|_| ());
-        if today() == start {
-            assert_eq!(shown, [day(2), day(1), day(0)]);
-            assert_eq!(hidden.unwrap_err().kind(), std::io::ErrorKind::NotFound);
-            return;
-        }
-    }
-}
-
-#[test]
-fn snapshots_come_and_go_without_a_remount() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    store.mailbox("2026-11-19", ALICE).number("cur", 1);
-    store.mailbox(DAY, ALICE).number("cur", 2);
-    let staging = Store::new(scratch.join("staging"));
-    staging.mailbox("2026-11-21", ALICE).number("cur", 3);
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    assert_eq!(dates(&mount.path), ["2026-11-19", DAY]);
-    let gone = fs::metadata(mount.join("2026-11-21"));
-    assert!(gone.is_err(), "asked for before it is there");
-
-    fs::rename(
-        staging.path.join("2026-11-21"),
-        store.path.join("2026-11-21"),
-    )
-    .unwrap();
-    eventually(Duration::from_secs(5), "a new date", || {
-        dates(&mount.path) == ["2026-11-19", DAY, "2026-11-21"]
-    });
-    assert_eq!(
-        fs::read_link(mount.join("latest")).unwrap(),
-        Path::new("2026-11-21")
-    );
-    let inbox = mount.join("latest/alice@example.com/INBOX");
-    assert!(without_id(&only(&inbox)).ends_with("Message 3"));
-
-    for day in ["2026-11-21", "2026-11-19"] {
-        fs::rename(store.path.join(day), staging.path.join(day)).unwrap();
-    }
-    eventually(Duration::from_secs(5), "removed dates", || {
-        dates(&mount.path) == [DAY]
-    });
-    assert_eq!(fs::read_link(mount.join("latest")).unwrap(), Path::new(DAY));
-    assert_eq!(
-        fs::metadata(mount.join("2026-11-19")).unwrap_err().kind(),
-        std::io::ErrorKind::NotFound
-    );
 }
 
 const FOLDERS: [&str; 14] = [
@@ -226,18 +55,6 @@ fn check_folders(mount: &Mount) {
     assert_eq!(fs::metadata(mailbox.join("INBOX.mbox")).unwrap().len(), 0);
 }
 
-fn fill(mailbox: &Mailbox, folders: &[&str]) {
-    let bytes = mail("Bob Rossi <bob@example.com>", "Hello", "Hi\n");
-    for folder in folders {
-        mailbox.put(
-            &format!("{folder}/cur"),
-            "1795.M1P1.mx:2,S",
-            &bytes,
-            utc(RECEIVED),
-        );
-    }
-}
-
 #[test]
 fn folders_in_modified_utf7() {
     if !able(&[]) {
@@ -252,7 +69,7 @@ fn folders_in_modified_utf7() {
         "Two words",
         "Archive/2024/M&AOQ-rz",
     ];
-    fill(&store.mailbox(DAY, ALICE), &names);
+    store.mailbox(DAY, ALICE).greet(&names);
     check_folders(&Mount::new(&Config::new(&scratch, &store)));
 }
 
@@ -270,7 +87,7 @@ fn folders_in_utf8() {
         "Two words",
         "Archive/2024/März",
     ];
-    fill(&store.mailbox(DAY, ALICE), &names);
+    store.mailbox(DAY, ALICE).greet(&names);
     check_folders(&Mount::new(&Config::new(&scratch, &store)));
 }
 
@@ -288,10 +105,7 @@ fn folders_of_layout_fs() {
         "Two words",
         "Archive/2024/M&AOQ-rz",
     ];
-    fill(
-        &Mailbox::new(&store.snapshot(DAY), ALICE, Layout::Fs),
-        &names,
-    );
+    Mailbox::new(&store.snapshot(DAY), ALICE, Layout::Fs).greet(&names);
     check_folders(&Mount::new(&Config::new(&scratch, &store)));
 }
 
@@ -301,7 +115,9 @@ fn a_folder_with_folders_below_it_has_its_own_mbox() {
         return;
     }
     let (scratch, store) = setup();
-    fill(&store.mailbox(DAY, ALICE), &["Archive", "Archive/2024"]);
+    store
+        .mailbox(DAY, ALICE)
+        .greet(&["Archive", "Archive/2024"]);
     let mount = Mount::new(&Config::new(&scratch, &store));
     let mailbox = mount.join(DAY).join(ALICE);
     assert_eq!(
@@ -338,233 +154,6 @@ fn an_empty_mailbox_is_shown_and_says_why() {
         assert!(about(mailbox).contains(mailbox), "{}", about(mailbox));
         assert!(about(mailbox).contains(DAY), "{}", about(mailbox));
     }
-}
-
-#[test]
-fn names_say_when_who_and_what() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let mailbox = store.mailbox(DAY, ALICE);
-    let cases: &[(&[u8], &str)] = &[
-        (b"From: Bob Rossi <bob@x.org>\nSubject: Preventivo\n\n", "Bob Rossi - Preventivo"),
-        (b"From: \"Rossi, Bob\" <bob@x.org>\nSubject: a\n b\n\tc\n\n", "Rossi, Bob - a b c"),
-        (b"From: bob@x.org\nSubject:   \n\n", "bob@x.org - no subject"),
-        (b"From: <bob@x.org>\n\n", "bob@x.org - no subject"),
-        (b"Subject: x\n\n", "unknown - x"),
-        (b"", "unknown - no subject"),
-        (b"From: =?utf-8?q?J=C3=B6rg?= <j@x.org>\nSubject: =?iso-8859-1?Q?=C4rger?= =?utf-8?B?8J+Yig==?=\n\n", "Jörg - Ärger😊"),
-        (b"From: Bob <b@x>\r\nSubject: AW: a/b\\c:d*e?f\"g<h>i|j\r\n\r\n", "Bob - AW_ a_b_c_d_e_f_g_h_i_j"),
-        ("From: Bob <b@x>\nSubject: abc\u{202e}gpj.exe\n\n".as_bytes(), "Bob - abc_gpj.exe"),
-        ("From: Bob <b@x>\nSubject: e\u{301}t\u{e9}\n\n".as_bytes(), "Bob - \u{e9}t\u{e9}"),
-        (b"From: Bob <b@x>\nSubject: dots...\n\n", "Bob - dots..."),
-    ];
-    for (number, (bytes, _)) in cases.iter().enumerate() {
-        mailbox.put(
-            "cur",
-            format!("1795.M{number}P1.mx:2,S"),
-            bytes,
-            utc(RECEIVED),
-        );
-    }
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    let inbox = mount.join(DAY).join(ALICE).join("INBOX");
-    let mut shown: Vec<String> = messages(&inbox)
-        .iter()
-        .map(|n| without_id(n).to_owned())
-        .collect();
-    let mut expected: Vec<String> = cases
-        .iter()
-        .map(|(_, name)| format!("2026-11-19 0932 {name}"))
-        .collect();
-    shown.sort();
-    expected.sort();
-    assert_eq!(shown, expected);
-    assert_all_safe(&mount.join(DAY));
-}
-
-#[test]
-fn hostile_names_become_safe_ones() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let mailbox = store.mailbox(DAY, ALICE);
-    let family = "👨‍👩‍👧‍👦";
-    let mut subjects = vec![
-        "x".repeat(5000),
-        "日".repeat(500),
-        family.repeat(60),
-        "e\u{301}".repeat(400),
-        "\u{301}".repeat(400),
-        "NUL\0and\u{7f}and\u{85}".to_owned(),
-        "../../../etc/passwd".to_owned(),
-        "CON".to_owned(),
-        "\u{2066}isolated\u{2069}".to_owned(),
-        "=?utf-8?Q?line=0Abreak=00?=".to_owned(),
-        " . . . ".to_owned(),
-    ];
-    let mut numbers = Numbers(7);
-    for _ in 0..50 {
-        let length = numbers.below(200);
-        subjects.push(
-            (0..length)
-                .filter_map(|_| char::from_u32(u32::try_from(numbers.below(0x3000)).unwrap()))
-                .filter(|c| !matches!(c, '\n' | '\r'))
-                .collect(),
-        );
-    }
-    let mut bytes = Vec::new();
-    for (number, subject) in subjects.iter().enumerate() {
-        let sender = if number % 3 == 0 {
-            subject.as_str()
-        } else {
-            "Bob"
-        };
-        let message = mail(&format!("{sender} <b@x>"), subject, "body\n");
-        mailbox.put(
-            "cur",
-            format!("1795.M{number}P1.mx:2,"),
-            &message,
-            utc(RECEIVED),
-        );
-        bytes.push(message);
-    }
-    // Headers that are no text in any character set.
-    mailbox.put(
-        "cur",
-        "1795.M900P1.mx:2,",
-        b"From: \xff\xfe\x80 <\xc3\x28>\nSubject: \xf0\x28\x8c\n\n",
-        utc(RECEIVED),
-    );
-    for folder in [
-        "CON",
-        "aux",
-        "NUL",
-        "com1",
-        "a<b>:c*",
-        "trailing ",
-        "x\u{202e}y",
-        "&AAA-",
-        "tab\there",
-        "LPT9",
-    ] {
-        fill(&mailbox, &[folder]);
-    }
-    mailbox.folder([b"invalid\xff\xfe".as_slice(), b"end"].concat());
-    mailbox.folder("long".repeat(60));
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    assert_all_safe(&mount.join(DAY));
-    let top = mount.join(DAY).join(ALICE);
-    let shown = messages(top.join("INBOX"));
-    assert_eq!(shown.len(), subjects.len() + 1);
-    for name in shown
-        .iter()
-        .filter(|n| n.contains("xxxxxxxxxxxx") || n.contains("日日"))
-    {
-        assert!(name.contains('…'), "cut without saying so: {name}");
-    }
-    let folders = ls(&top).iter().filter(|n| n.ends_with(".mbox")).count();
-    assert_eq!(folders, 1 + 10 + 2, "{:?}", ls(&top));
-    let found: BTreeSet<Vec<u8>> = shown
-        .iter()
-        .map(|n| fs::read(top.join("INBOX").join(n)).unwrap())
-        .collect();
-    assert!(bytes.iter().all(|b| found.contains(b)));
-}
-
-#[test]
-fn the_sender_is_cut_at_forty_units() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let message = mail(&format!("{} <b@x>", "s".repeat(90)), "subject", "");
-    store
-        .mailbox(DAY, ALICE)
-        .put("cur", "1795.M1P1.mx:2,", message, utc(RECEIVED));
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    let name = only(mount.join(DAY).join(ALICE).join("INBOX"));
-    let rest = without_id(&name).strip_prefix("2026-11-19 0932 ").unwrap();
-    let (sender, subject) = rest.rsplit_once(" - ").unwrap();
-    assert_eq!(subject, "subject");
-    assert!(
-        sender.ends_with('…') && sender.starts_with("sssssssssssssssssssssssssssssssssssss"),
-        "{sender}"
-    );
-    assert!(sender.encode_utf16().count() <= 40, "{sender}");
-}
-
-#[test]
-fn no_two_names_are_the_same_ignoring_case() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let mailbox = Mailbox::new(&store.snapshot(DAY), ALICE, Layout::Fs);
-    // A folder `a.mbox` stands where the mbox of `a` would; `a` and `A` are one directory for Windows.
-    fill(
-        &mailbox,
-        &[
-            "sent", "Sent", "SENT", "a", "a.mbox", "A", "Straße", "STRASSE",
-        ],
-    );
-    for number in 0..300 {
-        let bytes = mail("Bob <b@x>", "The same", &format!("{number}\n"));
-        mailbox.put(
-            "cur",
-            format!("1795.M{number}P1.mx:2,S"),
-            &bytes,
-            utc(RECEIVED),
-        );
-    }
-    let config = Config::new(&scratch, &store);
-    let mount = Mount::new(&config);
-    assert_all_safe(&mount.join(DAY));
-    let top = mount.join(DAY).join(ALICE);
-    assert_eq!(messages(top.join("INBOX")).len(), 300);
-    let (mut folders, mut boxes) = (0, 0);
-    walk(&top, &mut |path, meta| {
-        if path.components().count() == 1
-            && path != Path::new("INBOX")
-            && path != Path::new("INBOX.mbox")
-        {
-            folders += usize::from(meta.is_dir());
-            boxes += usize::from(meta.is_file() && path != Path::new(ABOUT));
-        }
-    });
-    assert_eq!((folders, boxes), (8, 8), "{:?}", ls(&top));
-}
-
-#[test]
-fn unique_names_are_the_store_s() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let mailbox = store.mailbox(DAY, ALICE);
-    for name in ["1795.M1P1.mx:2,S", "1795.M2P1.mx", "1795.m2p1.mx:2,FS"] {
-        mailbox.put("cur", name, mail("Bob <b@x>", "Hello", name), utc(RECEIVED));
-    }
-    mailbox.put(
-        "new",
-        "1795.M4P1.mx",
-        mail("Bob <b@x>", "Hello", "4\n"),
-        utc(RECEIVED),
-    );
-    let mount = Mount::new(&Config::new(&scratch, &store).set("names", "unique"));
-    let inbox = mount.join(DAY).join(ALICE).join("INBOX");
-    let shown = messages(&inbox);
-    assert_eq!(shown.len(), 4);
-    for name in ["1795.M1P1.mx.eml", "1795.M4P1.mx.eml"] {
-        assert!(shown.contains(&name.to_owned()), "{shown:?}");
-    }
-    assert_all_safe(&inbox);
-    assert_eq!(
-        fs::read(inbox.join("1795.M1P1.mx.eml")).unwrap(),
-        mail("Bob <b@x>", "Hello", "1795.M1P1.mx:2,S")
-    );
 }
 
 #[test]
@@ -790,55 +379,6 @@ fn attributes() {
     let space = rustix::fs::statvfs(&mount.path).unwrap();
     assert!(space.f_blocks > 0);
     assert_eq!((space.f_bfree, space.f_bavail), (0, 0));
-}
-
-#[test]
-fn a_message_has_one_name_on_every_date() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let bytes = mail("Bob <b@x>", "Hello", "text\n");
-    for (day, place, name) in [
-        ("2026-11-17", "new", "1795.M1P1.mx"),
-        ("2026-11-18", "cur", "1795.M1P1.mx:2,"),
-        ("2026-11-19", "cur", "1795.M1P1.mx:2,S"),
-        ("2026-11-20", "cur", "1795.M1P1.mx:2,FRSab"),
-        ("2026-11-21", "Archive/cur", "1795.M1P1.mx:2,FRST"),
-    ] {
-        store
-            .mailbox(day, ALICE)
-            .put(place, name, &bytes, utc(RECEIVED));
-    }
-    let mount = Mount::new(&Config::new(&scratch, &store));
-    let names: BTreeSet<String> = dates(&mount.path)
-        .iter()
-        .map(|day| {
-            let folder = if day == "2026-11-21" {
-                "Archive"
-            } else {
-                "INBOX"
-            };
-            only(mount.join(day).join(ALICE).join(folder))
-        })
-        .collect();
-    assert_eq!(names.len(), 1, "{names:?}");
-    assert_eq!(
-        without_id(names.first().unwrap()),
-        "2026-11-19 0932 Bob - Hello"
-    );
-}
-
-#[test]
-fn an_empty_directory_of_snapshots_mounts_empty_with_a_warning() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store) = setup();
-    let mount = Mount::new(&Config::new(&scratch, &store)).expecting_warnings();
-    assert_eq!(dates(&mount.path), Vec::<String>::new());
-    assert!(fs::read_link(mount.join("latest")).is_err());
-    mount.wait_for_warning(&[store.path.to_str().unwrap()]);
 }
 
 #[test]

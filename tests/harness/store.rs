@@ -168,6 +168,20 @@ impl Mailbox {
         bytes
     }
 
+    /// Puts the same small message, of 2026-11-19 09:32:10 UTC, into each of these folders.
+    pub fn greet(&self, folders: &[&str]) {
+        let bytes = mail("Bob Rossi <bob@example.com>", "Hello", "Hi\n");
+        for folder in folders {
+            let place = format!("{folder}/cur");
+            self.put(
+                &place,
+                "1795.M1P1.mx:2,S",
+                &bytes,
+                super::utc("2026-11-19 09:32:10"),
+            );
+        }
+    }
+
     fn give(&self, path: &Path) {
         lchown(path, Some(self.uid), Some(self.gid)).unwrap();
     }

@@ -52,6 +52,18 @@ pub fn messages(directory: impl AsRef<Path>) -> Vec<String> {
         .collect()
 }
 
+/// A folder's one message.
+pub fn only(directory: impl AsRef<Path>) -> String {
+    let mut names = messages(&directory);
+    assert_eq!(
+        names.len(),
+        1,
+        "{}: {names:?}",
+        directory.as_ref().display()
+    );
+    names.remove(0)
+}
+
 /// Calls `visit` for everything below a directory, with the path relative to it. Symlinks are not followed.
 /// On the way: the node id in the listing is the one in the attributes.
 pub fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
