@@ -1,0 +1,523 @@
+//! When things go wrong: removed snapshots, a killed daemon, stores that hang, mount points that are no good, and an
+//! index that is damaged, foreign, locked or read-only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use harness::mount::{OtherMount, is_mounted, unmount_lazily};
+use harness::tree::{dates, manifest, messages, same};
+use harness::{
+    Config, Mount, Scratch, Store, able, drop_caches, eventually, keeping_caches, ls, output,
+    within,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ALICE: &str = "alice@example.com";
+
+fn setup() -> (Scratch, Store, Config) {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    for day in ["2026-11-19", "2026-11-20"] {
+        let mailbox = store.mailbox(day, ALICE);
+        for number in 0..10 {
+            mailbox.number("cur", number);
+            mailbox.number("Archive/2024/cur", 100 + number);
+        }
+    }
+    let config = Config::new(&scratch, &store);
+    (scratch, store, config)
+}
+
+fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
+    result.err().and_then(|e| e.raw_os_error())
+}
+
+#[test]
+fn a_snapshot_removed_while_in_use() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let mount = Mount::new(&config).expecting_warnings();
+    let inbox = mount.join("2026-11-19").join(ALICE).join("INBOX");
+    let names = messages(&inbox);
+    let read = inbox.join(&names[0]);
+    let bytes = fs::read(&read).unwrap();
+    let cached = File::open(&read).unwrap();
+    let unread = File::open(inbox.join(&names[1])).unwrap();
+    let directory = rustix::fs::open(
+        &inbox,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY,
+        rustix::fs::Mode::empty(),
+    )
+    .unwrap();
+    fs::rename(store.path.join("2026-11-19"), scratch.join("removed")).unwrap();
+    fs::remove_dir_all(scratch.join("removed")).unwrap();
+    eventually(Duration::from_secs(5), "the date is gone", || {
+        dates(&mount.path) == ["2026-11-20"]
+    });
+    assert_eq!(errno(fs::metadata(&inbox)), Some(libc::ENOENT));
+    assert_eq!(errno(fs::read(&read)), Some(libc::ENOENT));
+    let mut buffer = vec![0; bytes.len()];
+    assert!(matches!(
+        errno(unread.read_at(&mut buffer, 0)),
+        Some(libc::EIO | libc::ESTALE)
+    ));
+    match cached.read_at(&mut buffer, 0) {
+        Ok(n) => assert_eq!(buffer[..n], bytes[..n]),
+        Err(e) => assert_eq!(e.raw_os_error(), Some(libc::EIO)),
+    }
+    drop_caches();
+    let below = rustix::fs::openat(
+        &directory,
+        names[2].as_str(),
+        rustix::fs::OFlags::RDONLY,
+        rustix::fs::Mode::empty(),
+    );
+    assert!(
+        matches!(
+            below,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::STALE)
+        ),
+        "{below:?}"
+    );
+    // Nothing else notices.
+    let other = mount.join("2026-11-20").join(ALICE).join("INBOX");
+    for name in messages(&other) {
+        fs::read(other.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_handle_to_a_removed_snapshot_is_stale() {
+    if !able(&["python3"]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let mount = Mount::new(&config).expecting_warnings();
+    let script = include_str!("harness/handles.py");
+    let day = mount.join("2026-11-19");
+    let table = harness::run(harness::python().args(["-c", script, "take"]).arg(&day));
+    fs::rename(store.path.join("2026-11-19"), scratch.join("removed")).unwrap();
+    eventually(Duration::from_secs(5), "the date is gone", || {
+        dates(&mount.path) == ["2026-11-20"]
+    });
+    let file = scratch.join("table");
+    fs::write(&file, &table).unwrap();
+    for _ in 0..2 {
+        let wrong = harness::run(
+            harness::python()
+                .args(["-c", script, "open"])
+                .arg(&mount.path)
+                .stdin(File::open(&file).unwrap()),
+        );
+        let wrong = String::from_utf8(wrong).unwrap();
+        assert_eq!(
+            wrong.lines().count(),
+            table.iter().filter(|&&b| b == b'\n').count()
+        );
+        for line in wrong.lines() {
+            assert!(line.ends_with("ESTALE"), "{line}");
+        }
+        drop_caches();
+    }
+}
+
+#[test]
+fn a_new_daemon_mounts_over_a_dead_one() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, _store, config) = setup();
+    let mount = Mount::new(&config);
+    let before = manifest(&mount.path);
+    let held = File::open(mount.join("2026-11-20")).unwrap();
+    mount.kill();
+    assert_eq!(
+        errno(fs::metadata(&config.mountpoint)),
+        Some(libc::ENOTCONN)
+    );
+    assert!(is_mounted(&config.mountpoint));
+    {
+        let mount = Mount::new(&config).expecting_warnings();
+        same("after the restart", &before, &manifest(&mount.path));
+    }
+    drop(held);
+    unmount_lazily(&config.mountpoint);
+}
+
+/// A store behind a file system whose daemon can be stopped; goes on and is unmounted at the end.
+struct Hanging {
+    path: PathBuf,
+    child: Child,
+}
+
+impl Hanging {
+    fn new(source: &Path, path: PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let child = Command::new("bindfs")
+            .args(["-f", "-r", "-o", "attr_timeout=0,entry_timeout=0,direct_io"])
+            .arg(source)
+            .arg(&path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually(Duration::from_secs(10), "bindfs is mounted", || {
+            is_mounted(&path)
+        });
+        Self { path, child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+        unmount_lazily(&self.path);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_store_that_hangs_takes_nothing_else_with_it() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind"));
+    let plain = Store::new(scratch.join("plain"));
+    for number in 0..40 {
+        behind.mailbox("2026-11-19", ALICE).number("cur", number);
+        plain.mailbox("2026-11-20", ALICE).number("cur", number);
+    }
+    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
+    let sources = vec![
+        hanging.path.to_str().unwrap().to_owned(),
+        plain.path.to_str().unwrap().to_owned(),
+    ];
+    let config = Config::new(&scratch, &plain)
+        .set("source.snapshots", sources)
+        .set("source.timeout", "2s");
+    let mount = Mount::new(&config).expecting_warnings();
+    let inbox = |day: &str| mount.join(day).join(ALICE).join("INBOX");
+    let (hung, well) = (inbox("2026-11-19"), inbox("2026-11-20"));
+    let names = messages(&hung);
+    assert_eq!((names.len(), messages(&well).len()), (40, 40));
+    let known = fs::read(hung.join(&names[0])).unwrap();
+
+    let caches = keeping_caches();
+    hanging.signal(Signal::STOP);
+    let message = hung.join(&names[20]);
+    let error = within(
+        Duration::from_secs(20),
+        "a read of a store that hangs",
+        move || {
+            let start = Instant::now();
+            let error = errno(fs::read(message));
+            assert!(
+                start.elapsed() < Duration::from_secs(8),
+                "{:?}",
+                start.elapsed()
+            );
+            error
+        },
+    );
+    assert_eq!(error, Some(libc::EIO));
+    // Four at once that wait, and more work than there are threads.
+    let waiting: Vec<_> = (21..40)
+        .map(|n| hung.join(&names[n]))
+        .map(|path| std::thread::spawn(move || errno(fs::read(path))))
+        .collect();
+    let (path, list) = (well.clone(), mount.path.clone());
+    let took = within(Duration::from_secs(20), "the other snapshot", move || {
+        let start = Instant::now();
+        for name in messages(&path) {
+            fs::read(path.join(name)).unwrap();
+        }
+        assert_eq!(dates(&list).len(), 2);
+        start.elapsed()
+    });
+    assert!(
+        took < Duration::from_secs(3),
+        "the other snapshot took {took:?}"
+    );
+    // What is in memory answers as before: attributes, listings, pages.
+    let (path, first) = (hung.clone(), names[0].clone());
+    let again = within(Duration::from_secs(5), "what is cached", move || {
+        assert_eq!(messages(&path).len(), 40);
+        fs::read(path.join(first)).unwrap()
+    });
+    drop(caches);
+    assert_eq!(again, known);
+    let errors = within(Duration::from_secs(60), "all that wait", move || {
+        waiting
+            .into_iter()
+            .map(|t| t.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert!(errors.iter().all(|&e| e == Some(libc::EIO)), "{errors:?}");
+
+    hanging.signal(Signal::CONT);
+    let message = hung.join(&names[20]);
+    eventually(Duration::from_secs(30), "the mail is back", || {
+        fs::read(&message).is_ok()
+    });
+    for name in &names {
+        let bytes = fs::read(hung.join(name)).unwrap();
+        assert_eq!(bytes, fs::read(well.join(name)).unwrap(), "{name}");
+    }
+}
+
+fn refused(config: &Config, words: &[&str]) {
+    let failure = match Mount::start(config) {
+        Ok(_) => panic!("mounted on {}", config.mountpoint.display()),
+        Err(failure) => failure,
+    };
+    assert!(matches!(failure.code(), 1 | 2), "{failure:?}");
+    for word in words {
+        assert!(
+            failure.stderr.contains(word),
+            "no {word:?} in:\n{}",
+            failure.stderr
+        );
+    }
+    assert!(!failure.stderr.contains("panicked"), "{}", failure.stderr);
+}
+
+#[test]
+fn mount_points_that_are_no_good() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let absent = scratch.join("absent");
+    let mut bad = config.clone().set("mountpoint", absent.to_str().unwrap());
+    bad.mountpoint = absent.clone();
+    refused(&bad, &[absent.to_str().unwrap()]);
+    assert!(!absent.exists());
+
+    let file = scratch.join("file");
+    fs::write(&file, "x").unwrap();
+    let mut bad = config.clone().set("mountpoint", file.to_str().unwrap());
+    bad.mountpoint = file.clone();
+    refused(&bad, &[file.to_str().unwrap()]);
+
+    let full = scratch.subdirectory("full");
+    fs::write(full.join("precious"), "x").unwrap();
+    let mut bad = config.clone().set("mountpoint", full.to_str().unwrap());
+    bad.mountpoint = full.clone();
+    refused(&bad, &[full.to_str().unwrap()]);
+    assert_eq!(ls(&full), ["precious"]);
+
+    let mount = Mount::new(&config);
+    let second = Config::new(&scratch, &store);
+    let mut second = second.set("mountpoint", config.mountpoint.to_str().unwrap());
+    second.mountpoint = config.mountpoint.clone();
+    refused(&second, &[config.mountpoint.to_str().unwrap()]);
+    assert_eq!(
+        dates(&mount.path).len(),
+        2,
+        "the first one is not disturbed"
+    );
+}
+
+#[test]
+fn sources_that_are_no_good() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let missing = scratch.join("no-such-directory");
+    let bad = config.set(
+        "source.snapshots",
+        vec![missing.to_str().unwrap().to_owned()],
+    );
+    refused(&bad, &[missing.to_str().unwrap()]);
+    assert!(!is_mounted(&bad.mountpoint));
+}
+
+/// Everything below the index path, files and their bytes.
+fn index_files(config: &Config) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut todo = vec![config.index.clone()];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+    assert!(!found.is_empty(), "no index at {}", config.index.display());
+    found
+}
+
+#[test]
+fn an_index_that_is_no_good_changes_nothing_that_is_shown() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, _store, config) = setup();
+    let truth = manifest(&Mount::new(&config).path);
+    type Damage = fn(&Path, Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
+        ("random bytes", |path, bytes| {
+            let mut numbers = harness::Numbers(9);
+            let noise =
+                (0..bytes.len().max(10_000)).map(|_| u8::try_from(numbers.below(256)).unwrap());
+            fs::write(path, noise.collect::<Vec<u8>>()).unwrap();
+        }),
+        ("the middle overwritten", |path, mut bytes| {
+            let (start, end) = (bytes.len() / 4, bytes.len() * 3 / 4);
+            bytes[start..end].fill(0xa5);
+            fs::write(path, bytes).unwrap();
+        }),
+        ("torn", |path, bytes| {
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap()
+        }),
+        ("emptied", |path, _| fs::write(path, "").unwrap()),
+        ("another program's", |path, _| {
+            fs::write(path, "key = value\n".repeat(1000)).unwrap()
+        }),
+    ];
+    for (what, damage) in damages {
+        for path in index_files(&config) {
+            let bytes = fs::read(&path).unwrap();
+            damage(&path, bytes);
+        }
+        let mount = Mount::new(&config).expecting_warnings();
+        same(what, &truth, &manifest(&mount.path));
+        // An empty file is what a new index looks like.
+        if what != "emptied" {
+            mount.wait_for_warning(&["index"]);
+        }
+        drop(mount);
+        let mount = Mount::new(&config);
+        same(&format!("{what}, rebuilt"), &truth, &manifest(&mount.path));
+    }
+}
+
+#[test]
+fn an_index_that_is_in_use_or_cannot_be_written_is_done_without() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let first = Mount::new(&config);
+    let truth = manifest(&first.path);
+    let index = |path: &Path| {
+        let mut config = Config::new(&scratch, &store).set("index.path", path.to_str().unwrap());
+        config.index = path.to_owned();
+        config
+    };
+    {
+        let second = Mount::new(&index(&config.index)).expecting_warnings();
+        same("an index in use", &truth, &manifest(&second.path));
+        second.wait_for_warning(&["index"]);
+    }
+    drop(first);
+
+    let read_only = OtherMount::new(
+        &["-t", "tmpfs", "-o", "ro", "none"],
+        scratch.join("read-only"),
+    );
+    {
+        let mount = Mount::new(&index(&read_only.0.join("index"))).expecting_warnings();
+        same("a read-only directory", &truth, &manifest(&mount.path));
+        mount.wait_for_warning(&["index"]);
+    }
+    let full = OtherMount::new(
+        &["-t", "tmpfs", "-o", "size=8k", "none"],
+        scratch.join("disk-full"),
+    );
+    fs::write(full.0.join("ballast"), vec![0; 4096]).unwrap();
+    {
+        let mount = Mount::new(&index(&full.0.join("index"))).expecting_warnings();
+        same("a full disk", &truth, &manifest(&mount.path));
+        mount.wait_for_warning(&["index"]);
+    }
+    fs::write(scratch.join("plain-file"), "x").unwrap();
+    let mount = Mount::new(&index(&scratch.join("plain-file/index"))).expecting_warnings();
+    same("below a file", &truth, &manifest(&mount.path));
+    mount.wait_for_warning(&["index"]);
+}
+
+#[test]
+fn the_daemon_ends_in_order() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, _store, config) = setup();
+    let mount = Mount::new(&config);
+    manifest(&mount.path);
+    let descriptors = || {
+        fs::read_dir(format!("/proc/{}/fd", mount.pid()))
+            .unwrap()
+            .count()
+    };
+    let before = descriptors();
+    for _ in 0..3 {
+        manifest(&mount.path);
+        drop_caches();
+    }
+    eventually(
+        Duration::from_secs(40),
+        "no descriptor is left over",
+        || descriptors() <= before,
+    );
+    assert!(mount.stop().success());
+    assert!(!is_mounted(&config.mountpoint));
+}
+
+#[test]
+fn a_snapshot_is_not_kept_busy() {
+    if !able(&["mkfs.btrfs"]) {
+        return;
+    }
+    let (scratch, store, _) = setup();
+    let image = scratch.join("image");
+    File::create(&image).unwrap().set_len(256 << 20).unwrap();
+    harness::run(Command::new("mkfs.btrfs").arg("-q").arg(&image));
+    let volume = OtherMount::new(
+        &["-o", "loop", image.to_str().unwrap()],
+        scratch.join("volume"),
+    );
+    let day = volume.0.join("2026-11-20");
+    harness::run(
+        Command::new("cp")
+            .arg("-a")
+            .arg(store.path.join("2026-11-20"))
+            .arg(&day),
+    );
+    let mount = Mount::new(&Config::new(
+        &scratch,
+        &Store {
+            path: volume.0.clone(),
+        },
+    ))
+    .expecting_warnings();
+    let inbox = mount.join("2026-11-20").join(ALICE).join("INBOX");
+    let open = File::open(inbox.join(&messages(&inbox)[0])).unwrap();
+    open.read_at(&mut [0; 10], 0).unwrap();
+    let kept = Duration::from_secs(35);
+    eventually(
+        kept,
+        "the store can be unmounted while a message is open",
+        || {
+            output(Command::new("umount").arg(&volume.0))
+                .status
+                .success()
+        },
+    );
+    drop(open);
+}

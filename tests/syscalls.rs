@@ -1,0 +1,326 @@
+//! What the daemon asks of the store and the kernel of the daemon, counted by strace.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+use harness::tree::{dates, manifest, messages, walk};
+use harness::{Config, Mount, Scratch, Store, able, eventually, keeping_caches};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const ALICE: &str = "alice@example.com";
+const DAYS: [&str; 3] = ["2026-11-18", "2026-11-19", "2026-11-20"];
+const MESSAGES: u32 = 60;
+
+/// A store that is the same on three days but for one new message a day.
+fn setup() -> (Scratch, Store, Config) {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let mailbox = store.mailbox(DAYS[0], ALICE);
+    for number in 0..MESSAGES {
+        mailbox.number(["cur", "Archive/2024/cur"][number as usize % 2], number);
+    }
+    for (number, day) in (1_u32..).zip(&DAYS[1..]) {
+        store.link(DAYS[number as usize - 1], day);
+        store.mailbox(day, ALICE).number("cur", 1000 + number);
+    }
+    // Nothing is learned but what is asked for, and no date grows old while it is counted.
+    let config = Config::new(&scratch, &store)
+        .set("index.warm", "off")
+        .set("refresh", "1h");
+    (scratch, store, config)
+}
+
+/// An strace of a running daemon.
+struct Trace {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Trace {
+    fn new(mount: &Mount, scratch: &Scratch, calls: &str) -> Self {
+        let file = scratch.join(format!("strace-{}", mount.pid()));
+        let log = scratch.join("strace.log");
+        let child = Command::new("strace")
+            .args([
+                "-f",
+                "-y",
+                "-xx",
+                "-s",
+                "512",
+                "-e",
+                &format!("trace={calls}"),
+            ])
+            .arg("-o")
+            .arg(&file)
+            .args(["-p", &mount.pid().to_string()])
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        eventually(Duration::from_secs(10), "strace is attached", || {
+            let status = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
+            status
+                .map(|t| t.unwrap().path().join("status"))
+                .all(|path| {
+                    let text = fs::read_to_string(path).unwrap_or_default();
+                    !text.lines().any(|l| l == "TracerPid:\t0")
+                })
+        });
+        Self { child, file }
+    }
+
+    /// Detaches, and gives the lines.
+    fn lines(mut self) -> Vec<String> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.child.wait().unwrap();
+        whole_calls(&fs::read_to_string(&self.file).unwrap())
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One line for each call: strace breaks a call in two when another thread's comes between.
+fn whole_calls(text: &str) -> Vec<String> {
+    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or(("", line));
+        let call = call.trim_start();
+        if let Some(start) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(thread, start);
+        } else if let Some((_, end)) = call
+            .split_once(" resumed>")
+            .filter(|_| call.starts_with("<..."))
+        {
+            calls.push(format!("{}{end}", begun.remove(thread).unwrap_or_default()));
+        } else {
+            calls.push(call.to_owned());
+        }
+    }
+    calls
+}
+
+/// The bytes of the first string of a line, which strace has written as `\xNN`.
+fn first_string(line: &str) -> Vec<u8> {
+    let start = line.find("\"\\x").map_or(line.len(), |at| at + 1);
+    let text = line[start..].split('"').next().unwrap_or_default();
+    text.split("\\x")
+        .skip(1)
+        .filter_map(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok())
+        .collect()
+}
+
+/// How often each message's file was opened, by store name.
+fn opened(lines: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in lines
+        .iter()
+        .filter(|l| l.contains("open") && !l.contains("ENOENT"))
+    {
+        let path = String::from_utf8_lossy(&first_string(line)).into_owned();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if name.contains("P1.mx") {
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+const OPENS: &str = "open,openat,openat2";
+
+fn list(root: &Path) -> usize {
+    let mut files = 0;
+    walk(root, &mut |path, _| {
+        files += usize::from(path.extension().is_some_and(|e| e == "eml"));
+    });
+    files
+}
+
+#[test]
+fn a_message_is_opened_once_for_all_its_dates() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let config = config.set("mbox.listed", "never");
+    let mount = Mount::new(&config);
+    let trace = Trace::new(&mount, &scratch, OPENS);
+    assert_eq!(list(&mount.join(DAYS[0])), MESSAGES as usize);
+    let first = opened(&trace.lines());
+    assert_eq!(first.len(), MESSAGES as usize, "{first:?}");
+    assert!(first.values().all(|&n| n == 1), "{first:?}");
+
+    let trace = Trace::new(&mount, &scratch, OPENS);
+    for day in &DAYS[1..] {
+        assert!(list(&mount.join(day)) > MESSAGES as usize);
+    }
+    let later = opened(&trace.lines());
+    assert_eq!(later.len(), 2, "only the new one of each day: {later:?}");
+    assert!(later.values().all(|&n| n == 1), "{later:?}");
+}
+
+#[test]
+fn with_a_warm_index_listing_opens_no_message() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let before = manifest(&Mount::new(&config).path);
+    let mount = Mount::new(&config);
+    let trace = Trace::new(&mount, &scratch, OPENS);
+    for day in dates(&mount.path) {
+        list(&mount.join(day));
+    }
+    let opened = opened(&trace.lines());
+    assert!(opened.is_empty(), "{opened:?}");
+    harness::tree::same("after it", &before, &manifest(&mount.path));
+}
+
+#[test]
+fn a_mailbox_that_changed_costs_what_changed() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    list(&Mount::new(&config).path);
+    // A flag changes, which changes no fact; a message arrives.
+    let next = "2026-11-21";
+    store.link(DAYS[2], next);
+    let inbox = store.path.join(next).join("example.com/alice/Maildir/cur");
+    let mut names: Vec<_> = fs::read_dir(&inbox)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    names.sort();
+    let flagged = names[0].to_str().unwrap().replace(":2,S", ":2,FS");
+    fs::rename(&names[0], flagged).unwrap();
+    store.mailbox(next, ALICE).number("cur", 2000);
+    let mount = Mount::new(&config);
+    let trace = Trace::new(&mount, &scratch, OPENS);
+    list(&mount.join(next));
+    let opened = opened(&trace.lines());
+    assert!(opened.len() <= 1, "one message is new: {opened:?}");
+}
+
+#[test]
+fn unique_names_open_nothing_to_list() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let mount = Mount::new(&config.set("names", "unique").set("mbox.listed", "never"));
+    let trace = Trace::new(&mount, &scratch, OPENS);
+    for day in DAYS {
+        let inbox = mount.join(day).join(ALICE).join("INBOX");
+        assert!(messages(&inbox).len() >= 30);
+    }
+    let opened = opened(&trace.lines());
+    assert!(opened.is_empty(), "{opened:?}");
+}
+
+/// The operations that the kernel asked for: the second word of each request that was read from the device.
+fn requests(lines: &[String]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    let device: String = "/dev/fuse".bytes().map(|b| format!("\\x{b:02x}")).collect();
+    for line in lines {
+        if !line.contains(&device) && !line.contains("/dev/fuse") {
+            continue;
+        }
+        let request = first_string(line);
+        let Some(&[a, b, c, d]) = request.get(4..8) else {
+            continue;
+        };
+        let name = match u32::from_le_bytes([a, b, c, d]) {
+            1 => "LOOKUP",
+            // Housekeeping of the kernel's memory that nobody waits for.
+            2 | 42 => continue,
+            3 => "GETATTR",
+            5 => "READLINK",
+            14 => "OPEN",
+            15 => "READ",
+            17 => "STATFS",
+            18 => "RELEASE",
+            22 => "GETXATTR",
+            27 => "OPENDIR",
+            28 | 44 => "READDIR",
+            29 => "RELEASEDIR",
+            _ => "another",
+        };
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+fn second_pass(hide_unreadable: bool) -> BTreeMap<&'static str, usize> {
+    let (scratch, _store, config) = setup();
+    let _caches = keeping_caches();
+    let mount = Mount::new(&config.set("hide_unreadable", hide_unreadable));
+    let first = manifest(&mount.path);
+    let trace = Trace::new(&mount, &scratch, "read,readv");
+    let second = manifest(&mount.path);
+    let counts = requests(&trace.lines());
+    harness::tree::same("twice", &first, &second);
+    counts
+}
+
+#[test]
+fn calls_are_put_together_again() {
+    let text = "10 read(5<\\x2f>, <unfinished ...>\n11 openat(3, \"\\x61\\x62\") = 4\n10 <... read resumed>\"\\x63\", 9) = 1\n";
+    let calls = whole_calls(text);
+    assert_eq!(
+        calls,
+        [
+            "openat(3, \"\\x61\\x62\") = 4",
+            "read(5<\\x2f>, \"\\x63\", 9) = 1"
+        ]
+    );
+    assert_eq!(first_string(&calls[1]), b"c");
+}
+
+#[test]
+fn requests_are_seen_by_this_test() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let mount = Mount::new(&config);
+    let trace = Trace::new(&mount, &scratch, "read,readv");
+    manifest(&mount.path);
+    let counts = requests(&trace.lines());
+    assert!(
+        counts.contains_key("LOOKUP") && counts.get("READ").is_some_and(|&n| n > 50),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn a_second_pass_asks_only_for_listings_that_differ_by_caller() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let mut counts = second_pass(true);
+    for allowed in ["OPENDIR", "READDIR", "RELEASEDIR"] {
+        counts.remove(allowed);
+    }
+    assert!(counts.is_empty(), "{counts:?}");
+}
+
+#[test]
+fn a_second_pass_asks_for_nothing_if_nothing_is_hidden() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let counts = second_pass(false);
+    assert!(counts.is_empty(), "{counts:?}");
+}
