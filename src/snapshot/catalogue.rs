@@ -20,6 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Refreshing more often than this is no use.
 const SHORTEST_REFRESH: Duration = Duration::from_millis(10);
 
+/// Nobody waits longer for a scan.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Which snapshots there are, kept current by [`Catalogue::refresh`] and [`Catalogue::watch`].
 pub struct Catalogue {
     shared: Arc<Shared>,
@@ -64,7 +67,10 @@ impl Catalogue {
         Self::with_clock(options, Box::new(now))
     }
 
-    fn with_clock(options: Options, clock: Box<dyn Fn() -> i64 + Send + Sync>) -> Result<Self> {
+    pub(super) fn with_clock(
+        options: Options,
+        clock: Box<dyn Fn() -> i64 + Send + Sync>,
+    ) -> Result<Self> {
         if options.dirs.is_empty() {
             return Err(Error::new(
                 Kind::Config,
@@ -99,6 +105,12 @@ impl Catalogue {
             catalogue.shared.warn_of_nothing(&listed);
         }
         Ok(catalogue)
+    }
+
+    /// Makes the scans of a directory wait as long as the guard lives.
+    #[cfg(test)]
+    pub(super) fn hang(&self, index: usize) -> impl Drop + '_ {
+        lock(&self.shared.places[index].directory)
     }
 
     /// The present state.
@@ -215,7 +227,7 @@ impl Shared {
 
     /// Scans these directories at once and merges the results.
     fn rescan(self: &Arc<Self>, indices: std::ops::Range<usize>, report: Report) -> Result<()> {
-        let deadline = Instant::now() + self.rules.options.timeout;
+        let deadline = Instant::now() + self.rules.options.timeout.min(LONGEST_TIMEOUT);
         let mut wanted = Vec::new();
         for index in indices {
             wanted.push((index, self.start(index)?));

@@ -181,11 +181,18 @@ impl Directory {
         let mut children = HashMap::with_capacity(names.len());
         let mut bare = Vec::new();
         for name in names {
-            let mut child = known.remove(&name).unwrap_or_else(|| Child {
-                meaning: rules.meaning(name.as_bytes()),
-                signature: None,
-                snapshot: None,
-                warned: false,
+            let mut child = known.remove(&name).unwrap_or_else(|| {
+                let meaning = rules.meaning(name.as_bytes());
+                if let Meaning::Other(why) = meaning {
+                    let path = self.path.join(&name);
+                    tracing::debug!("no snapshot: {}: {why}", path.display());
+                }
+                Child {
+                    meaning,
+                    signature: None,
+                    snapshot: None,
+                    warned: false,
+                }
             });
             let mut look = Look {
                 path: &self.path,
@@ -255,7 +262,7 @@ impl Directory {
         for (name, child) in &self.children {
             let style = match (child.meaning, &child.snapshot) {
                 (Meaning::Dated(_, DatedBy::Name(Style::Dated)), _)
-                    if fuse && !name.as_bytes().starts_with(b"2") =>
+                    if fuse && !name.as_bytes().first().is_some_and(u8::is_ascii_digit) =>
                 {
                     Style::Borg
                 }

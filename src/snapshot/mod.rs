@@ -104,9 +104,13 @@ pub struct Snapshot {
     pub name: OsString,
     /// What is shown: `dir`/`name`, for snapper `dir`/7/snapshot, followed by [`Options::below`].
     pub root: PathBuf,
-    /// Its full identity, unique in the catalogue. Depends on no path.
+    /// Its full identity, unique in the catalogue, the same after a restart or a remount. Depends on a path only
+    /// where nothing else tells two snapshots apart.
     pub key: Vec<u8>,
     /// A hash for its serial number, the same on every file server that mounts the same snapshots.
     pub seed: u64,
     pub dated_by: DatedBy,
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,11 +159,11 @@ fn nothing(path: &Path) -> Error {
     )
 }
 
-/// What the children of a directory look like.
+/// What the children of a directory look like. Those that a file system or a snapshot program has for itself do not
+/// count.
 #[derive(Default)]
 struct Children {
     entries: usize,
-    /// Those that a file system or a snapshot program has for itself are not counted.
     directories: usize,
     /// Directories that are snapshots by their names, or snapper's.
     snapshots: usize,
@@ -176,8 +176,11 @@ impl Children {
             let entry = entry?;
             let name = entry.file_name();
             let bytes = name.as_bytes();
+            if name::set_aside(bytes).is_some() {
+                continue;
+            }
             children.entries += 1;
-            if !entry.file_type()?.is_dir() || name::set_aside(bytes).is_some() {
+            if !entry.file_type()?.is_dir() {
                 continue;
             }
             children.directories += 1;
