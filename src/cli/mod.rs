@@ -12,7 +12,7 @@ mod logging;
 mod man;
 mod mount;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -125,15 +125,7 @@ fn finish(global: &Global, run: impl FnOnce(&Global) -> Result<ExitCode>) -> Exi
     }
 }
 
-/// The configuration of a command that takes `--config FILE` and SOURCE, which stands in for the configured
-/// snapshots.
-fn configuration(file: Option<&Path>, source: Option<&Path>) -> Result<Config> {
-    let mut config = config::load(file)?;
-    use_source(&mut config, source)?;
-    config.require_snapshots()?;
-    Ok(config)
-}
-
+/// Lets SOURCE of a command line stand in for the configured snapshots.
 fn use_source(config: &mut Config, source: Option<&Path>) -> Result<()> {
     let Some(source) = source else {
         return Ok(());
@@ -205,18 +197,17 @@ mod tests {
     #[test]
     fn source_replaces_the_configured_snapshots() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("mailtm.toml");
-        std::fs::write(&file, "[source]\nsnapshots = [\"/from/the/file\"]\n").unwrap();
-        let config = configuration(Some(&file), None).unwrap();
-        assert_eq!(config.source.snapshots, [Path::new("/from/the/file")]);
-        let config = configuration(Some(&file), Some(dir.path())).unwrap();
+        let mut config = Config::default();
+        config.source.snapshots = vec!["/configured".into()];
+        use_source(&mut config, None).unwrap();
+        assert_eq!(config.source.snapshots, [Path::new("/configured")]);
+        use_source(&mut config, Some(dir.path())).unwrap();
         assert_eq!(config.source.snapshots, [dir.path()]);
 
-        let e = configuration(Some(&file), Some(&file)).unwrap_err();
-        assert!(e.to_string().contains("--config"), "{e}");
+        let file = dir.path().join("mailtm.toml");
         std::fs::write(&file, "").unwrap();
-        let e = configuration(Some(&file), None).unwrap_err();
+        let e = use_source(&mut config, Some(&file)).unwrap_err();
         assert_eq!(e.kind(), Kind::Config);
-        assert!(e.to_string().contains("source.snapshots"), "{e}");
+        assert!(e.to_string().contains("--config"), "{e}");
     }
 }

@@ -22,7 +22,7 @@ pub fn text(
     let taken = taken_local.format("%A %-d %B %Y, %H:%M");
     let zone = match zone_name {
         "" => String::new(),
-        name => format!(" ({name})"),
+        name => format!("\n          ({name})"),
     };
     let kept = match expires {
         Some(day) => format!("to the end of {}", day.format("%A %-d %B %Y")),
@@ -67,14 +67,14 @@ WHAT IS NOT HERE
 Mail that came and was deleted again between two backups is in neither of
 them: a backup shows one moment, not what happened in between.
 
-Mail that was never on the server, or no longer, cannot be in a backup of the
-server. A mail program that fetches mail by POP3 and leaves no copies on the
-server takes it away from there. If this is how you read your mail, this
-backup is empty although nothing is wrong; to change that, tell your mail
-program to leave messages on the server, or use IMAP.
+Mail that was not on the server cannot be in a backup of the server. A mail
+program that fetches mail by POP3 and leaves no copies on the server takes
+it away from there. If this is how you read your mail, this backup is empty
+although nothing is wrong; to change that, tell your mail program to leave
+messages on the server, or use IMAP.
 
-A message that opens with an error could not be read from the backup. Look at
-another date, and tell your administrator.
+A message that opens with an error could not be read from the backup. Look
+at another date, and tell your administrator.
 "#;
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
         for line in [
             "Mailbox:  alice@example.com\r\n",
             "Backup:   2026-11-20\r\n",
-            "Taken:    Friday 20 November 2026, 23:59 (Europe/Rome)\r\n",
+            "Taken:    Friday 20 November 2026, 23:59\r\n          (Europe/Rome)\r\n",
             "Kept:     to the end of Saturday 5 December 2026\r\n",
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
