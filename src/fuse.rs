@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Block size that stat(2) tells.
 const BLOCK: u32 = 4096;
-/// Names that nobody keeps mail under: what file managers ask for in every directory.
+/// An id is never used for two things, so it needs no generation.
 const GENERATION: Generation = Generation(0);
 /// How long the kernel may remember that a name is not there; below a date it never will be.
 const ABSENT: Duration = Duration::from_secs(86_400);
@@ -361,21 +361,18 @@ impl Filesystem for Mail {
         } else {
             Context::Name
         };
-        // At the top a name may appear at any time, and one of a vanished snapshot is an error of its own.
-        let below_a_date = parent.0 != crate::fs::node::ROOT.0 && context == Context::Name;
+        // At the top a name may appear at any time.
+        let below_a_date = parent.0 != crate::fs::node::ROOT.0;
         self.answer(
             reply,
             context,
-            move |fs| match fs.lookup(node(parent), &name) {
-                Ok(attr) => Ok(Some(attr)),
-                Err(e) if e.kind() == Kind::NotFound && below_a_date => Ok(None),
-                Err(e) => Err(e),
-            },
-            |_, reply, attr| {
+            move |fs| fs.lookup(node(parent), &name),
+            move |_, reply, attr| {
                 match attr {
                     Some(attr) => reply.entry(&attr.ttl, &file_attr(&attr), GENERATION),
                     // Node id 0 tells the kernel to remember that the name is not there.
-                    None => reply.entry(&ABSENT, &file_attr(&absent()), GENERATION),
+                    None if below_a_date => reply.entry(&ABSENT, &file_attr(&absent()), GENERATION),
+                    None => reply.error(Errno::ENOENT),
                 }
                 Ok(())
             },

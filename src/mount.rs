@@ -41,7 +41,9 @@ pub struct MountOptions {
 pub struct Mounted {
     mountpoint: PathBuf,
     fs: Arc<Fs>,
-    session: JoinHandle<std::io::Result<()>>,
+    /// Until it has ended.
+    session: Option<JoinHandle<std::io::Result<()>>>,
+    unmounter: fuser::SessionUnmounter,
     ended: mpsc::Receiver<()>,
     signals: Handle,
     // Declared last: no more is pushed when the session is gone.
@@ -162,7 +164,7 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         .snapshots
         .first()
         .map_or_else(|| "mailtm".into(), |p| p.display().to_string());
-    let session = fuser::Session::new(
+    let mut session = fuser::Session::new(
         Mail::new(fs.clone(), workers),
         &mountpoint,
         &fuse::options(&name, threads),
@@ -176,6 +178,7 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         }
     })?;
     let notifier = session.notifier();
+    let unmounter = session.unmount_callable();
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
     let session = std::thread::Builder::new()
@@ -216,7 +219,8 @@ pub fn spawn(config: Config) -> Result<Mounted> {
     Ok(Mounted {
         mountpoint,
         fs,
-        session,
+        session: Some(session),
+        unmounter,
         ended,
         signals: handle,
         _watch: watch,
@@ -233,42 +237,50 @@ impl Mounted {
     }
 
     /// Waits for SIGINT, SIGTERM or an unmount by somebody else; then unmounts.
-    pub fn wait(self) -> Result<()> {
+    pub fn wait(mut self) -> Result<()> {
         // An error means that all who could say so have ended.
         let _ = self.ended.recv();
-        self.unmount()
+        self.end()
     }
 
-    /// Unmounts; at once, also if it is in use: who still uses it keeps what it has open until he lets go of it.
-    pub fn unmount(self) -> Result<()> {
+    /// Unmounts; at once, also if it is in use: who still uses it keeps what he has open until he lets go of it.
+    fn end(&mut self) -> Result<()> {
+        let Some(session) = self.session.take() else {
+            return Ok(());
+        };
         self.signals.close();
-        if !self.session.is_finished() {
+        if !session.is_finished()
+            && let Err(e) = self.unmounter.unmount()
+        {
             let path = &self.mountpoint;
-            match rustix::mount::unmount(path, UnmountFlags::empty()) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::BUSY) => {
-                    tracing::info!(
-                        "{} is in use; it is gone for everybody else",
-                        path.display()
-                    );
-                    rustix::mount::unmount(path, UnmountFlags::DETACH).map_err(|e| {
-                        failed(&format!("unmounting {}", path.display()), &e.into())
-                    })?;
-                    // The session goes on until the last one lets go, and nobody waits for that.
-                    return Ok(());
-                }
-                // Somebody else was faster.
-                Err(rustix::io::Errno::INVAL) => {}
-                Err(e) => return Err(failed(&format!("unmounting {}", path.display()), &e.into())),
+            let doing = format!("unmounting {}", path.display());
+            if e.raw_os_error() != Some(rustix::io::Errno::BUSY.raw_os_error()) {
+                return Err(failed(&doing, &e));
             }
+            tracing::info!(
+                "{} is in use; it is gone for everybody else",
+                path.display()
+            );
+            rustix::mount::unmount(path, UnmountFlags::DETACH)
+                .map_err(|e| failed(&doing, &e.into()))?;
+            // The session goes on until the last one lets go, and nobody waits for that.
+            return Ok(());
         }
-        match self.session.join() {
+        match session.join() {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(failed("serving the mount", &e)),
             Err(_) => Err(Error::new(
                 Kind::Failed,
                 "serving the mount: a fault in mailtm itself",
             )),
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(e) = self.end() {
+            tracing::warn!("{e}");
         }
     }
 }

@@ -76,12 +76,9 @@ fn samples(mount: &Mount, address: &str) -> Vec<PathBuf> {
     let top = mount.join(DAY).join(address);
     let inbox = top.join("INBOX");
     let message = messages(&inbox)[0].clone();
-    vec![
-        top.join(ABOUT),
-        top.join("INBOX.mbox"),
-        inbox.join(message),
-        top.join("Archive/2024.mbox"),
-    ]
+    let mut samples = vec![top.join(ABOUT), top.join("INBOX.mbox"), inbox.join(message)];
+    samples.extend(Some(top.join("Archive/2024.mbox")).filter(|mbox| mbox.exists()));
+    samples
 }
 
 fn assert_reads(subject: &Subject, mount: &Mount, address: &str) {

@@ -39,6 +39,8 @@ pub(super) fn start(global: &Global) {
     };
     let filter = Targets::new()
         .with_target("mailtm", level)
+        // What the policy wants logged is logged, however quiet the rest.
+        .with_target("audit", LevelFilter::INFO)
         .with_default(libraries);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(Output);

@@ -275,50 +275,52 @@ impl Fs {
     }
 
     /// The node that a name in a directory stands for; `.` and `..` too, as NFS servers ask.
-    pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attr> {
+    ///
+    /// `None`: there is no such name; below a date there never will be.
+    pub fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Option<Attr>> {
         if name == b"." {
-            return self.getattr(parent);
+            return self.getattr(parent).map(Some);
         }
         if name == b".." {
-            return self.getattr(self.parent(parent)?);
+            return self.getattr(self.parent(parent)?).map(Some);
         }
-        let not_found = || Error::new(Kind::NotFound, "no such name");
-        let name = std::str::from_utf8(name).map_err(|_| not_found())?;
+        let Ok(name) = std::str::from_utf8(name) else {
+            return Ok(None);
+        };
         match self.resolve(parent)? {
+            Meaning::Root if name == "latest" => Ok(self.latest_attr()),
             Meaning::Root => {
-                if name == "latest" {
-                    return self.latest_attr().ok_or_else(not_found);
-                }
                 let shown = self.shown();
-                shown
-                    .by_label
-                    .get(name)
-                    .map(|open| self.date_attr(open))
-                    .ok_or_else(not_found)
+                Ok(shown.by_label.get(name).map(|open| self.date_attr(open)))
             }
             Meaning::Date(open) => {
                 let populated = self.populated(&open)?;
-                let mailbox = populated.mailboxes.named(name).ok_or_else(not_found)?;
-                self.mailbox_attr(&open, &populated, mailbox)
+                let mailbox = populated.mailboxes.named(name);
+                mailbox
+                    .map(|mailbox| self.mailbox_attr(&open, &populated, mailbox))
+                    .transpose()
             }
             Meaning::Mailbox(inside) if name == about::FILE_NAME => {
-                self.attr(&Meaning::About(inside), parent)
+                self.attr(&Meaning::About(inside), parent).map(Some)
             }
-            Meaning::Mailbox(inside) => self
-                .lookup_branch(&inside, None, name)?
-                .ok_or_else(not_found),
+            Meaning::Mailbox(inside) => self.lookup_branch(&inside, None, name),
             Meaning::Branch(inside, position) => {
                 if let Some(attr) = self.lookup_branch(&inside, Some(position), name)? {
-                    return Ok(attr);
+                    return Ok(Some(attr));
                 }
-                let listing = self.listing(&inside, position)?.ok_or_else(not_found)?;
-                let message = listing.find(name).ok_or_else(not_found)?;
-                let item = listing.get(message).ok_or_else(not_found)?;
+                let Some(listing) = self.listing(&inside, position)? else {
+                    return Ok(None);
+                };
+                let message = listing.find(name);
+                let Some((message, item)) = message.and_then(|at| Some((at, listing.get(at)?)))
+                else {
+                    return Ok(None);
+                };
                 let permissions = self.permissions(&inside)?;
                 let id = self
                     .branch_id(&inside, position)?
                     .with_ordinal(node::FIRST_MESSAGE + message as u32);
-                Ok(message_attr(id, &item, &permissions))
+                Ok(Some(message_attr(id, &item, &permissions)))
             }
             _ => Err(Error::new(Kind::NotADirectory, "not a directory")),
         }

@@ -148,7 +148,7 @@ impl<'a> Maildir<'a> {
             match dir.stat(sub) {
                 Ok(stat) if stat.kind == FileKind::Directory => {}
                 Ok(_) => {
-                    found.messages.oddities += 1;
+                    found.odd(sub);
                     continue;
                 }
                 Err(e) if e.kind() == Kind::NotFound => continue,
@@ -160,7 +160,7 @@ impl<'a> Maildir<'a> {
                     continue;
                 }
                 if entry.kind != FileKind::File {
-                    found.messages.oddities += 1;
+                    found.odd(entry.name);
                     continue;
                 }
                 match dir.stat(entry.name) {
@@ -249,6 +249,14 @@ struct Finder {
 }
 
 impl Finder {
+    fn odd(&mut self, name: &[u8]) {
+        self.messages.oddities += 1;
+        if self.messages.odd_names.len() < 5 {
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.messages.odd_names.push(name);
+        }
+    }
+
     fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
         let start = u32::try_from(self.messages.names.len()).map_err(|_| {
             Error::new(
@@ -274,19 +282,10 @@ impl Finder {
 
     fn finish(self) -> Messages {
         let Self {
-            messages:
-                Messages {
-                    names,
-                    rows,
-                    oddities,
-                },
+            messages: mut all,
             changed,
         } = self;
-        let all = Messages {
-            names,
-            rows: Vec::new(),
-            oddities,
-        };
+        let rows = std::mem::take(&mut all.rows);
         let mut order: Vec<usize> = (0..rows.len()).collect();
         // By base name, the one to prefer first: in `cur`, then the one changed last, then by file name.
         order.sort_by(|&a, &b| {

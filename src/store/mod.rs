@@ -68,6 +68,8 @@ pub struct Messages {
     rows: Vec<Message>,
     /// Symbolic links, FIFOs, devices and directories where a message should be.
     pub oddities: u64,
+    /// Names of the first of them, for a warning; not kept when the listing is.
+    pub odd_names: Vec<String>,
 }
 
 impl Messages {
@@ -176,6 +178,7 @@ impl Messages {
             names: used,
             rows,
             oddities,
+            odd_names: Vec::new(),
         })
     }
 }

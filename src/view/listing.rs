@@ -178,11 +178,12 @@ impl View {
         let messages = maildir.messages(folder)?;
         if messages.oddities > 0 {
             tracing::warn!(
-                "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown",
+                "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
                 root.path().display(),
                 String::from_utf8_lossy(folder),
                 String::from_utf8_lossy(mailbox),
-                messages.oddities
+                messages.oddities,
+                messages.odd_names
             );
         }
         let known = self.learn_all(&maildir, mailbox, folder, &messages)?;
