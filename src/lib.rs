@@ -17,9 +17,9 @@
 //! | 3 | `view` | the namespace: what each path means; safe names |
 //! | 3 | `access` | policy to owner, mode and ACL of a mailbox; who is shown what |
 //! | 2 | `store` | mail stores: which folders and messages there are, and their bytes |
-//! | 2 | `message` | one message's bytes: header fields, mboxrd framing, facts |
 //! | 2 | `index` | facts and serial numbers kept on disk; never a source of truth for mail |
 //! | 2 | `snapshot` | the catalogue: discover, date, watch, drop |
+//! | 1 | `message` | one message's bytes: header fields, mboxrd framing, facts |
 //! | 1 | `disk` | the only gate to the stores: beneath a root, no links, regular files, deadlines |
 //! | 0 | `error`, `time` | one error type with a closed kind; time zones |
 //!

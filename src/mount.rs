@@ -3,13 +3,15 @@
 //! Invariants: nothing is hidden (a mount point must be there, empty and free, or hold only a dead mount of ours); who is told that it
 //! is ready can use it; it ends cleanly on SIGINT, SIGTERM, and when somebody else unmounts it.
 //!
-//! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command.
+//! The cast: `point` is the mount point, [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command.
+
+mod point;
 
 use crate::config::{self, Config};
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{self, Fs, MboxListed};
-use crate::fuse::{self, Mail};
+use crate::fuse::{self, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot::{self, Catalogue, Watch, source};
@@ -19,16 +21,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::ffi::OsStr;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 /// Bytes for folder listings in memory.
 const LISTING_BYTES: usize = 64 << 20;
-
-/// The kernel reads ahead so much, in KiB, where a file is read in order.
-const READ_AHEAD_KIB: &str = "1024";
 
 /// How a mount is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +41,8 @@ pub struct Mounted {
     fs: Arc<Fs>,
     /// Until it has ended.
     session: Option<JoinHandle<std::io::Result<()>>>,
-    unmounter: fuser::SessionUnmounter,
+    /// What tells this mount from another one on the same mount point.
+    device: String,
     ended: mpsc::Receiver<()>,
     signals: Handle,
     // Declared last: no more is pushed when the session is gone.
@@ -151,40 +150,24 @@ pub fn spawn(config: Config) -> Result<Mounted> {
             "no mount point: set mountpoint in the configuration or name it after SOURCE",
         )
     })?;
-    let mountpoint = free(&mountpoint)?;
+    let mountpoint = point::free(&mountpoint)?;
     // Before any thread starts, so that none of them takes the signals.
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
     let fs = Arc::new(build(&config)?);
-    let (threads, permits) = fuse::threads();
+    let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;
-    let name = config
-        .source
-        .snapshots
-        .first()
-        .map_or_else(|| "mailtm".into(), |p| p.display().to_string());
-    let mut session = fuser::Session::new(
-        Mail::new(fs.clone(), workers),
-        &mountpoint,
-        &fuse::options(&name, threads),
-    )
-    .map_err(|e| failed(&format!("mounting on {}", mountpoint.display()), &e))
-    .map_err(|e| {
-        if Path::new("/dev/fuse").exists() {
-            e
-        } else {
-            e.context("there is no /dev/fuse here")
-        }
-    })?;
-    let notifier = session.notifier();
-    let unmounter = session.unmount_callable();
+    let name = config.source.snapshots.first();
+    let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
+    let session = Session::mount(Mail::new(fs.clone(), workers), &mountpoint, name)?;
+    let push = session.push();
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
     let session = std::thread::Builder::new()
         .name("mailtm-session".into())
         .spawn(move || {
-            let result = session.run();
+            let result = session.serve();
             // Nobody listens any more if the mount ends by a signal.
             let _ = by_session.send(());
             result
@@ -201,30 +184,37 @@ pub fn spawn(config: Config) -> Result<Mounted> {
             }
         })
         .map_err(|e| failed("starting threads", &e))?;
-    read_ahead(&mountpoint);
+    let device = point::device(&mountpoint)?.unwrap_or_default();
+    point::read_ahead(&device);
     let changing = fs.clone();
     let watch = fs
         .catalogue()
         .watch(move |changes| match changing.update(&changes) {
-            Ok(forget) => fuse::notify(&notifier, &forget),
+            Ok(forget) => {
+                push(&forget);
+                prepare(&changing);
+            }
             Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
         })?;
-    let preparing = fs.clone();
-    let prepare = std::thread::Builder::new()
-        .name("mailtm-prepare".into())
-        .spawn(move || preparing.prepare());
-    if let Err(e) = prepare {
-        tracing::debug!("nothing is prepared: {e}");
-    }
+    prepare(&fs);
     Ok(Mounted {
         mountpoint,
         fs,
         session: Some(session),
-        unmounter,
+        device,
         ended,
         signals: handle,
         _watch: watch,
     })
+}
+
+/// Looks for what the first who asks would have to wait for; on a thread of its own, as the store may hang.
+fn prepare(fs: &Arc<Fs>) {
+    let fs = fs.clone();
+    let thread = std::thread::Builder::new().name("mailtm-prepare".into());
+    if let Err(e) = thread.spawn(move || fs.prepare()) {
+        tracing::debug!("nothing is prepared: {e}");
+    }
 }
 
 impl Mounted {
@@ -249,22 +239,21 @@ impl Mounted {
             return Ok(());
         };
         self.signals.close();
-        if !session.is_finished()
-            && let Err(e) = self.unmounter.unmount()
-        {
-            let path = &self.mountpoint;
-            let doing = format!("unmounting {}", path.display());
-            if e.raw_os_error() != Some(rustix::io::Errno::BUSY.raw_os_error()) {
-                return Err(failed(&doing, &e));
+        let path = &self.mountpoint;
+        // Somebody else may have unmounted it, and even mounted another one since.
+        if point::device(path)?.as_ref() == Some(&self.device) {
+            let doing = || format!("unmounting {}", path.display());
+            match rustix::mount::unmount(path, UnmountFlags::empty()) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::BUSY) => {
+                    tracing::info!("{} is in use, and gone for everybody else", path.display());
+                    rustix::mount::unmount(path, UnmountFlags::DETACH)
+                        .map_err(|e| failed(&doing(), &e.into()))?;
+                    // The session goes on until the last one lets go, and nobody waits for that.
+                    return Ok(());
+                }
+                Err(e) => return Err(failed(&doing(), &e.into())),
             }
-            tracing::info!(
-                "{} is in use; it is gone for everybody else",
-                path.display()
-            );
-            rustix::mount::unmount(path, UnmountFlags::DETACH)
-                .map_err(|e| failed(&doing, &e.into()))?;
-            // The session goes on until the last one lets go, and nobody waits for that.
-            return Ok(());
         }
         match session.join() {
             Ok(Ok(())) => Ok(()),
@@ -287,129 +276,4 @@ impl Drop for Mounted {
 
 fn failed(doing: &str, e: &std::io::Error) -> Error {
     Error::new(Kind::Failed, format!("{doing}: {e}"))
-}
-
-/// A mount point that can be mounted on: a dead mount that was left behind is cleared away.
-fn free(path: &Path) -> Result<PathBuf> {
-    let shown = path.display();
-    let wrong = |what: String| Err(Error::new(Kind::Config, what));
-    for mount in mounts_on(path)? {
-        if mount != "fuse.mailtm" || !is_dead(path) {
-            return Err(Error::new(
-                Kind::Failed,
-                format!(
-                    "{shown}: something is mounted there already ({mount}): unmount it or choose another mount point"
-                ),
-            ));
-        }
-        tracing::warn!(
-            "{shown}: a mount was left behind by a mailtm that was killed; it is cleared away"
-        );
-        rustix::mount::unmount(path, UnmountFlags::DETACH)
-            .map_err(|e| failed(&format!("unmounting what was left on {shown}"), &e.into()))?;
-    }
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return wrong(format!(
-                "mount point {shown} is not there: make it with: mkdir -m 0000 {shown}"
-            ));
-        }
-        Err(e) => return Err(failed(&format!("mount point {shown}"), &e)),
-        Ok(metadata) if !metadata.is_dir() => {
-            return wrong(format!("mount point {shown} is not a directory"));
-        }
-        Ok(_) => {}
-    }
-    let mut entries =
-        std::fs::read_dir(path).map_err(|e| failed(&format!("mount point {shown}"), &e))?;
-    if entries.next().is_some() {
-        return wrong(format!(
-            "mount point {shown} is not empty, and mounting would hide what is in it: empty it or choose another one"
-        ));
-    }
-    std::fs::canonicalize(path).map_err(|e| failed(&format!("mount point {shown}"), &e))
-}
-
-/// Whether a mount is one that no daemon answers for.
-fn is_dead(path: &Path) -> bool {
-    const ENOTCONN: i32 = 107;
-    std::fs::metadata(path).is_err_and(|e| e.raw_os_error() == Some(ENOTCONN))
-}
-
-/// One line of /proc/self/mountinfo: where, of which type, and as which device.
-struct MountLine {
-    path: Vec<u8>,
-    kind: String,
-    device: String,
-}
-
-fn mount_lines() -> Result<Vec<MountLine>> {
-    let text = std::fs::read("/proc/self/mountinfo")
-        .map_err(|e| failed("reading /proc/self/mountinfo", &e))?;
-    let lines = text.split(|&b| b == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&b| b == b' ');
-        let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
-        let path = unescape(fields.nth(1)?);
-        let kind = String::from_utf8_lossy(fields.skip_while(|&f| f != b"-").nth(1)?).into_owned();
-        Some(MountLine { path, kind, device })
-    });
-    Ok(lines.collect())
-}
-
-/// Blanks and backslashes are `\ooo` there.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal = after
-            .get(..3)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-            .filter(|_| byte == b'\\')
-        {
-            Some(value) => {
-                out.push(value);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    out
-}
-
-/// The types of what is mounted on a path, the topmost first. A dead mount can't be resolved, so the parent is.
-fn mounts_on(path: &Path) -> Result<Vec<String>> {
-    let resolved = match (
-        path.parent()
-            .and_then(|parent| std::fs::canonicalize(parent).ok()),
-        path.file_name(),
-    ) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => path.to_path_buf(),
-    };
-    let here = mount_lines()?
-        .into_iter()
-        .filter(|line| OsStr::from_bytes(&line.path) == resolved.as_os_str());
-    Ok(here.map(|line| line.kind).rev().collect())
-}
-
-/// Long reads in few requests. Not possible without the right to write there, and nothing depends on it.
-fn read_ahead(mountpoint: &Path) {
-    let device = mount_lines().ok().and_then(|lines| {
-        let ours = lines
-            .into_iter()
-            .rfind(|line| OsStr::from_bytes(&line.path) == mountpoint.as_os_str());
-        ours.map(|line| line.device)
-    });
-    let Some(device) = device else { return };
-    if let Err(e) = std::fs::write(
-        format!("/sys/class/bdi/{device}/read_ahead_kb"),
-        READ_AHEAD_KIB,
-    ) {
-        tracing::debug!("the kernel reads ahead as much as it likes: {e}");
-    }
 }

@@ -140,7 +140,9 @@ fn a_new_daemon_mounts_over_a_dead_one() {
     let held = File::open(mount.join("2026-11-20")).unwrap();
     mount.kill();
     assert_eq!(
-        errno(fs::metadata(&config.mountpoint)),
+        errno(fs::metadata(
+            config.mountpoint.join("nobody asked for this yet")
+        )),
         Some(libc::ENOTCONN)
     );
     assert!(is_mounted(&config.mountpoint));
@@ -421,9 +423,9 @@ fn an_index_that_is_in_use_or_cannot_be_written_is_done_without() {
         config
     };
     {
-        let second = Mount::new(&index(&config.index)).expecting_warnings();
+        // Several daemons may use one index.
+        let second = Mount::new(&index(&config.index));
         same("an index in use", &truth, &manifest(&second.path));
-        second.wait_for_warning(&["index"]);
     }
     drop(first);
 

@@ -28,12 +28,7 @@ const WRONG_USAGE: u8 = 2;
 /// Shows the snapshots of a mail store as a read-only file system: a directory for each date, in it one for each
 /// mailbox, its folders, and every message as a file that mail programs open. Each user sees his own mail alone.
 #[derive(Debug, Parser)]
-#[command(
-    name = "mailtm",
-    version,
-    max_term_width = 100,
-    disable_help_subcommand = true
-)]
+#[command(name = "mailtm", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,

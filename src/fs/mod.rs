@@ -234,7 +234,6 @@ impl Fs {
             ]);
         }
         forget.push(Invalidation::Node(node::ROOT));
-        let newest = by_label.values().next_back().map(|open| open.root.clone());
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shown {
             by_serial,
             by_label,
@@ -252,9 +251,6 @@ impl Fs {
                 .unwrap_or_else(PoisonError::into_inner);
             sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
         }
-        if let Some(space) = newest.and_then(|root| root.space().ok()) {
-            *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
-        }
         Ok(forget)
     }
 
@@ -265,11 +261,18 @@ impl Fs {
             .clone()
     }
 
-    /// Finds out what the first who asks would have to wait for: the mailboxes of the newest snapshot.
+    /// Finds out what the first who asks would have to wait for: the mailboxes of the newest snapshot, and how much room
+    /// the store takes. May hang with the store.
     pub fn prepare(&self) {
-        if let Some(open) = self.shown().by_label.values().next_back()
-            && let Err(e) = self.populated(open)
-        {
+        let shown = self.shown();
+        let Some(open) = shown.by_label.values().next_back() else {
+            return;
+        };
+        match open.root.space() {
+            Ok(space) => *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space,
+            Err(e) => tracing::debug!("the room that the store takes: {e}"),
+        }
+        if let Err(e) = self.populated(open) {
             tracing::warn!("looking for mailboxes: {e}");
         }
     }

@@ -10,76 +10,36 @@
 //!    they differ by caller, they are never cached.
 //! 4. Notifications are never sent from a thread that answers requests: the kernel may hold a lock that waits for it.
 //!
-//! The cast: [`Mail`] is the [`Filesystem`], [`Request`](Pending) a request on its way, [`notify`] pushes what changed.
+//! The cast: [`Mail`] is the [`Filesystem`], `request` a request on its way and the table of errors, `attr` what
+//! stat(2) tells, [`Session`] mounts it and pushes what changed.
 
-use crate::disk::lane::{Job, Outcome, Workers};
+mod attr;
+mod request;
+mod session;
+
+pub use session::{Session, TYPE, threads};
+
+use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{Attr, Caller, Cookie, Directory, Fs, Invalidation, NodeId, NodeKind};
-use crate::time::Time;
+use crate::fs::{Caller, Cookie, Directory, Entry, Fs, NodeId, node};
+use attr::{ABSENT, absent, file_attr, file_type};
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
+use request::{Context, Pending, Reply, Sent};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-/// Block size that stat(2) tells.
-const BLOCK: u32 = 4096;
 /// An id is never used for two things, so it needs no generation.
 const GENERATION: Generation = Generation(0);
-/// How long the kernel may remember that a name is not there; below a date it never will be.
-const ABSENT: Duration = Duration::from_secs(86_400);
 
 const ACL: &str = "system.posix_acl_access";
-
-/// Options for a session: how the mount appears, who may use it, and how many threads there are.
-pub fn options(name: &str, threads: usize) -> fuser::Config {
-    use fuser::MountOption::*;
-    let mut config = fuser::Config::default();
-    // A comma would end the option.
-    let name = name.replace(',', "_");
-    config.mount_options = vec![
-        RO,
-        NoDev,
-        NoSuid,
-        NoExec,
-        NoAtime,
-        FSName(name),
-        Subtype("mailtm".into()),
-        DefaultPermissions,
-    ];
-    config.acl = fuser::SessionACL::All;
-    config.n_threads = Some(threads);
-    config
-}
-
-/// Threads that receive requests, and how many of them may wait for a disk at once.
-pub fn threads() -> (usize, usize) {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let threads = cores.max(4);
-    (threads, threads - 2)
-}
-
-/// Pushes changes to the kernel. To be called from a thread that answers no requests.
-pub fn notify(notifier: &fuser::Notifier, changes: &[Invalidation]) {
-    for change in changes {
-        let sent = match change {
-            Invalidation::Name(parent, name) => {
-                notifier.inval_entry(INodeNo(parent.0), OsStr::new(name))
-            }
-            Invalidation::Node(id) => notifier.inval_inode(INodeNo(id.0), 0, 0),
-        };
-        if let Err(e) = sent {
-            tracing::debug!("the kernel was not told of {change:?}: {e}");
-        }
-    }
-}
 
 /// The file system as the kernel sees it.
 pub struct Mail {
@@ -101,185 +61,8 @@ impl Mail {
         send: impl Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
     ) {
         let fs = self.fs.clone();
-        self.workers.run(Arc::new(Pending {
-            fs,
-            reply: Mutex::new(Some(reply)),
-            context,
-            operation,
-            send,
-        }));
-    }
-}
-
-/// What sending came to: done, or the reply back with an error that nothing was sent for yet.
-type Sent<R> = std::result::Result<(), (R, Error)>;
-
-/// What a request is about, which decides what a vanished snapshot looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Context {
-    /// A name in a directory.
-    Name,
-    /// The bytes of a file.
-    Bytes,
-    /// A node, by its id.
-    Node,
-}
-
-/// A request on its way.
-struct Pending<R, O, S> {
-    fs: Arc<Fs>,
-    /// Taken by whoever answers.
-    reply: Mutex<Option<R>>,
-    context: Context,
-    operation: O,
-    send: S,
-}
-
-impl<R, O, S> Pending<R, O, S> {
-    fn take(&self) -> Option<R> {
-        self.reply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn put_back(&self, reply: R) {
-        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
-    }
-}
-
-impl<R, T, O, S> Job for Pending<R, O, S>
-where
-    R: Reply,
-    O: Fn(&Fs) -> Result<T> + Send + Sync + 'static,
-    S: Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
-{
-    fn run(&self) -> Outcome {
-        let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&self.fs))).unwrap_or_else(|_| {
-            tracing::error!("a request failed by a fault in mailtm itself; it was answered with an I/O error");
-            Err(Error::new(Kind::Unreadable, "a fault in mailtm itself"))
-        });
-        let failed = match result {
-            Ok(value) => {
-                let Some(reply) = self.take() else {
-                    return Outcome::Answered;
-                };
-                match catch_unwind(AssertUnwindSafe(|| (self.send)(&self.fs, reply, value))) {
-                    Ok(Ok(())) => return Outcome::Answered,
-                    Ok(Err((reply, error))) => {
-                        self.put_back(reply);
-                        error
-                    }
-                    // The reply, dropped unanswered, answers EIO by itself.
-                    Err(_) => return Outcome::Answered,
-                }
-            }
-            Err(error) => error,
-        };
-        if failed.kind() == Kind::WouldBlock {
-            return Outcome::Refused;
-        }
-        if let Some(reply) = self.take() {
-            match failed.kind() {
-                Kind::Unreadable | Kind::Undecodable => tracing::warn!("{failed}"),
-                kind => tracing::debug!("{kind:?}: {failed}"),
-            }
-            reply.fail(errno(failed.kind(), self.context));
-        }
-        Outcome::Answered
-    }
-
-    fn expire(&self) {
-        if let Some(reply) = self.take() {
-            reply.fail(Errno::EIO);
-        }
-    }
-}
-
-/// The one table from what went wrong to what the kernel is told.
-fn errno(kind: Kind, context: Context) -> Errno {
-    match (kind, context) {
-        (Kind::Stale | Kind::NotFound, Context::Bytes) => Errno::EIO,
-        (Kind::Stale | Kind::NotFound, Context::Name) => Errno::ENOENT,
-        (Kind::Stale | Kind::NotFound, Context::Node) => Errno::ESTALE,
-        (Kind::NotADirectory, _) => Errno::ENOTDIR,
-        (Kind::IsADirectory, _) => Errno::EISDIR,
-        (Kind::NoData, _) => Errno::ENODATA,
-        (Kind::TooSmall, _) => Errno::ERANGE,
-        (Kind::Invalid, _) => Errno::EINVAL,
-        (
-            Kind::Unreadable | Kind::Undecodable | Kind::WouldBlock | Kind::Config | Kind::Failed,
-            _,
-        ) => Errno::EIO,
-    }
-}
-
-/// A reply that can say no.
-trait Reply: Send + 'static {
-    fn fail(self, errno: Errno);
-}
-
-macro_rules! replies {
-    ($($reply:ty),*) => {
-        $(impl Reply for $reply {
-            fn fail(self, errno: Errno) {
-                self.error(errno);
-            }
-        })*
-    };
-}
-
-replies!(
-    ReplyAttr,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEntry,
-    ReplyOpen,
-    ReplyXattr
-);
-
-fn system_time(time: Time) -> SystemTime {
-    let nanos = Duration::from_nanos(u64::from(time.nanos));
-    let moment = match u64::try_from(time.secs) {
-        Ok(secs) => UNIX_EPOCH.checked_add(Duration::from_secs(secs)),
-        Err(_) => UNIX_EPOCH.checked_sub(Duration::from_secs(time.secs.unsigned_abs())),
-    };
-    moment
-        .and_then(|moment| moment.checked_add(nanos))
-        .unwrap_or(UNIX_EPOCH)
-}
-
-fn file_attr(attr: &Attr) -> FileAttr {
-    let mtime = system_time(attr.mtime);
-    FileAttr {
-        ino: INodeNo(attr.id.0),
-        size: attr.size,
-        blocks: attr.size.div_ceil(512),
-        atime: mtime,
-        mtime,
-        ctime: mtime,
-        crtime: mtime,
-        kind: kind(attr.kind),
-        perm: attr.mode,
-        nlink: if attr.kind == NodeKind::Directory {
-            2
-        } else {
-            1
-        },
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: 0,
-        blksize: BLOCK,
-        flags: 0,
-    }
-}
-
-fn kind(kind: NodeKind) -> FileType {
-    match kind {
-        NodeKind::File => FileType::RegularFile,
-        NodeKind::Directory => FileType::Directory,
-        NodeKind::Symlink => FileType::Symlink,
+        let pending = Pending::new(fs, reply, context, operation, send);
+        self.workers.run(Arc::new(pending));
     }
 }
 
@@ -290,7 +73,7 @@ fn caller(request: &Request) -> Caller {
     }
 }
 
-fn node(ino: INodeNo) -> NodeId {
+fn id(ino: INodeNo) -> NodeId {
     NodeId(ino.0)
 }
 
@@ -310,7 +93,7 @@ fn fill<R>(
     directory: &Directory,
     offset: u64,
     mut reply: R,
-    mut add: impl FnMut(&mut R, crate::fs::Entry) -> bool,
+    mut add: impl FnMut(&mut R, Entry) -> bool,
 ) -> std::result::Result<R, (R, Error)> {
     let mut added = 0;
     let result = fs.entries(directory, Cookie(offset), |entry| {
@@ -362,11 +145,11 @@ impl Filesystem for Mail {
             Context::Name
         };
         // At the top a name may appear at any time.
-        let below_a_date = parent.0 != crate::fs::node::ROOT.0;
+        let below_a_date = parent.0 != node::ROOT.0;
         self.answer(
             reply,
             context,
-            move |fs| fs.lookup(node(parent), &name),
+            move |fs| fs.lookup(id(parent), &name),
             move |_, reply, attr| {
                 match attr {
                     Some(attr) => reply.entry(&attr.ttl, &file_attr(&attr), GENERATION),
@@ -385,7 +168,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.getattr(node(ino)),
+            move |fs| fs.getattr(id(ino)),
             |_, reply, attr| {
                 reply.attr(&attr.ttl, &file_attr(&attr));
                 Ok(())
@@ -397,7 +180,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.readlink(node(ino)),
+            move |fs| fs.readlink(id(ino)),
             |_, reply, target| {
                 reply.data(&target);
                 Ok(())
@@ -413,7 +196,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.audit(node(ino), caller),
+            move |fs| fs.audit(id(ino), caller),
             |_, reply, ()| {
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
                 Ok(())
@@ -435,7 +218,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Bytes,
-            move |fs| fs.read(node(ino), offset, size as usize),
+            move |fs| fs.read(id(ino), offset, size as usize),
             |_, reply, bytes| {
                 reply.data(&bytes);
                 Ok(())
@@ -447,9 +230,9 @@ impl Filesystem for Mail {
         if self.fs.same_for_all() {
             return reply.error(Errno::ENOSYS);
         }
-        let id = node(ino);
+        let directory = id(ino);
         // The root ages; a date's listing differs by caller.
-        let cached = id != crate::fs::node::ROOT && id.parts().place != 0;
+        let cached = directory != node::ROOT && directory.parts().place != 0;
         let flags = if cached {
             FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
         } else {
@@ -470,13 +253,13 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(node(ino), caller),
+            move |fs| fs.directory(id(ino), caller),
             move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectory, entry: crate::fs::Entry| {
+                let add = |reply: &mut ReplyDirectory, entry: Entry| {
                     reply.add(
                         INodeNo(entry.attr.id.0),
                         entry.next.0,
-                        kind(entry.attr.kind),
+                        file_type(entry.attr.kind),
                         &entry.name,
                     )
                 };
@@ -497,9 +280,9 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(node(ino), caller),
+            move |fs| fs.directory(id(ino), caller),
             move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectoryPlus, entry: crate::fs::Entry| {
+                let add = |reply: &mut ReplyDirectoryPlus, entry: Entry| {
                     let attr = file_attr(&entry.attr);
                     reply.add(
                         attr.ino,
@@ -541,7 +324,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| match is_acl.then(|| fs.acl(node(ino))).transpose()?.flatten() {
+            move |fs| match is_acl.then(|| fs.acl(id(ino))).transpose()?.flatten() {
                 Some(acl) => Ok(acl),
                 // Never ENOSYS, which would switch ACLs off for the whole mount.
                 None => Err(Error::new(Kind::NoData, "no such attribute")),
@@ -554,7 +337,7 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.acl(node(ino)),
+            move |fs| fs.acl(id(ino)),
             move |_, reply, acl| {
                 let names = if acl.is_some() {
                     format!("{ACL}\0")
@@ -715,19 +498,5 @@ impl Filesystem for Mail {
         reply: ReplyIoctl,
     ) {
         reply.error(Errno::ENOTTY);
-    }
-}
-
-/// A name that is not there.
-fn absent() -> Attr {
-    Attr {
-        id: NodeId(0),
-        kind: NodeKind::File,
-        size: 0,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        mtime: Time::default(),
-        ttl: ABSENT,
     }
 }

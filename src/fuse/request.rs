@@ -1,0 +1,149 @@
+//! A request on its way: its operation, its reply, and whoever is first to answer.
+
+use crate::disk::lane::{Job, Outcome};
+use crate::error::{Error, Kind, Result};
+use crate::fs::Fs;
+use fuser::{
+    Errno, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, ReplyOpen,
+    ReplyXattr,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What sending came to: done, or the reply back with an error that nothing was sent for yet.
+pub(super) type Sent<R> = std::result::Result<(), (R, Error)>;
+
+/// What a request is about, which decides what a vanished snapshot looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// A name in a directory.
+    Name,
+    /// The bytes of a file.
+    Bytes,
+    /// A node, by its id.
+    Node,
+}
+
+/// A request on its way.
+pub(super) struct Pending<R, O, S> {
+    fs: Arc<Fs>,
+    /// Taken by whoever answers.
+    reply: Mutex<Option<R>>,
+    context: Context,
+    operation: O,
+    send: S,
+}
+
+impl<R, O, S> Pending<R, O, S> {
+    pub(super) fn new(fs: Arc<Fs>, reply: R, context: Context, operation: O, send: S) -> Self {
+        Self {
+            fs,
+            reply: Mutex::new(Some(reply)),
+            context,
+            operation,
+            send,
+        }
+    }
+
+    fn take(&self) -> Option<R> {
+        self.reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn put_back(&self, reply: R) {
+        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
+    }
+}
+
+impl<R, T, O, S> Job for Pending<R, O, S>
+where
+    R: Reply,
+    O: Fn(&Fs) -> Result<T> + Send + Sync + 'static,
+    S: Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
+{
+    fn run(&self) -> Outcome {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&self.fs))).unwrap_or_else(|_| {
+            tracing::error!("a request failed by a fault in mailtm itself; it was answered with an I/O error");
+            Err(Error::new(Kind::Unreadable, "a fault in mailtm itself"))
+        });
+        let failed = match result {
+            Ok(value) => {
+                let Some(reply) = self.take() else {
+                    return Outcome::Answered;
+                };
+                match catch_unwind(AssertUnwindSafe(|| (self.send)(&self.fs, reply, value))) {
+                    Ok(Ok(())) => return Outcome::Answered,
+                    Ok(Err((reply, error))) => {
+                        self.put_back(reply);
+                        error
+                    }
+                    // The reply, dropped unanswered, answers EIO by itself.
+                    Err(_) => return Outcome::Answered,
+                }
+            }
+            Err(error) => error,
+        };
+        if failed.kind() == Kind::WouldBlock {
+            return Outcome::Refused;
+        }
+        if let Some(reply) = self.take() {
+            match failed.kind() {
+                Kind::Unreadable | Kind::Undecodable => tracing::warn!("{failed}"),
+                kind => tracing::debug!("{kind:?}: {failed}"),
+            }
+            reply.fail(errno(failed.kind(), self.context));
+        }
+        Outcome::Answered
+    }
+
+    fn expire(&self) {
+        if let Some(reply) = self.take() {
+            reply.fail(Errno::EIO);
+        }
+    }
+}
+
+/// The one table from what went wrong to what the kernel is told.
+fn errno(kind: Kind, context: Context) -> Errno {
+    match (kind, context) {
+        (Kind::Stale | Kind::NotFound, Context::Bytes) => Errno::EIO,
+        (Kind::Stale | Kind::NotFound, Context::Name) => Errno::ENOENT,
+        (Kind::Stale | Kind::NotFound, Context::Node) => Errno::ESTALE,
+        (Kind::NotADirectory, _) => Errno::ENOTDIR,
+        (Kind::IsADirectory, _) => Errno::EISDIR,
+        (Kind::NoData, _) => Errno::ENODATA,
+        (Kind::TooSmall, _) => Errno::ERANGE,
+        (Kind::Invalid, _) => Errno::EINVAL,
+        (
+            Kind::Unreadable | Kind::Undecodable | Kind::WouldBlock | Kind::Config | Kind::Failed,
+            _,
+        ) => Errno::EIO,
+    }
+}
+
+/// A reply that can say no.
+pub(super) trait Reply: Send + 'static {
+    fn fail(self, errno: Errno);
+}
+
+macro_rules! replies {
+    ($($reply:ty),*) => {
+        $(impl Reply for $reply {
+            fn fail(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+replies!(
+    ReplyAttr,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyXattr
+);
