@@ -255,7 +255,7 @@ mod tests {
             for (number, key) in &given {
                 let same = keys.get(number).is_none_or(|old| old == key);
                 prop_assert_eq!(numbers.adopt(*number, key.as_bytes()), same);
-                if keys.get(number).is_none() {
+                if !keys.contains_key(number) {
                     keys.insert(*number, key.clone());
                     first.entry(key.clone()).or_insert(*number);
                 }
