@@ -45,7 +45,7 @@ impl Trouble {
                 "make it writable for mailtm's user, or set another [index] path, then remount"
             }
             Self::Full => "make room on its file system",
-            Self::Failing => "check its disk and the kernel's log",
+            Self::Failing => "see whether its disk is full or bad (kernel's log)",
         }
     }
 }

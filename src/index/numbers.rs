@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -99,12 +100,14 @@ impl Numbers {
             number,
         });
         self.by_number.insert(number, record);
-        if self.number(key).is_none() {
-            let hash = self.hasher.hash_one(key);
-            if self.by_hash.contains_key(&hash) {
-                self.collided.insert(key.into(), number);
-            } else {
-                self.by_hash.insert(hash, record);
+        match self.by_hash.entry(self.hasher.hash_one(key)) {
+            Entry::Vacant(free) => {
+                free.insert(record);
+            }
+            Entry::Occupied(first)
+                if key_in(&self.keys, &self.records, *first.get()) == Some(key) => {}
+            Entry::Occupied(_) => {
+                self.collided.entry(key.into()).or_insert(number);
             }
         }
         true
@@ -118,13 +121,17 @@ impl Numbers {
     }
 
     fn key_at(&self, record: u32) -> Option<&[u8]> {
-        let record = record as usize;
-        let begin = match record.checked_sub(1) {
-            Some(before) => self.records.get(before)?.end,
-            None => 0,
-        };
-        self.keys.get(begin..self.records.get(record)?.end)
+        key_in(&self.keys, &self.records, record)
     }
+}
+
+fn key_in<'k>(keys: &'k [u8], records: &[Record], record: u32) -> Option<&'k [u8]> {
+    let record = record as usize;
+    let begin = match record.checked_sub(1) {
+        Some(before) => records.get(before)?.end,
+        None => 0,
+    };
+    keys.get(begin..records.get(record)?.end)
 }
 
 /// The numbers of a table that are taken, one bit each, so that a free one is found by the word.
@@ -248,7 +255,7 @@ mod tests {
             for (number, key) in &given {
                 let same = keys.get(number).is_none_or(|old| old == key);
                 prop_assert_eq!(numbers.adopt(*number, key.as_bytes()), same);
-                if keys.get(number).is_none() {
+                if !keys.contains_key(number) {
                     keys.insert(*number, key.clone());
                     first.entry(key.clone()).or_insert(*number);
                 }
