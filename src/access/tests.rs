@@ -1,3 +1,5 @@
+//! Tests of `access`.
+
 use super::*;
 use proptest::prelude::*;
 

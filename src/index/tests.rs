@@ -1,3 +1,5 @@
+//! Tests of `index`.
+
 mod cache;
 
 use super::*;

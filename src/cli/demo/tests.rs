@@ -1,3 +1,5 @@
+//! Tests of `demo`.
+
 use super::*;
 use chrono::{NaiveDate, NaiveTime};
 use mail_parser::MessageParser;

@@ -1,3 +1,5 @@
+//! Tests of `mount`.
+
 use super::*;
 use crate::cli::Cli;
 use crate::error::Kind;

@@ -1,3 +1,5 @@
+//! Tests of `serials`.
+
 use super::*;
 use tempfile::TempDir;
 

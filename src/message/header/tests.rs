@@ -1,3 +1,5 @@
+//! Tests of `header`.
+
 use super::*;
 use proptest::prelude::*;
 

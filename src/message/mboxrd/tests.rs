@@ -1,3 +1,5 @@
+//! Tests of `mboxrd`.
+
 use super::*;
 use proptest::prelude::*;
 

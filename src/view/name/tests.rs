@@ -1,3 +1,5 @@
+//! Tests of `name`.
+
 use super::*;
 use chrono::NaiveDate;
 use proptest::prelude::*;
