@@ -212,11 +212,10 @@ impl Demo {
             "\nThe backups are mounted on\n  {}\n\n{tree}\n\
              {} has deleted a message that she needs now; it is in the first backups and gone from\n\
              the latest. To get it back:\n\n  cp {} ~/\n\n\
-             What else has gone since is in\n  {}\n\nCtrl-C ends the demo.\n",
+             Ctrl-C ends the demo.\n",
             mountpoint.display(),
             week::CHIARA.name,
             tour::quoted(&missed),
-            mountpoint.join("deleted").display(),
         ))
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod logging;
 mod man;
 mod mount;
+mod warm;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -63,6 +64,7 @@ struct Global {
 enum Command {
     Mount(mount::Arguments),
     Check(check::Arguments),
+    Warm(warm::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
     };
     finish(&cli.global, |global| match cli.command {
         Command::Mount(arguments) => arguments.run(global),
+        Command::Warm(arguments) => warm::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

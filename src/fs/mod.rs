@@ -15,6 +15,7 @@ pub mod node;
 
 mod directory;
 mod resolve;
+mod warm;
 
 pub use directory::{Directory, Entry};
 pub use node::{Cookie, NodeId};

@@ -1,0 +1,77 @@
+//! Learning everything there is to learn, before anybody asks.
+
+use super::Fs;
+use crate::error::Result;
+
+/// How far a warming has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Mailboxes done and mailboxes found so far, each counted on each of its dates.
+    pub done: u64,
+    pub mailboxes: u64,
+    pub folders: u64,
+    /// Messages of those folders, each counted on each of its dates.
+    pub messages: u64,
+    /// Mailboxes and folders that could not be read.
+    pub failed: u64,
+}
+
+impl Fs {
+    /// Lists every folder of every date, the newest first, and sizes its mbox; what is learned stays in the index.
+    ///
+    /// Tells `progress` after each mailbox, and stops when it answers false. Can be stopped at any point: what was
+    /// learned is not learned again.
+    pub fn warm(&self, mut progress: impl FnMut(&Progress) -> bool) -> Result<Progress> {
+        let mut sum = Progress::default();
+        let shown = self.shown();
+        for open in shown.by_label.values().rev() {
+            let populated = match self.populated(open) {
+                Ok(populated) => populated,
+                Err(e) => {
+                    tracing::warn!("{}: {e}", open.snapshot.label);
+                    sum.failed += 1;
+                    continue;
+                }
+            };
+            sum.mailboxes += populated.mailboxes.iter().len() as u64;
+            for mailbox in populated.mailboxes.iter() {
+                let result = self.inside(open, &populated, mailbox);
+                let inside = match result {
+                    Ok(inside) => inside,
+                    Err(e) => {
+                        tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
+                        sum.failed += 1;
+                        continue;
+                    }
+                };
+                for position in 0..inside.nested.tree.iter().len() as u32 {
+                    if inside.folder(position).is_none() {
+                        continue;
+                    }
+                    let listed = self.listing(&inside, position);
+                    let sized = listed.and_then(|listing| {
+                        self.mbox_attr(&inside, position)?;
+                        Ok(listing.map_or(0, |listing| listing.len()))
+                    });
+                    match sized {
+                        Ok(messages) => {
+                            sum.folders += 1;
+                            sum.messages += messages as u64;
+                        }
+                        Err(e) => {
+                            tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
+                            sum.failed += 1;
+                        }
+                    }
+                }
+                sum.done += 1;
+                if !progress(&sum) {
+                    self.index.flush();
+                    return Ok(sum);
+                }
+            }
+        }
+        self.index.flush();
+        Ok(sum)
+    }
+}
