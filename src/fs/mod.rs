@@ -8,12 +8,13 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `directory` lists, and [`Fs`] has one method for each operation.
+//! `directory` lists, `read` reads, and [`Fs`] has one method for each operation.
 
 pub mod cache;
 pub mod node;
 
 mod directory;
+mod read;
 mod resolve;
 mod warm;
 
@@ -26,7 +27,6 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
 use crate::snapshot::{Catalogue, Changes, Snapshot};
 use crate::time::Time;
-use crate::view::content::{self, Encoding};
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::{View, about};
@@ -360,78 +360,6 @@ impl Fs {
             .map(|acl| acl.encode(dir)))
     }
 
-    /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
-    pub fn read(&self, id: NodeId, offset: u64, len: usize) -> Result<Vec<u8>> {
-        match self.resolve(id)? {
-            Meaning::About(inside) => {
-                let text = self.about(&inside).into_bytes();
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(text.len());
-                Ok(text
-                    .get(start..(start + len).min(text.len()))
-                    .unwrap_or_default()
-                    .to_vec())
-            }
-            Meaning::Mbox(inside, position) => self.read_mbox(&inside, position, id, offset, len),
-            Meaning::Message(inside, position, message) => {
-                let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
-                let item = listing.get(message).ok_or_else(|| id.stale())?;
-                let folder = inside.folder(position).ok_or_else(|| id.stale())?;
-                let maildir =
-                    crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
-                let file_name = listing.messages().file_name(item.stored);
-                let open = || maildir.open(folder, file_name, item.stored.new);
-                let damaged = || {
-                    let path = String::from_utf8_lossy(file_name).into_owned();
-                    Error::new(
-                        Kind::Undecodable,
-                        format!("{path}: the stored message is damaged"),
-                    )
-                };
-                match item.encoding {
-                    Encoding::Damaged => Err(damaged()),
-                    Encoding::Compressed => {
-                        let store_name = listing.messages().store_name(item.stored);
-                        let plain = self.decoded.get(&id, inside.open.root.lane(), || {
-                            let plain = content::decode_file(&open()?, store_name)?;
-                            let bytes = plain.len();
-                            Ok((plain, bytes))
-                        })?;
-                        if plain.len() as u64 != item.size {
-                            return Err(damaged());
-                        }
-                        let start = usize::try_from(offset)
-                            .unwrap_or(usize::MAX)
-                            .min(plain.len());
-                        Ok(plain
-                            .get(start..(start + len).min(plain.len()))
-                            .unwrap_or_default()
-                            .to_vec())
-                    }
-                    Encoding::Plain => {
-                        let file = open()?;
-                        if file.stat().size != item.size {
-                            let path = String::from_utf8_lossy(file_name);
-                            return Err(Error::new(
-                                Kind::Unreadable,
-                                format!("{path}: is not what it was listed as"),
-                            ));
-                        }
-                        let rest =
-                            usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-                        let mut buffer = vec![0; len.min(rest)];
-                        let n = file.read_at(&mut buffer, offset)?;
-                        buffer.truncate(n);
-                        Ok(buffer)
-                    }
-                }
-            }
-            Meaning::Latest => Err(Error::new(Kind::Invalid, "a symbolic link")),
-            _ => Err(Error::new(Kind::IsADirectory, "a directory")),
-        }
-    }
-
     /// Logs that somebody opens mail that is not his, if the policy wants it logged.
     pub fn audit(&self, id: NodeId, caller: Caller) -> Result<()> {
         if !self.policy.audit {
@@ -536,41 +464,6 @@ impl Fs {
             taken,
             &self.options.zone_name,
             expires,
-        )
-    }
-
-    fn read_mbox(
-        &self,
-        inside: &resolve::Inside,
-        position: u32,
-        id: NodeId,
-        offset: u64,
-        len: usize,
-    ) -> Result<Vec<u8>> {
-        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
-        let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
-        let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
-        let told = self
-            .mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .copied();
-        if told.is_some_and(|told| told != layout.size()) {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "the mbox is not what it was when it was sized",
-            ));
-        }
-        let root = &inside.open.root;
-        self.view.read_mbox(
-            root,
-            &inside.mailbox.path,
-            folder,
-            &listing,
-            &layout,
-            offset,
-            len,
         )
     }
 }

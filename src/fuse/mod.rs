@@ -11,8 +11,9 @@
 //! 4. Notifications are never sent from a thread that answers requests: the kernel may hold a lock that waits for it.
 //!
 //! The cast: [`Mail`] is the [`Filesystem`], `request` a request on its way and the table of errors, `attr` what
-//! stat(2) tells, [`Session`] mounts it and pushes what changed.
+//! stat(2) tells, `ahead` pushes messages before they are asked for, [`Session`] mounts it and pushes what changed.
 
+mod ahead;
 mod attr;
 mod request;
 mod session;
@@ -22,6 +23,7 @@ pub use session::{Session, TYPE, threads};
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{Caller, Cookie, Directory, Entry, Fs, NodeId, node};
+use ahead::Ahead;
 use attr::{ABSENT, absent, file_attr, file_type};
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
@@ -45,11 +47,13 @@ const ACL: &str = "system.posix_acl_access";
 pub struct Mail {
     fs: Arc<Fs>,
     workers: Arc<Workers>,
+    ahead: Arc<Ahead>,
 }
 
 impl Mail {
     pub fn new(fs: Arc<Fs>, workers: Arc<Workers>) -> Self {
-        Self { fs, workers }
+        let ahead = Ahead::new();
+        Self { fs, workers, ahead }
     }
 
     /// Runs an operation and sends what it gives, wherever it has to run.
@@ -215,6 +219,7 @@ impl Filesystem for Mail {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.ahead.saw(id(ino), offset);
         self.answer(
             reply,
             Context::Bytes,

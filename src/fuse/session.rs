@@ -59,12 +59,16 @@ impl Session {
             .map_err(|e| doing(&format!("mounting on {}", mountpoint.display()), e.into()))?;
         let mut config = fuser::Config::default();
         config.n_threads = Some(threads().0);
+        let (fs, ahead) = (mail.fs.clone(), mail.ahead.clone());
         let session = fuser::Session::from_fd(mail, device, SessionACL::All, config);
         let session = session.map_err(|e| {
             // Nobody will answer for it.
             let _ = rustix::mount::unmount(mountpoint, UnmountFlags::DETACH);
             doing("talking to the kernel", e)
         })?;
+        if let Err(e) = ahead.start(&fs, &session.notifier()) {
+            tracing::warn!("messages are not pushed ahead of those who read them: {e}");
+        }
         Ok(Self {
             session,
             mountpoint: mountpoint.to_path_buf(),

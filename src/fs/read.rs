@@ -1,0 +1,144 @@
+//! Reading a file: a message, a folder's mbox, the text about a mailbox.
+
+use super::Fs;
+use super::node::NodeId;
+use super::resolve::{Inside, Meaning};
+use crate::disk::File;
+use crate::error::{Error, Kind, Result};
+use crate::store::maildir::Maildir;
+use crate::view::content::{self, Encoding};
+use crate::view::listing::{Item, Listing};
+use std::sync::PoisonError;
+
+impl Fs {
+    /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
+    pub fn read(&self, id: NodeId, offset: u64, len: usize) -> Result<Vec<u8>> {
+        match self.resolve(id)? {
+            Meaning::About(inside) => Ok(part(self.about(&inside).as_bytes(), offset, len)),
+            Meaning::Mbox(inside, position) => self.read_mbox(&inside, position, id, offset, len),
+            Meaning::Message(inside, position, message) => {
+                let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
+                let item = listing.get(message).ok_or_else(|| id.stale())?;
+                self.read_message(&inside, position, &listing, &item, id, offset, len)
+            }
+            Meaning::Latest => Err(Error::new(Kind::Invalid, "a symbolic link")),
+            _ => Err(Error::new(Kind::IsADirectory, "a directory")),
+        }
+    }
+
+    /// The whole of a plain message that is no longer than `limit` bytes, if its folder is listed at the moment.
+    pub fn short_message(&self, id: NodeId, limit: u64) -> Result<Option<Vec<u8>>> {
+        let parts = id.parts();
+        let Some(listing) = self.listings.peek(&(parts.snapshot, parts.place)) else {
+            return Ok(None);
+        };
+        let Meaning::Message(inside, position, message) = self.resolve(id)? else {
+            return Ok(None);
+        };
+        match listing.get(message) {
+            Some(item) if item.encoding == Encoding::Plain && item.size <= limit => {
+                let len = usize::try_from(item.size).unwrap_or(0);
+                self.read_message(&inside, position, &listing, &item, id, 0, len)
+                    .map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // where the message is, and which part of it
+    fn read_message(
+        &self,
+        inside: &Inside,
+        position: u32,
+        listing: &Listing,
+        item: &Item<'_>,
+        id: NodeId,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>> {
+        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
+        let file_name = listing.messages().file_name(item.stored);
+        let error = |kind, what: &str| {
+            let path = inside.open.root.path().display();
+            let (mailbox, name) = (&inside.mailbox.name, String::from_utf8_lossy(file_name));
+            Error::new(kind, format!("{path}: {mailbox}: {name}: {what}"))
+        };
+        let open = || -> Result<File<'_>> {
+            Maildir::new(&inside.open.root, &inside.mailbox.path).open(
+                folder,
+                file_name,
+                item.stored.new,
+            )
+        };
+        let damaged = || error(Kind::Undecodable, "the stored message is damaged");
+        match item.encoding {
+            Encoding::Damaged => Err(damaged()),
+            Encoding::Compressed => {
+                let plain = self.decoded.get(&id, inside.open.root.lane(), || {
+                    let store_name = listing.messages().store_name(item.stored);
+                    let plain = content::decode_file(&open()?, store_name)?;
+                    let bytes = plain.len();
+                    Ok((plain, bytes))
+                })?;
+                if plain.len() as u64 != item.size {
+                    return Err(damaged());
+                }
+                Ok(part(&plain, offset, len))
+            }
+            Encoding::Plain => {
+                let file = open()?;
+                if file.stat().size != item.size {
+                    return Err(error(Kind::Unreadable, "is not what it was listed as"));
+                }
+                let rest = usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let mut buffer = vec![0; len.min(rest)];
+                let n = file.read_at(&mut buffer, offset)?;
+                buffer.truncate(n);
+                Ok(buffer)
+            }
+        }
+    }
+
+    fn read_mbox(
+        &self,
+        inside: &Inside,
+        position: u32,
+        id: NodeId,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>> {
+        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
+        let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
+        let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
+        let told = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied();
+        if told.is_some_and(|told| told != layout.size()) {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "the mbox is not what it was when it was sized",
+            ));
+        }
+        let root = &inside.open.root;
+        self.view.read_mbox(
+            root,
+            &inside.mailbox.path,
+            folder,
+            &listing,
+            &layout,
+            offset,
+            len,
+        )
+    }
+}
+
+fn part(bytes: &[u8], offset: u64, len: usize) -> Vec<u8> {
+    let start = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    let end = start.saturating_add(len).min(bytes.len());
+    bytes.get(start..end).unwrap_or_default().to_vec()
+}
