@@ -14,7 +14,7 @@
 
 use crate::disk::lane::{Job, Outcome, Workers};
 use crate::error::{Error, Kind, Result};
-use crate::fs::{Attr, Caller, Cookie, Directory, Fs, Invalidation, NodeId, NodeKind};
+use crate::fs::{Attr, Caller, Cookie, Fs, Invalidation, NodeId, NodeKind};
 use crate::time::Time;
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
@@ -236,6 +236,7 @@ replies!(
     ReplyDirectoryPlus,
     ReplyEntry,
     ReplyOpen,
+    ReplyStatfs,
     ReplyXattr
 );
 
@@ -302,26 +303,6 @@ fn send_xattr(reply: ReplyXattr, size: u32, value: &[u8]) -> Sent<ReplyXattr> {
         _ => return Err((reply, Error::new(Kind::TooSmall, "the buffer is too small"))),
     }
     Ok(())
-}
-
-/// Fills a listing. An error after some entries is not told: the kernel comes back for the rest, and meets it again.
-fn fill<R>(
-    fs: &Fs,
-    directory: &Directory,
-    offset: u64,
-    mut reply: R,
-    mut add: impl FnMut(&mut R, crate::fs::Entry) -> bool,
-) -> std::result::Result<R, (R, Error)> {
-    let mut added = 0;
-    let result = fs.entries(directory, Cookie(offset), |entry| {
-        let full = add(&mut reply, entry);
-        added += usize::from(!full);
-        full
-    });
-    match result {
-        Err(e) if added == 0 => Err((reply, e)),
-        _ => Ok(reply),
-    }
 }
 
 impl Filesystem for Mail {
@@ -473,17 +454,18 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(node(ino), caller),
-            move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectory, entry: crate::fs::Entry| {
+            move |fs| fs.directory(node(ino), caller, Cookie(offset)),
+            move |_, mut reply, directory| {
+                directory.entries(Cookie(offset), |entry| {
                     reply.add(
                         INodeNo(entry.attr.id.0),
                         entry.next.0,
                         kind(entry.attr.kind),
                         &entry.name,
                     )
-                };
-                fill(fs, &directory, offset, reply, add).map(ReplyDirectory::ok)
+                });
+                reply.ok();
+                Ok(())
             },
         );
     }
@@ -500,35 +482,47 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(node(ino), caller),
-            move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectoryPlus, entry: crate::fs::Entry| {
-                    let attr = file_attr(&entry.attr);
+            move |fs| fs.directory(node(ino), caller, Cookie(offset)),
+            move |_, mut reply, directory| {
+                directory.entries(Cookie(offset), |entry| {
+                    let mut attr = file_attr(&entry.attr);
+                    // Of node id 0 the kernel takes the name alone, and no size that nobody has worked out.
+                    if entry.attr.ttl.is_zero() {
+                        attr.ino = INodeNo(0);
+                    }
                     reply.add(
-                        attr.ino,
+                        INodeNo(entry.attr.id.0),
                         entry.next.0,
                         &entry.name,
                         &entry.attr.ttl,
                         &attr,
                         GENERATION,
                     )
-                };
-                fill(fs, &directory, offset, reply, add).map(ReplyDirectoryPlus::ok)
+                });
+                reply.ok();
+                Ok(())
             },
         );
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let space = self.fs.space();
-        reply.statfs(
-            space.blocks,
-            0,
-            0,
-            space.files,
-            0,
-            space.block.max(512),
-            255,
-            space.block.max(512),
+        self.answer(
+            reply,
+            Context::Node,
+            |fs| fs.space(),
+            |_, reply, space| {
+                reply.statfs(
+                    space.blocks,
+                    0,
+                    0,
+                    space.files,
+                    0,
+                    space.block.max(512),
+                    255,
+                    space.block.max(512),
+                );
+                Ok(())
+            },
         );
     }
 

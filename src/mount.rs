@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes for folder listings in memory.
 const LISTING_BYTES: usize = 64 << 20;
@@ -175,7 +176,7 @@ pub fn spawn(config: Config) -> Result<Mounted> {
             e.context("there is no /dev/fuse here")
         }
     })?;
-    let notifier = session.notifier();
+    let (notifier, owners_notifier) = (session.notifier(), session.notifier());
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
     let session = std::thread::Builder::new()
@@ -199,20 +200,22 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         })
         .map_err(|e| failed("starting threads", &e))?;
     read_ahead(&mountpoint);
+    let (changed, changes) = mpsc::channel();
     let changing = fs.clone();
-    let watch = fs
-        .catalogue()
-        .watch(move |changes| match changing.update(&changes) {
+    let watch = fs.catalogue().watch(move |changes| {
+        match changing.update(&changes) {
             Ok(forget) => fuse::notify(&notifier, &forget),
             Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
-        })?;
-    let preparing = fs.clone();
-    let prepare = std::thread::Builder::new()
-        .name("mailtm-prepare".into())
-        .spawn(move || preparing.prepare());
-    if let Err(e) = prepare {
-        tracing::debug!("nothing is prepared: {e}");
-    }
+        }
+        // Who does not listen has ended with the mount.
+        let _ = changed.send(());
+    })?;
+    let (reviewed, refresh) = (fs.clone(), config.refresh);
+    let forget = move |change| fuse::notify(&owners_notifier, &[change]);
+    std::thread::Builder::new()
+        .name("mailtm-owners".into())
+        .spawn(move || follow_owners(&reviewed, forget, &changes, refresh))
+        .map_err(|e| failed("starting threads", &e))?;
     Ok(Mounted {
         mountpoint,
         fs,
@@ -221,6 +224,42 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         signals: handle,
         _watch: watch,
     })
+}
+
+/// Keeps the kernel from letting in who may no longer enter a mailbox, until the watch over the snapshots ends. A thread
+/// of its own: a store or a name service that hangs holds up nothing else.
+fn follow_owners(
+    fs: &Fs,
+    forget: impl Fn(fs::Invalidation),
+    changes: &mpsc::Receiver<()>,
+    refresh: Duration,
+) {
+    let mut due = false;
+    let mut warned = false;
+    fs.prepare();
+    loop {
+        match changes.recv_timeout(refresh.max(Duration::from_secs(1))) {
+            Ok(()) => {
+                fs.prepare();
+                due = true;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        let result = if due {
+            fs.review(&forget)
+        } else {
+            fs.push_changed(&forget)
+        };
+        match result {
+            Ok(()) => (due, warned) = (false, false),
+            Err(e) if warned => tracing::debug!("owners of mailboxes: {e}"),
+            Err(e) => {
+                tracing::warn!("owners of mailboxes are as before until this can be read: {e}");
+                warned = true;
+            }
+        }
+    }
 }
 
 impl Mounted {
