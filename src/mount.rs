@@ -24,6 +24,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes for folder listings in memory.
 const LISTING_BYTES: usize = 64 << 20;
@@ -161,7 +162,7 @@ pub fn spawn(config: Config) -> Result<Mounted> {
     let name = config.source.snapshots.first();
     let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
     let session = Session::mount(Mail::new(fs.clone(), workers), &mountpoint, name)?;
-    let push = session.push();
+    let (push, push_owners) = (session.push(), session.push());
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
     let session = std::thread::Builder::new()
@@ -186,17 +187,22 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         .map_err(|e| failed("starting threads", &e))?;
     let device = point::device(&mountpoint)?.unwrap_or_default();
     point::read_ahead(&device);
+    let (changed, changes) = mpsc::channel();
     let changing = fs.clone();
-    let watch = fs
-        .catalogue()
-        .watch(move |changes| match changing.update(&changes) {
-            Ok(forget) => {
-                push(&forget);
-                prepare(&changing);
-            }
+    let watch = fs.catalogue().watch(move |changes| {
+        match changing.update(&changes) {
+            Ok(forget) => push(&forget),
             Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
-        })?;
-    prepare(&fs);
+        }
+        // Who does not listen has ended with the mount.
+        let _ = changed.send(());
+    })?;
+    let (reviewed, refresh) = (fs.clone(), config.refresh);
+    let forget = move |change| push_owners(&[change]);
+    std::thread::Builder::new()
+        .name("mailtm-owners".into())
+        .spawn(move || follow_owners(&reviewed, forget, &changes, refresh))
+        .map_err(|e| failed("starting threads", &e))?;
     Ok(Mounted {
         mountpoint,
         fs,
@@ -208,12 +214,39 @@ pub fn spawn(config: Config) -> Result<Mounted> {
     })
 }
 
-/// Looks for what the first who asks would have to wait for; on a thread of its own, as the store may hang.
-fn prepare(fs: &Arc<Fs>) {
-    let fs = fs.clone();
-    let thread = std::thread::Builder::new().name("mailtm-prepare".into());
-    if let Err(e) = thread.spawn(move || fs.prepare()) {
-        tracing::debug!("nothing is prepared: {e}");
+/// Keeps the kernel from letting in who may no longer enter a mailbox, until the watch over the snapshots ends. A thread
+/// of its own: a store or a name service that hangs holds up nothing else.
+fn follow_owners(
+    fs: &Fs,
+    forget: impl Fn(fs::Invalidation),
+    changes: &mpsc::Receiver<()>,
+    refresh: Duration,
+) {
+    let mut due = false;
+    let mut warned = false;
+    fs.prepare();
+    loop {
+        match changes.recv_timeout(refresh.max(Duration::from_secs(1))) {
+            Ok(()) => {
+                fs.prepare();
+                due = true;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        let result = if due {
+            fs.review(&forget)
+        } else {
+            fs.push_changed(&forget)
+        };
+        match result {
+            Ok(()) => (due, warned) = (false, false),
+            Err(e) if warned => tracing::debug!("owners of mailboxes: {e}"),
+            Err(e) => {
+                tracing::warn!("owners of mailboxes are as before until this can be read: {e}");
+                warned = true;
+            }
+        }
     }
 }
 

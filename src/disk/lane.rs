@@ -53,7 +53,9 @@ pub enum Outcome {
 pub struct Beat {
     /// Milliseconds since the process began to run requests.
     last: AtomicU64,
+    /// Set under the lock of `lane`.
     expired: AtomicBool,
+    /// Where it waits for a disk, or has last.
     lane: Mutex<Option<Arc<Lane>>>,
 }
 
@@ -154,11 +156,12 @@ impl Lane {
             let Some(current) = current else {
                 return Ok(());
             };
+            let given_up = || {
+                let message = format!("{}: given up waiting", self.name);
+                Err(Error::new(Kind::Unreadable, message))
+            };
             if current.beat.is_expired() {
-                return Err(Error::new(
-                    Kind::Unreadable,
-                    format!("{}: given up waiting", self.name),
-                ));
+                return given_up();
             }
             if !current.pooled {
                 let refused = self.stuck.load(Ordering::Relaxed) > 0
@@ -176,6 +179,11 @@ impl Lane {
                 current.watched = Some(current.workers.watch(&current.beat, &current.job));
             }
             let mut lane = lock(&current.beat.lane);
+            // Once more under the lock under which it is given up: what was not counted as stuck here is not to
+            // be counted as back.
+            if current.beat.is_expired() {
+                return given_up();
+            }
             if !lane.as_ref().is_some_and(|lane| Arc::ptr_eq(lane, self)) {
                 *lane = Some(self.clone());
             }
@@ -280,6 +288,8 @@ impl Workers {
             lane: Mutex::new(None),
         });
         if let Some(lane) = self.run_here(&beat, &job, None) {
+            // In a queue it holds up nobody: if it expires there, no lane is stuck with it.
+            lock(&beat.lane).take();
             let watched = self.watch(&beat, &job);
             if !lane.submit(Queued {
                 workers: self.clone(),
@@ -376,8 +386,9 @@ impl Workers {
     }
 
     fn give_up(&self, beat: &Beat) {
+        let lane = lock(&beat.lane);
         beat.expired.store(true, Ordering::Relaxed);
-        if let Some(lane) = &*lock(&beat.lane)
+        if let Some(lane) = &*lane
             && lane.stuck.fetch_add(1, Ordering::Relaxed) == 0
         {
             tracing::warn!(
@@ -478,5 +489,65 @@ mod tests {
             results.recv_timeout(Duration::from_secs(5)).unwrap(),
             "done"
         );
+    }
+
+    /// Uses one lane, and then another.
+    struct Both(Arc<Lane>, Arc<Stuck>);
+
+    impl Job for Both {
+        fn run(&self) -> Outcome {
+            match self.0.enter() {
+                Err(e) if e.kind() == Kind::WouldBlock => Outcome::Refused,
+                _ => self.1.run(),
+            }
+        }
+
+        fn expire(&self) {
+            self.1.expire();
+        }
+    }
+
+    #[test]
+    fn a_request_that_expires_in_a_queue_leaves_no_lane_stuck() {
+        let workers = Workers::start(Duration::from_millis(100), 1).unwrap();
+        let (answers, results) = mpsc::channel();
+        let (well, hung) = (
+            Arc::new(Lane::new("well".into())),
+            Arc::new(Lane::new("hung".into())),
+        );
+        let take_permits = |n| workers.permits.fetch_sub(n, Ordering::Relaxed);
+        take_permits(1);
+        let mut gates = Vec::new();
+        for _ in 0..LANE_THREADS - 1 {
+            let (job, gate) = stuck(&hung, &answers);
+            workers.run(job);
+            gates.push(gate);
+        }
+        for _ in 0..LANE_THREADS - 1 {
+            assert_eq!(
+                results.recv_timeout(Duration::from_secs(5)).unwrap(),
+                "expired"
+            );
+        }
+        // One thread is left for these: it takes the first, and the others expire behind it.
+        take_permits(-8);
+        for _ in 0..3 {
+            let (job, gate) = stuck(&hung, &answers);
+            workers.run(Arc::new(Both(well.clone(), job)));
+            gates.push(gate);
+        }
+        for _ in 0..3 {
+            assert_eq!(
+                results.recv_timeout(Duration::from_secs(5)).unwrap(),
+                "expired"
+            );
+        }
+        assert_eq!(well.stuck.load(Ordering::Relaxed), 0, "nothing waits there");
+        drop(gates);
+        let end = Instant::now() + Duration::from_secs(5);
+        while hung.stuck.load(Ordering::Relaxed) > 0 && Instant::now() < end {
+            std::thread::yield_now();
+        }
+        assert_eq!(hung.stuck.load(Ordering::Relaxed), 0, "all are back");
     }
 }

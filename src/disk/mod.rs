@@ -24,7 +24,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What kind of thing a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,18 +137,69 @@ impl Listing {
     }
 }
 
-/// The root of one snapshot.
+/// The root of one snapshot: the directory that was first found at its path. Another that takes the path, as when
+/// snapshots are rotated, is not it.
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
     lane: Arc<Lane>,
+    identity: Arc<OnceLock<Identity>>,
+}
+
+/// What tells a directory from another that takes its path; of what says nothing there, `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    /// Not on FUSE file systems, which may number inodes anew whenever the kernel has forgotten them.
+    inode: Option<u64>,
+    /// Of a btrfs subvolume or a ZFS dataset, whose roots all have the same inode number.
+    volume: Option<u64>,
+}
+
+const BTRFS: u64 = 0x9123_683e;
+const ZFS: u64 = 0x2fc1_2fc1;
+const FUSE: u64 = 0x6573_5546;
+
+impl Identity {
+    fn of(fd: &OwnedFd) -> rustix::io::Result<Self> {
+        let file_system = fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff;
+        let inode = match file_system {
+            FUSE => None,
+            _ => Some(fs::fstat(fd)?.st_ino),
+        };
+        let volume = match file_system {
+            BTRFS | ZFS => Some(fs::fstatvfs(fd)?.f_fsid),
+            _ => None,
+        };
+        Ok(Self { inode, volume })
+    }
+
+    fn is_of(&self, fd: &OwnedFd) -> rustix::io::Result<bool> {
+        let same_inode = match self.inode {
+            Some(inode) => fs::fstat(fd)?.st_ino == inode,
+            None => true,
+        };
+        let same_volume = match self.volume {
+            Some(volume) => fs::fstatvfs(fd)?.f_fsid == volume,
+            None => true,
+        };
+        Ok(same_inode && same_volume)
+    }
 }
 
 impl Root {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let lane = Arc::new(Lane::new(path.display().to_string()));
-        Self { path, lane }
+        Self {
+            path,
+            lane,
+            identity: Arc::default(),
+        }
+    }
+
+    /// Looks which directory is at the path: it is this one from now on.
+    pub fn settle(&self) -> Result<()> {
+        self.dir(b"").map(drop)
     }
 
     pub fn path(&self) -> &Path {
@@ -164,6 +215,14 @@ impl Root {
         self.lane.enter()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let root = fs::open(&self.path, flags, Mode::empty()).map_err(|e| self.root_error(e))?;
+        let same = match self.identity.get() {
+            Some(identity) => identity.is_of(&root),
+            None => Identity::of(&root).map(|found| *self.identity.get_or_init(|| found) == found),
+        };
+        if !same.map_err(|e| self.root_error(e))? {
+            let message = format!("{}: another directory by now", self.path.display());
+            return Err(Error::new(Kind::Stale, message));
+        }
         let fd = if path.is_empty() {
             root
         } else {
@@ -434,5 +493,23 @@ mod tests {
         assert_eq!(root.open(b"no").unwrap_err().kind(), Kind::NotFound);
         drop(dir);
         assert_eq!(root.open(b"no").unwrap_err().kind(), Kind::Stale);
+    }
+
+    #[test]
+    fn another_directory_that_takes_the_path_is_not_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("daily.0"), dir.path().join("daily.1"));
+        for path in [&first, &second] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("mail"), path.to_str().unwrap()).unwrap();
+        }
+        let root = Root::new(&first);
+        root.settle().unwrap();
+        std::fs::rename(&first, dir.path().join("daily.2")).unwrap();
+        std::fs::rename(&second, &first).unwrap();
+        assert_eq!(root.open(b"mail").unwrap_err().kind(), Kind::Stale);
+        std::fs::rename(&first, &second).unwrap();
+        std::fs::rename(dir.path().join("daily.2"), &first).unwrap();
+        root.open(b"mail").unwrap();
     }
 }

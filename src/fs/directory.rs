@@ -6,8 +6,8 @@ use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open, message_attr, private}
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::view::about;
-use crate::view::listing::Listing;
-use std::sync::{Arc, PoisonError};
+use crate::view::listing::{Listing, is_for_all};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One name in a directory.
@@ -20,67 +20,30 @@ pub struct Entry {
     pub attr: Attr,
 }
 
-/// A directory that is ready to be listed without waiting for the disk.
+/// Entries that need a look at the disk, worked out for one request at most: about what a reply has room for.
+const AHEAD: usize = 64;
+
+/// A directory that is ready to be listed from somewhere on, without waiting for anything.
 pub struct Directory {
     id: NodeId,
     parent: NodeId,
-    caller: Caller,
-    content: Content,
+    /// The next entries but for messages, not necessarily to the end.
+    prepared: Vec<Entry>,
+    /// What comes after `prepared` in a folder.
+    messages: Option<Messages>,
 }
 
-enum Content {
-    Root(Vec<(String, Arc<Open>)>),
-    Date(Arc<Open>, Arc<Populated>),
-    Mailbox(Inside, Arc<Permissions>),
-    Branch(Inside, u32, Arc<Permissions>, Option<Arc<Listing>>),
+struct Messages {
+    listing: Arc<Listing>,
+    /// Position in the directory of the first one.
+    first: usize,
+    permissions: Arc<Permissions>,
 }
 
-impl Fs {
-    /// Makes a directory ready to be listed for a caller.
-    pub fn directory(&self, id: NodeId, caller: Caller) -> Result<Directory> {
-        let content = match self.resolve(id)? {
-            Meaning::Root => Content::Root(
-                self.shown()
-                    .by_label
-                    .iter()
-                    .map(|(label, open)| (label.clone(), open.clone()))
-                    .collect(),
-            ),
-            Meaning::Date(open) => {
-                let populated = self.populated(&open)?;
-                // The disk is asked for owners here, not entry by entry.
-                if let Some(mailbox) = populated.mailboxes.get(0) {
-                    self.permissions_of(&open, mailbox)?;
-                }
-                Content::Date(open, populated)
-            }
-            Meaning::Mailbox(inside) => {
-                let permissions = self.permissions(&inside)?;
-                Content::Mailbox(inside, permissions)
-            }
-            Meaning::Branch(inside, position) => {
-                let permissions = self.permissions(&inside)?;
-                let listing = self.listing(&inside, position)?;
-                Content::Branch(inside, position, permissions, listing)
-            }
-            _ => return Err(Error::new(Kind::NotADirectory, "not a directory")),
-        };
-        Ok(Directory {
-            id,
-            parent: self.parent(id)?,
-            caller,
-            content,
-        })
-    }
-
-    /// Gives the entries from `from` on to `add`, until there are no more or `add` says that it is full.
-    pub fn entries(
-        &self,
-        directory: &Directory,
-        from: Cookie,
-        mut add: impl FnMut(Entry) -> bool,
-    ) -> Result<()> {
-        for (position, name, id) in [(0, ".", directory.id), (1, "..", directory.parent)] {
+impl Directory {
+    /// Gives the entries from `from` on, where it was made ready, to `add`, until `add` says that it is full.
+    pub fn entries(&self, from: Cookie, mut add: impl FnMut(Entry) -> bool) {
+        for (position, name, id) in [(0, ".", self.id), (1, "..", self.parent)] {
             if from.0 <= position {
                 let attr = Attr {
                     id,
@@ -92,84 +55,139 @@ impl Fs {
                     next: Cookie(position + 1),
                     attr,
                 }) {
-                    return Ok(());
+                    return;
                 }
             }
         }
-        match &directory.content {
-            Content::Root(dates) => self.root_entries(dates, from, add),
-            Content::Date(open, populated) => {
-                for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from))
-                {
-                    let permissions = self.permissions_of(open, mailbox)?;
-                    let caller = directory.caller;
-                    if self.policy.hide_unreadable
-                        && !self.policy.may_enter(caller.uid, caller.gid, &permissions)
-                    {
-                        continue;
-                    }
-                    let serial = populated.serials.get(position).copied().unwrap_or_default();
-                    let id = NodeId::new(open.serial, serial, 0);
-                    let attr = private(id, NodeKind::Directory, 0, mailbox.changed, &permissions);
-                    if add(Entry {
-                        name: mailbox.name.clone(),
-                        next: after(position),
-                        attr,
-                    }) {
-                        return Ok(());
-                    }
-                }
-                Ok(())
+        for entry in &self.prepared {
+            if add(entry.clone()) {
+                return;
             }
-            Content::Mailbox(inside, permissions) => {
-                if index(from) == 0 {
-                    let attr = self.attr(&Meaning::About(inside.clone()), inside.id)?;
-                    if add(Entry {
-                        name: about::FILE_NAME.into(),
-                        next: after(0),
-                        attr,
-                    }) {
-                        return Ok(());
-                    }
-                }
-                self.branch_entries(inside, None, permissions, 1, from, &mut add)
-                    .map(|_| ())
-            }
-            Content::Branch(inside, position, permissions, listing) => {
-                let below =
-                    self.branch_entries(inside, Some(*position), permissions, 0, from, &mut add)?;
-                let (Some(first), Some(listing)) = (below, listing) else {
-                    return Ok(());
-                };
-                for message in index(from).saturating_sub(first)..listing.len() {
-                    let Some(item) = listing.get(message) else {
-                        break;
-                    };
-                    let id = directory
-                        .id
-                        .with_ordinal(node::FIRST_MESSAGE + message as u32);
-                    let attr = message_attr(id, &item, permissions);
-                    if add(Entry {
-                        name: item.name.into(),
-                        next: after(first + message),
-                        attr,
-                    }) {
-                        return Ok(());
-                    }
-                }
-                Ok(())
+        }
+        let Some(Messages {
+            listing,
+            first,
+            permissions,
+        }) = &self.messages
+        else {
+            return;
+        };
+        for message in index(from).saturating_sub(*first)..listing.len() {
+            let Some(item) = listing.get(message) else {
+                return;
+            };
+            let id = self.id.with_ordinal(node::FIRST_MESSAGE + message as u32);
+            let attr = message_attr(id, &item, permissions);
+            if add(Entry {
+                name: item.name.into(),
+                next: after(first + message),
+                attr,
+            }) {
+                return;
             }
         }
     }
+}
 
-    /// Dates come and go while the root is listed, so a cookie is the date itself.
-    fn root_entries(
+impl Fs {
+    /// Makes a directory ready to be listed for a caller from `from` on. All waiting is done here, where a request that
+    /// waits too long can still be answered.
+    ///
+    /// # Errors
+    /// That of the first entry. One further on ends the listing before it, and is met when the caller goes on there.
+    pub fn directory(&self, id: NodeId, caller: Caller, from: Cookie) -> Result<Directory> {
+        let mut directory = Directory {
+            id,
+            parent: self.parent(id)?,
+            prepared: Vec::new(),
+            messages: None,
+        };
+        match self.prepare_entries(&mut directory, caller, from) {
+            Err(e) if e.kind() == Kind::WouldBlock || directory.prepared.is_empty() => Err(e),
+            _ => Ok(directory),
+        }
+    }
+
+    fn prepare_entries(
         &self,
-        dates: &[(String, Arc<Open>)],
+        directory: &mut Directory,
+        caller: Caller,
+        from: Cookie,
+    ) -> Result<()> {
+        let prepared = &mut directory.prepared;
+        let mut add = |entry| {
+            prepared.push(entry);
+            prepared.len() >= AHEAD
+        };
+        match self.resolve(directory.id)? {
+            Meaning::Root => self.root_entries(from, add),
+            Meaning::Date(open) => {
+                let populated = self.populated(&open)?;
+                self.date_entries(&open, &populated, caller, from, add)?;
+            }
+            Meaning::Mailbox(inside) => {
+                let permissions = self.permissions(&inside)?;
+                if index(from) == 0 {
+                    let attr = self.attr(&Meaning::About(inside.clone()), inside.id)?;
+                    add(Entry {
+                        name: about::FILE_NAME.into(),
+                        next: after(0),
+                        attr,
+                    });
+                }
+                self.branch_entries(&inside, None, &permissions, 1, from, &mut add)?;
+            }
+            Meaning::Branch(inside, position) => {
+                let listing = self.listing(&inside, position)?;
+                let permissions = self.permissions(&inside)?;
+                let below =
+                    self.branch_entries(&inside, Some(position), &permissions, 0, from, &mut add)?;
+                if let (Some(first), Some(listing)) = (below, listing) {
+                    directory.messages = Some(Messages {
+                        listing,
+                        first,
+                        permissions,
+                    });
+                }
+            }
+            _ => return Err(Error::new(Kind::NotADirectory, "not a directory")),
+        }
+        Ok(())
+    }
+
+    /// The mailboxes of a date that the caller is shown.
+    fn date_entries(
+        &self,
+        open: &Open,
+        populated: &Populated,
+        caller: Caller,
         from: Cookie,
         mut add: impl FnMut(Entry) -> bool,
     ) -> Result<()> {
-        for (label, open) in dates {
+        for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from)) {
+            let permissions = self.permissions_of(open, mailbox)?;
+            if self.policy.hide_unreadable
+                && !self.policy.may_enter(caller.uid, caller.gid, &permissions)
+            {
+                continue;
+            }
+            let serial = populated.serials.get(position).copied().unwrap_or_default();
+            let id = NodeId::new(open.serial, serial, 0);
+            let attr = private(id, NodeKind::Directory, 0, mailbox.changed, &permissions);
+            if add(Entry {
+                name: mailbox.name.clone(),
+                next: after(position),
+                attr,
+            }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Dates come and go while the root is listed, so a cookie is the date itself.
+    fn root_entries(&self, from: Cookie, mut add: impl FnMut(Entry) -> bool) {
+        for (label, open) in &self.shown().by_label {
             let digits = label.bytes().filter(u8::is_ascii_digit);
             let next = Cookie(
                 2 + digits.fold(0u64, |n, digit| {
@@ -183,7 +201,7 @@ impl Fs {
                     attr: self.date_attr(open),
                 })
             {
-                return Ok(());
+                return;
             }
         }
         let last = Cookie(i64::MAX as u64);
@@ -196,7 +214,6 @@ impl Fs {
                 attr,
             });
         }
-        Ok(())
     }
 
     /// The directories and mboxes right below a directory, the first at position `first`; returns the position behind the last,
@@ -211,16 +228,21 @@ impl Fs {
         add: &mut impl FnMut(Entry) -> bool,
     ) -> Result<Option<usize>> {
         let below = inside.nested.tree.below(above);
-        for (i, &branch_position) in below.iter().enumerate() {
+        // Two positions each, for the directory and its mbox.
+        let passed = index(from).saturating_sub(first) / 2;
+        for (i, &branch_position) in below.iter().enumerate().skip(passed) {
             let position = first + 2 * i;
-            if position + 1 < index(from) {
-                continue;
-            }
             let Some(branch) = inside.branch(branch_position) else {
                 continue;
             };
             if index(from) <= position {
-                let attr = self.branch_attr(inside, branch_position, permissions)?;
+                let attr = match self.branch_attr(inside, branch_position, permissions) {
+                    Err(e) if !is_for_all(&e) => {
+                        let id = self.branch_id(inside, branch_position)?;
+                        unknown(id, NodeKind::Directory, inside, permissions)
+                    }
+                    attr => attr?,
+                };
                 if add(Entry {
                     name: branch.name.clone(),
                     next: after(position),
@@ -254,24 +276,23 @@ impl Fs {
             return Ok(None);
         }
         let id = self.branch_id(inside, position)?.with_ordinal(1);
-        if self.known_mbox_size(inside, position, id)?.is_some() {
-            return self.mbox_attr(inside, position).map(Some);
+        match self.known_mbox_size(inside, position, id) {
+            Ok(Some(_)) => return self.mbox_attr(inside, position).map(Some),
+            Err(e) if is_for_all(&e) => return Err(e),
+            _ => {}
         }
         if self.options.mbox_listed == MboxListed::WhenSized {
             return Ok(None);
         }
-        debug_assert!(
-            !self
-                .mbox_sizes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .contains_key(&id)
-        );
-        let attr = private(id, NodeKind::File, 0, inside.mailbox.changed, permissions);
-        Ok(Some(Attr {
-            ttl: Duration::ZERO,
-            ..attr
-        }))
+        Ok(Some(unknown(id, NodeKind::File, inside, permissions)))
+    }
+}
+
+/// What is listed by name, and says more when it is asked for by name: it would take a while to know, or is not readable.
+fn unknown(id: NodeId, kind: NodeKind, inside: &Inside, permissions: &Permissions) -> Attr {
+    Attr {
+        ttl: Duration::ZERO,
+        ..private(id, kind, 0, inside.mailbox.changed, permissions)
     }
 }
 

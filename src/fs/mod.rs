@@ -8,12 +8,14 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `directory` lists, `read` reads, and [`Fs`] has one method for each operation.
+//! `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
+//! operation.
 
 pub mod cache;
 pub mod node;
 
 mod directory;
+mod owner;
 mod read;
 mod resolve;
 mod warm;
@@ -31,6 +33,7 @@ use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::{View, about};
 use cache::Cache;
+use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -102,8 +105,17 @@ pub struct Open {
 /// The snapshots there are, with their serials.
 #[derive(Default)]
 struct Shown {
+    /// Grows by one with every change.
+    generation: u64,
     by_serial: HashMap<u32, Arc<Open>>,
     by_label: BTreeMap<String, Arc<Open>>,
+}
+
+impl Shown {
+    fn newest_is(&self, open: &Open) -> bool {
+        let newest = self.by_label.values().next_back();
+        newest.is_some_and(|newest| newest.serial == open.serial)
+    }
 }
 
 /// What shapes the tree, besides what shapes the namespace of a date.
@@ -127,6 +139,7 @@ pub struct Fs {
     shown: RwLock<Arc<Shown>>,
     /// Held while `shown` is replaced, so that the newest state wins.
     replacing: Mutex<()>,
+    owners: Owners,
     mailboxes: Cache<u32, Populated>,
     trees: Cache<(u32, u32), Nested>,
     listings: Cache<(u32, u32), Listing>,
@@ -134,7 +147,8 @@ pub struct Fs {
     decoded: Cache<NodeId, Vec<u8>>,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
-    space: Mutex<Space>,
+    /// Of the snapshot with this serial.
+    space: Mutex<Option<(u32, Space)>>,
 }
 
 impl Fs {
@@ -143,6 +157,7 @@ impl Fs {
             index: view.index.clone(),
             shown: RwLock::default(),
             replacing: Mutex::new(()),
+            owners: Owners::default(),
             mailboxes: Cache::new(48 << 20),
             trees: Cache::new(16 << 20),
             listings: Cache::new(options.listing_bytes),
@@ -172,7 +187,8 @@ impl Fs {
         !self.policy.hide_unreadable
     }
 
-    /// Takes over what the catalogue has found; says what the kernel should forget.
+    /// Takes over what the catalogue has found; says what the kernel should forget. Waits for no disk. It is to be
+    /// followed by [`review`](Self::review).
     pub fn update(&self, changes: &Changes) -> Result<Vec<Invalidation>> {
         let _guard = self
             .replacing
@@ -188,12 +204,20 @@ impl Fs {
         let serials = self.index.serials(Table::Snapshot, &keys)?;
         let mut by_serial = HashMap::with_capacity(serials.len());
         let mut by_label = BTreeMap::new();
+        let mut fresh = Vec::new();
         for (snapshot, serial) in dates.all.iter().zip(serials) {
             let kept = before
                 .by_serial
                 .get(&serial)
                 .filter(|open| open.snapshot.root == snapshot.root);
-            let root = kept.map_or_else(|| Root::new(&snapshot.root), |open| open.root.clone());
+            let root = match kept {
+                Some(open) => open.root.clone(),
+                None => {
+                    let root = Root::new(&snapshot.root);
+                    fresh.push(root.clone());
+                    root
+                }
+            };
             let open = Arc::new(Open {
                 snapshot: snapshot.clone(),
                 serial,
@@ -235,9 +259,14 @@ impl Fs {
             ]);
         }
         forget.push(Invalidation::Node(node::ROOT));
-        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shown {
+        let generation = before.generation + 1;
+        let shown = Arc::new(Shown {
+            generation,
             by_serial,
             by_label,
+        });
+        self.owners.replace(generation, || {
+            *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
         });
         if !gone.is_empty() {
             self.mailboxes.forget(|serial| gone.contains(serial));
@@ -252,6 +281,7 @@ impl Fs {
                 .unwrap_or_else(PoisonError::into_inner);
             sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
         }
+        settle(fresh);
         Ok(forget)
     }
 
@@ -269,9 +299,8 @@ impl Fs {
         let Some(open) = shown.by_label.values().next_back() else {
             return;
         };
-        match open.root.space() {
-            Ok(space) => *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space,
-            Err(e) => tracing::debug!("the room that the store takes: {e}"),
+        if let Err(e) = self.space() {
+            tracing::debug!("the room that the store takes: {e}");
         }
         if let Err(e) = self.populated(open) {
             tracing::warn!("looking for mailboxes: {e}");
@@ -377,9 +406,25 @@ impl Fs {
         Ok(())
     }
 
-    /// The room that the store takes; none of it is free.
-    pub fn space(&self) -> Space {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The room that the store of the newest snapshot takes; none of it is free. While that store does not answer, what
+    /// it was before.
+    pub fn space(&self) -> Result<Space> {
+        let lock = || self.space.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown();
+        let Some(newest) = shown.by_label.values().next_back() else {
+            return Ok(Space::default());
+        };
+        let known = *lock();
+        match known {
+            Some((serial, space)) if serial == newest.serial => Ok(space),
+            _ => match newest.root.space() {
+                Ok(space) => {
+                    *lock() = Some((newest.serial, space));
+                    Ok(space)
+                }
+                Err(e) => known.map(|(_, space)| space).ok_or(e),
+            },
+        }
     }
 
     fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
@@ -443,10 +488,11 @@ impl Fs {
     }
 
     fn date_attr(&self, open: &Open) -> Attr {
+        // What has the label may change, and the kernel may have missed that.
         public(
             NodeId::new(open.serial, 0, 0),
             Time::from_secs(open.snapshot.time),
-            FOREVER,
+            self.options.refresh,
         )
     }
 
@@ -465,6 +511,22 @@ impl Fs {
             &self.options.zone_name,
             expires,
         )
+    }
+}
+
+/// Looks at new roots while they are where the catalogue has just seen them; in a thread of its own, for a store may hang.
+fn settle(roots: Vec<Root>) {
+    let settling = std::thread::Builder::new()
+        .name("mailtm-roots".into())
+        .spawn(move || {
+            for root in roots {
+                if let Err(e) = root.settle() {
+                    tracing::debug!("{e}");
+                }
+            }
+        });
+    if let Err(e) = settling {
+        tracing::debug!("new snapshots are looked at when they are used: {e}");
     }
 }
 
@@ -519,3 +581,6 @@ fn message_attr(
         permissions,
     )
 }
+
+#[cfg(test)]
+mod tests;

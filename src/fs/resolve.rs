@@ -150,7 +150,7 @@ impl Fs {
 
     pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
         self.mailboxes.get(&open.serial, open.root.lane(), || {
-            let mailboxes = self.view.layout.find(&open.root)?;
+            let mailboxes = self.view.layout.find(&open.root).map_err(gone)?;
             let keys: Vec<Vec<u8>> = mailboxes
                 .iter()
                 .map(|mailbox| Place::encode(&mailbox.path, None))
@@ -169,7 +169,7 @@ impl Fs {
     ) -> Result<Inside> {
         let serial = populated.serial(mailbox)?;
         let nested = self.trees.get(&(open.serial, serial), open.root.lane(), || {
-            let tree = Tree::read(&open.root, &mailbox.path)?;
+            let tree = Tree::read(&open.root, &mailbox.path).map_err(gone)?;
             if tree.oddities > 0 {
                 tracing::warn!(
                     "{}: {}: {} links or too deeply nested directories among the folders are not shown",
@@ -209,9 +209,10 @@ impl Fs {
         let key = self.cache_key(inside, position)?;
         let listing = self.listings.get(&key, inside.open.root.lane(), || {
             let taken = inside.nested.tree.taken(position);
-            let listing =
-                self.view
-                    .list(&inside.open.root, &inside.mailbox.path, folder, &taken)?;
+            let listing = self
+                .view
+                .list(&inside.open.root, &inside.mailbox.path, folder, &taken)
+                .map_err(gone)?;
             if listing.len() > node::MOST_MESSAGES {
                 let message = format!(
                     "{}: a folder with more than {} messages",
@@ -235,9 +236,10 @@ impl Fs {
         };
         let key = self.cache_key(inside, position)?;
         let layout = self.layouts.get(&key, inside.open.root.lane(), || {
-            let layout =
-                self.view
-                    .lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)?;
+            let layout = self
+                .view
+                .lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)
+                .map_err(gone)?;
             let weight = layout.weight();
             Ok((layout, weight))
         })?;
@@ -309,40 +311,6 @@ impl Fs {
         self.permissions_of(&inside.open, &inside.mailbox)
     }
 
-    pub(super) fn permissions_of(
-        &self,
-        open: &Open,
-        mailbox: &Mailbox,
-    ) -> Result<Arc<Permissions>> {
-        let uid = self.newest_uid(open, mailbox)?;
-        Ok(self.policy.permissions(
-            &mailbox.name,
-            &mailbox.user,
-            mailbox.domain.as_deref().unwrap_or_default(),
-            uid,
-        ))
-    }
-
-    fn newest_uid(&self, open: &Open, mailbox: &Mailbox) -> Result<u32> {
-        let shown = self.shown();
-        for newer in shown.by_label.values().rev() {
-            if newer.serial == open.serial {
-                break;
-            }
-            match self.populated(newer) {
-                Ok(populated) => {
-                    if let Some(newest) = populated.mailboxes.at(&mailbox.path) {
-                        return Ok(newest.uid);
-                    }
-                }
-                // Removed a moment ago: the catalogue will notice.
-                Err(e) if e.kind() == Kind::Stale => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(mailbox.uid)
-    }
-
     pub(super) fn mailbox_attr(
         &self,
         open: &Open,
@@ -386,7 +354,7 @@ impl Fs {
             return Ok(listing.changed);
         }
         let maildir = crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
-        Ok(maildir.stamp(folder)?.changed)
+        Ok(maildir.stamp(folder).map_err(gone)?.changed)
     }
 
     pub(super) fn mbox_attr(&self, inside: &Inside, position: u32) -> Result<Attr> {
@@ -432,7 +400,8 @@ impl Fs {
             Some(size) => Ok(Some(size)),
             None => self
                 .view
-                .known_mbox_size(&inside.open.root, &inside.mailbox.path, folder),
+                .known_mbox_size(&inside.open.root, &inside.mailbox.path, folder)
+                .map_err(gone),
         }
     }
 
@@ -444,21 +413,28 @@ impl Fs {
         name: &str,
     ) -> Result<Option<Attr>> {
         let tree = &inside.nested.tree;
-        for &position in tree.below(above) {
-            let Some(branch) = tree.get(position) else {
-                continue;
-            };
-            if branch.name == name {
-                let permissions = self.permissions(inside)?;
-                return self.branch_attr(inside, position, &permissions).map(Some);
-            }
-            if branch.is_folder()
-                && self.options.mbox_listed != super::MboxListed::Never
-                && name.strip_suffix(".mbox") == Some(&branch.name)
-            {
-                return self.mbox_attr(inside, position).map(Some);
-            }
+        if let Some(position) = tree.named(above, name) {
+            let permissions = self.permissions(inside)?;
+            return self.branch_attr(inside, position, &permissions).map(Some);
         }
-        Ok(None)
+        let folder = name
+            .strip_suffix(".mbox")
+            .and_then(|name| tree.named(above, name))
+            .filter(|&position| inside.folder(position).is_some());
+        match folder {
+            Some(position) if self.options.mbox_listed != super::MboxListed::Never => {
+                self.mbox_attr(inside, position).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Below a date nothing comes or goes: what is not where it was found is stale, with its snapshot. It is no name that the
+/// kernel might remember as one that is not there.
+fn gone(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => Error::new(Kind::Stale, error.to_string()),
+        _ => error,
     }
 }

@@ -22,7 +22,7 @@ pub use session::{Session, TYPE, threads};
 
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{Caller, Cookie, Directory, Entry, Fs, NodeId, node};
+use crate::fs::{Caller, Cookie, Fs, NodeId, node};
 use ahead::Ahead;
 use attr::{ABSENT, absent, file_attr, file_type};
 use fuser::{
@@ -89,26 +89,6 @@ fn send_xattr(reply: ReplyXattr, size: u32, value: &[u8]) -> Sent<ReplyXattr> {
         _ => return Err((reply, Error::new(Kind::TooSmall, "the buffer is too small"))),
     }
     Ok(())
-}
-
-/// Fills a listing. An error after some entries is not told: the kernel comes back for the rest, and meets it again.
-fn fill<R>(
-    fs: &Fs,
-    directory: &Directory,
-    offset: u64,
-    mut reply: R,
-    mut add: impl FnMut(&mut R, Entry) -> bool,
-) -> std::result::Result<R, (R, Error)> {
-    let mut added = 0;
-    let result = fs.entries(directory, Cookie(offset), |entry| {
-        let full = add(&mut reply, entry);
-        added += usize::from(!full);
-        full
-    });
-    match result {
-        Err(e) if added == 0 => Err((reply, e)),
-        _ => Ok(reply),
-    }
 }
 
 impl Filesystem for Mail {
@@ -258,17 +238,18 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(id(ino), caller),
-            move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectory, entry: Entry| {
+            move |fs| fs.directory(id(ino), caller, Cookie(offset)),
+            move |_, mut reply, directory| {
+                directory.entries(Cookie(offset), |entry| {
                     reply.add(
                         INodeNo(entry.attr.id.0),
                         entry.next.0,
                         file_type(entry.attr.kind),
                         &entry.name,
                     )
-                };
-                fill(fs, &directory, offset, reply, add).map(ReplyDirectory::ok)
+                });
+                reply.ok();
+                Ok(())
             },
         );
     }
@@ -285,35 +266,43 @@ impl Filesystem for Mail {
         self.answer(
             reply,
             Context::Node,
-            move |fs| fs.directory(id(ino), caller),
-            move |fs, reply, directory| {
-                let add = |reply: &mut ReplyDirectoryPlus, entry: Entry| {
+            move |fs| fs.directory(id(ino), caller, Cookie(offset)),
+            move |_, mut reply, directory| {
+                directory.entries(Cookie(offset), |entry| {
                     let attr = file_attr(&entry.attr);
                     reply.add(
-                        attr.ino,
+                        INodeNo(entry.attr.id.0),
                         entry.next.0,
                         &entry.name,
                         &entry.attr.ttl,
                         &attr,
                         GENERATION,
                     )
-                };
-                fill(fs, &directory, offset, reply, add).map(ReplyDirectoryPlus::ok)
+                });
+                reply.ok();
+                Ok(())
             },
         );
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let space = self.fs.space();
-        reply.statfs(
-            space.blocks,
-            0,
-            0,
-            space.files,
-            0,
-            space.block.max(512),
-            255,
-            space.block.max(512),
+        self.answer(
+            reply,
+            Context::Node,
+            |fs| fs.space(),
+            |_, reply, space| {
+                reply.statfs(
+                    space.blocks,
+                    0,
+                    0,
+                    space.files,
+                    0,
+                    space.block.max(512),
+                    255,
+                    space.block.max(512),
+                );
+                Ok(())
+            },
         );
     }
 

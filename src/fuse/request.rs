@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::Fs;
 use fuser::{
     Errno, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, ReplyOpen,
-    ReplyXattr,
+    ReplyStatfs, ReplyXattr,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,5 +145,6 @@ replies!(
     ReplyDirectoryPlus,
     ReplyEntry,
     ReplyOpen,
+    ReplyStatfs,
     ReplyXattr
 );

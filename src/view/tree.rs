@@ -153,6 +153,14 @@ impl Tree {
         }
     }
 
+    /// The directory of this name right below one, or right below the mailbox.
+    pub fn named(&self, above: Option<u32>, name: &str) -> Option<u32> {
+        let below = self.below(above);
+        let at = |&p: &u32| self.get(p).map_or("", |b| b.name.as_str()).cmp(name);
+        let found = below.binary_search_by(at).ok()?;
+        below.get(found).copied()
+    }
+
     pub fn find(&self, source: &Source) -> Option<u32> {
         self.branches
             .iter()

@@ -1,0 +1,245 @@
+//! Who may enter each mailbox, and what the kernel has to forget when that changes.
+//!
+//! A mailbox belongs, on every date, to who owns it in the newest snapshot that holds it, and the kernel keeps what it is
+//! told for years. So what was told of a mailbox is remembered. It is worked out anew from every new state of the
+//! catalogue, and where it differs everything of the mailbox is invalidated.
+//!
+//! Invariant: nothing is told that was worked out from snapshots which are no longer the ones shown, so that whatever
+//! was told is either of the present state or remembered here to be compared with it.
+
+use super::node::{self, NodeId, Place};
+use super::{Fs, Invalidation, Open, Shown};
+use crate::access::Permissions;
+use crate::error::{Kind, Result};
+use crate::index::Table;
+use crate::view::mailbox::Mailbox;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What was told of mailboxes.
+#[derive(Default)]
+pub(super) struct Owners {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the snapshots that are shown.
+    generation: u64,
+    /// By path in the snapshot.
+    told: HashMap<Vec<u8>, Told>,
+    /// Paths and names of mailboxes of which something else was told before.
+    changed: HashSet<(Vec<u8>, String)>,
+}
+
+struct Told {
+    generation: u64,
+    /// Who owns the directory in the newest shown snapshot that holds it; `None` if no shown one does.
+    uid: Option<u32>,
+    user: String,
+    domain: Option<String>,
+    /// By the mailbox's name, which on some dates may be one that was told apart from another.
+    names: Vec<(String, Arc<Permissions>)>,
+}
+
+impl Owners {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes other snapshots the shown ones, by `replace`.
+    pub fn replace(&self, generation: u64, replace: impl FnOnce()) {
+        let mut state = self.lock();
+        replace();
+        state.generation = generation;
+    }
+
+    /// The owner of a mailbox's directory, if that was found in the snapshots of this generation.
+    fn known(&self, generation: u64, path: &[u8]) -> Option<Option<u32>> {
+        let state = self.lock();
+        let told = state.told.get(path)?;
+        (told.generation == generation).then_some(told.uid)
+    }
+
+    /// Remembers what is about to be told; `false` if other snapshots are shown by now.
+    fn note(
+        &self,
+        generation: u64,
+        mailbox: &Mailbox,
+        uid: Option<u32>,
+        permissions: &Arc<Permissions>,
+    ) -> bool {
+        let State {
+            generation: current,
+            told,
+            changed,
+        } = &mut *self.lock();
+        if *current != generation {
+            return false;
+        }
+        if !told.contains_key(&mailbox.path) {
+            let new = Told {
+                generation,
+                uid,
+                user: mailbox.user.clone(),
+                domain: mailbox.domain.clone(),
+                names: Vec::new(),
+            };
+            told.insert(mailbox.path.clone(), new);
+        }
+        let Some(told) = told.get_mut(&mailbox.path) else {
+            return true;
+        };
+        (told.generation, told.uid) = (generation, uid);
+        match told
+            .names
+            .iter_mut()
+            .find(|(name, _)| *name == mailbox.name)
+        {
+            Some((_, before)) if Arc::ptr_eq(before, permissions) => {}
+            Some((_, before)) => {
+                // What was not settled is not kept for long.
+                if before.settled && *before != *permissions {
+                    changed.insert((mailbox.path.clone(), mailbox.name.clone()));
+                }
+                *before = permissions.clone();
+            }
+            None => told.names.push((mailbox.name.clone(), permissions.clone())),
+        }
+        true
+    }
+
+    /// The mailboxes that something was told of.
+    fn told(&self) -> Vec<Mailbox> {
+        let state = self.lock();
+        let mailboxes = state.told.iter().flat_map(|(path, told)| {
+            told.names.iter().map(|(name, _)| Mailbox {
+                path: path.clone(),
+                name: name.clone(),
+                user: told.user.clone(),
+                domain: told.domain.clone(),
+                uid: crate::access::NOBODYS_UID,
+                changed: Default::default(),
+            })
+        });
+        mailboxes.collect()
+    }
+
+    fn take_changed(&self) -> HashSet<(Vec<u8>, String)> {
+        std::mem::take(&mut self.lock().changed)
+    }
+}
+
+impl Fs {
+    pub(super) fn permissions_of(
+        &self,
+        open: &Open,
+        mailbox: &Mailbox,
+    ) -> Result<Arc<Permissions>> {
+        loop {
+            let shown = self.shown();
+            let uid = match self.owners.known(shown.generation, &mailbox.path) {
+                Some(uid) => uid,
+                None if shown.newest_is(open) => Some(mailbox.uid),
+                None => self.newest_uid(&shown, &mailbox.path)?,
+            };
+            let permissions = self.policy.permissions(
+                &mailbox.name,
+                &mailbox.user,
+                mailbox.domain.as_deref().unwrap_or_default(),
+                uid.unwrap_or(mailbox.uid),
+            );
+            if self
+                .owners
+                .note(shown.generation, mailbox, uid, &permissions)
+            {
+                return Ok(permissions);
+            }
+        }
+    }
+
+    /// Who owns a mailbox's directory in the newest shown snapshot that holds it.
+    fn newest_uid(&self, shown: &Shown, path: &[u8]) -> Result<Option<u32>> {
+        for open in shown.by_label.values().rev() {
+            match self.populated(open) {
+                Ok(populated) => {
+                    if let Some(mailbox) = populated.mailboxes.at(path) {
+                        return Ok(Some(mailbox.uid));
+                    }
+                }
+                // Removed a moment ago: the catalogue will notice.
+                Err(e) if e.kind() == Kind::Stale => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Works out anew who may enter the mailboxes that the kernel was told of, and pushes what it has to forget. Waits as
+    /// long as the disk and the name service do: to be called after every [`update`](Self::update), from a thread of
+    /// its own.
+    pub fn review(&self, push: impl FnMut(Invalidation)) -> Result<()> {
+        let mut result = Ok(());
+        for mailbox in self.owners.told() {
+            let shown = self.shown();
+            let Some(newest) = shown.by_label.values().next_back() else {
+                break;
+            };
+            // Of a mailbox that no snapshot holds any more nothing can be asked.
+            result = match self.newest_uid(&shown, &mailbox.path) {
+                Ok(Some(uid)) => self
+                    .permissions_of(newest, &Mailbox { uid, ..mailbox })
+                    .map(drop),
+                Ok(None) => Ok(()),
+                Err(e) => Err(e),
+            };
+            if result.is_err() {
+                break;
+            }
+        }
+        self.push_changed(push)?;
+        result
+    }
+
+    /// Pushes what the kernel has to forget of mailboxes that others may enter than it was told.
+    pub fn push_changed(&self, mut push: impl FnMut(Invalidation)) -> Result<()> {
+        let shown = self.shown();
+        for (path, name) in self.owners.take_changed() {
+            let key = Place::encode(&path, None);
+            let serial = self.index.serial(Table::Folder, &key, Place::seed(&key))?;
+            for &snapshot in shown.by_serial.keys() {
+                let date = NodeId::new(snapshot, 0, 0);
+                // With the name goes what nobody uses; what somebody does is told one by one.
+                push(Invalidation::Name(date, name.clone()));
+                self.nodes_in_use(snapshot, serial, &mut push);
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes of a mailbox, as far as what is cached says which there are: no others are in use.
+    fn nodes_in_use(&self, snapshot: u32, serial: u32, push: &mut impl FnMut(Invalidation)) {
+        let mut both = |place: u32| {
+            let id = NodeId::new(snapshot, place, 0);
+            push(Invalidation::Node(id));
+            push(Invalidation::Node(id.with_ordinal(1)));
+        };
+        both(serial);
+        let Some(nested) = self.trees.peek(&(snapshot, serial)) else {
+            return;
+        };
+        for &place in &nested.serials {
+            both(place);
+        }
+        for &place in &nested.serials {
+            let messages = self
+                .listings
+                .peek(&(snapshot, place))
+                .map_or(0, |l| l.len());
+            for message in 0..messages as u32 {
+                let ordinal = node::FIRST_MESSAGE + message;
+                push(Invalidation::Node(NodeId::new(snapshot, place, ordinal)));
+            }
+        }
+    }
+}

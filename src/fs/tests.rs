@@ -1,0 +1,197 @@
+use super::*;
+use crate::access::OwnerRule;
+use crate::message::mboxrd::FlagLines;
+use crate::snapshot;
+use crate::time::Zone;
+use crate::view::Names;
+use crate::view::mailbox::{Layout, Template};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const ANN: &str = "ann@a.example";
+
+/// Snapshots in a directory of their own, and a file system of them.
+struct World {
+    dir: TempDir,
+    fs: Fs,
+}
+
+impl World {
+    fn new(build: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        build(dir.path());
+        let options = snapshot::Options {
+            dirs: vec![dir.path().into()],
+            zone: Zone::parse("UTC").unwrap(),
+            ..Default::default()
+        };
+        let view = View {
+            zone: options.zone,
+            names: Names::Readable,
+            flags: FlagLines::Status,
+            layout: Layout {
+                templates: vec![Template::parse("{domain}/{user}/Maildir").unwrap()],
+                name: None,
+            },
+            index: Arc::new(Index::in_memory()),
+        };
+        let policy = Policy::new(OwnerRule::Store, Vec::new(), Vec::new(), false, false);
+        let catalogue = Catalogue::open(options).unwrap();
+        let options = Options {
+            mbox_listed: MboxListed::Always,
+            keep_days: None,
+            zone_name: "UTC".into(),
+            refresh: Duration::from_secs(30),
+            listing_bytes: 1 << 20,
+        };
+        let fs = Fs::new(view, policy, catalogue, options).unwrap();
+        Self { dir, fs }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn find(&self, path: &str) -> Result<Attr> {
+        let start = self.fs.getattr(node::ROOT);
+        path.split('/')
+            .fold(start, |at, name| self.fs.lookup(at?.id, name.as_bytes()))
+    }
+
+    /// Names as a kernel would list them that has room for so many in a reply.
+    fn list(&self, path: &str, room: usize) -> Vec<String> {
+        let id = self.find(path).unwrap().id;
+        let caller = Caller { uid: 0, gid: 0 };
+        let (mut names, mut from) = (Vec::new(), Cookie(0));
+        loop {
+            let directory = self.fs.directory(id, caller, from).unwrap();
+            let before = names.len();
+            directory.entries(from, |entry| {
+                if names.len() - before == room {
+                    return true;
+                }
+                from = entry.next;
+                names.push(entry.name);
+                false
+            });
+            if names.len() == before {
+                return names;
+            }
+        }
+    }
+
+    fn catch_up(&self) -> Vec<Invalidation> {
+        let changes = self.fs.catalogue().refresh().unwrap().unwrap();
+        self.fs.update(&changes).unwrap()
+    }
+}
+
+fn message(mailbox: &Path, folder: &str, name: &str) {
+    let cur = mailbox.join(folder).join("cur");
+    fs::create_dir_all(&cur).unwrap();
+    fs::write(cur.join(name), format!("Subject: {name}\n\n{name}\n")).unwrap();
+}
+
+fn maildir(snapshots: &Path, snapshot: &str) -> PathBuf {
+    snapshots.join(snapshot).join("a.example/ann/Maildir")
+}
+
+#[test]
+fn a_long_listing_has_every_name_once() {
+    let world = World::new(|dir| {
+        let mailbox = maildir(dir, "2026-11-20");
+        for i in 0..150 {
+            message(&mailbox, &format!(".INBOX.sub{i:03}"), "1");
+            message(&mailbox, "", &i.to_string());
+        }
+    });
+    for room in [1, 7, 63, 64, 65, 1000] {
+        let mut names = world.list(&format!("2026-11-20/{ANN}/INBOX"), room);
+        assert_eq!(names.len(), 2 + 2 * 150 + 150, "{room}");
+        for name in &names[2..] {
+            world
+                .find(&format!("2026-11-20/{ANN}/INBOX/{name}"))
+                .unwrap();
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 2 + 2 * 150 + 150, "{room}");
+    }
+}
+
+#[test]
+fn a_new_owner_is_told_of_everything_the_old_one_could_open() {
+    let world = World::new(|dir| message(&maildir(dir, "2026-11-20"), "", "1"));
+    let mailbox = world.find(&format!("2026-11-20/{ANN}")).unwrap();
+    let inbox = world.find(&format!("2026-11-20/{ANN}/INBOX")).unwrap();
+    world.list(&format!("2026-11-20/{ANN}/INBOX"), 9);
+    let new = maildir(world.dir.path(), "2026-11-21");
+    message(&new, "", "1");
+    if std::os::unix::fs::chown(&new, Some(mailbox.uid + 4242), None).is_err() {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    world.catch_up();
+    let mut forget = Vec::new();
+    world.fs.review(|change| forget.push(change)).unwrap();
+    let date = world.find("2026-11-20").unwrap();
+    for change in [
+        Invalidation::Name(date.id, ANN.into()),
+        Invalidation::Node(mailbox.id),
+        Invalidation::Node(mailbox.id.with_ordinal(1)),
+        Invalidation::Node(inbox.id),
+        Invalidation::Node(inbox.id.with_ordinal(1)),
+        Invalidation::Node(inbox.id.with_ordinal(node::FIRST_MESSAGE)),
+    ] {
+        assert!(forget.contains(&change), "{change:?} in {forget:?}");
+    }
+    assert_eq!(world.fs.getattr(inbox.id).unwrap().uid, mailbox.uid + 4242);
+    forget.clear();
+    world.fs.review(|change| forget.push(change)).unwrap();
+    assert_eq!(forget, [], "told once");
+}
+
+#[test]
+fn an_owner_who_stays_is_not_invalidated() {
+    let world = World::new(|dir| message(&maildir(dir, "2026-11-20"), "", "1"));
+    world.find(&format!("2026-11-20/{ANN}")).unwrap();
+    message(&maildir(world.dir.path(), "2026-11-21"), "", "1");
+    world.catch_up();
+    world.fs.review(|change| panic!("{change:?}")).unwrap();
+}
+
+#[test]
+fn a_rotation_never_shows_one_snapshot_as_another() {
+    let world = World::new(|dir| {
+        message(&maildir(dir, "daily.0"), "", "old");
+        let time = std::time::SystemTime::now() - Duration::from_secs(90_000);
+        fs::File::open(dir.join("daily.0"))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    });
+    let label = world.fs.catalogue().dates().latest().unwrap().to_owned();
+    let date = world.find(&label).unwrap();
+    // Until the new root has been looked at.
+    while world.fs.shown().by_label[&label].root.settle().is_err() {}
+    fs::rename(world.path("daily.0"), world.path("daily.1")).unwrap();
+    message(&maildir(world.dir.path(), "daily.0"), "", "new");
+    let path = format!("{label}/{ANN}/INBOX");
+    let kind = |result: Result<Attr>| result.unwrap_err().kind();
+    assert_eq!(kind(world.find(&path)), Kind::Stale, "not the new one's");
+    world.catch_up();
+    assert_eq!(world.find(&label).unwrap().id, date.id);
+    let names = world.list(&path, 99);
+    assert!(names.iter().any(|name| name.contains("old")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("new")), "{names:?}");
+}
+
+#[test]
+fn what_vanishes_with_its_snapshot_is_not_remembered_as_absent() {
+    let world = World::new(|dir| message(&maildir(dir, "2026-11-20"), ".Sent", "1"));
+    let sent = world.find(&format!("2026-11-20/{ANN}/Sent")).unwrap();
+    fs::remove_dir_all(maildir(world.dir.path(), "2026-11-20").join(".Sent")).unwrap();
+    let name = world.fs.lookup(sent.id, b"x.eml").unwrap_err();
+    assert_eq!(name.kind(), Kind::Stale);
+}
