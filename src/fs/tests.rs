@@ -1,3 +1,5 @@
+//! Tests of the operations on node ids.
+
 use super::*;
 use crate::access::OwnerRule;
 use crate::message::mboxrd::FlagLines;
