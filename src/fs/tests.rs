@@ -57,8 +57,10 @@ impl World {
 
     fn find(&self, path: &str) -> Result<Attr> {
         let start = self.fs.getattr(node::ROOT);
-        path.split('/')
-            .fold(start, |at, name| self.fs.lookup(at?.id, name.as_bytes()))
+        let missing = || Error::new(Kind::NotFound, "no such name");
+        path.split('/').fold(start, |at, name| {
+            self.fs.lookup(at?.id, name.as_bytes())?.ok_or_else(missing)
+        })
     }
 
     /// Names as a kernel would list them that has room for so many in a reply.

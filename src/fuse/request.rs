@@ -2,7 +2,6 @@
 
 use crate::disk::lane::{Job, Outcome};
 use crate::error::{Error, Kind, Result};
-use crate::fs::Fs;
 use fuser::{
     Errno, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEntry, ReplyOpen,
     ReplyStatfs, ReplyXattr,
@@ -25,8 +24,8 @@ pub(super) enum Context {
 }
 
 /// A request on its way.
-pub(super) struct Pending<R, O, S> {
-    fs: Arc<Fs>,
+pub(super) struct Pending<F, R, O, S> {
+    fs: Arc<F>,
     /// Taken by whoever answers.
     reply: Mutex<Option<R>>,
     context: Context,
@@ -34,8 +33,8 @@ pub(super) struct Pending<R, O, S> {
     send: S,
 }
 
-impl<R, O, S> Pending<R, O, S> {
-    pub(super) fn new(fs: Arc<Fs>, reply: R, context: Context, operation: O, send: S) -> Self {
+impl<F, R, O, S> Pending<F, R, O, S> {
+    pub(super) fn new(fs: Arc<F>, reply: R, context: Context, operation: O, send: S) -> Self {
         Self {
             fs,
             reply: Mutex::new(Some(reply)),
@@ -57,11 +56,12 @@ impl<R, O, S> Pending<R, O, S> {
     }
 }
 
-impl<R, T, O, S> Job for Pending<R, O, S>
+impl<F, R, T, O, S> Job for Pending<F, R, O, S>
 where
     R: Reply,
-    O: Fn(&Fs) -> Result<T> + Send + Sync + 'static,
-    S: Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
+    F: Send + Sync + 'static,
+    O: Fn(&F) -> Result<T> + Send + Sync + 'static,
+    S: Fn(&F, R, T) -> Sent<R> + Send + Sync + 'static,
 {
     fn run(&self) -> Outcome {
         let result = catch_unwind(AssertUnwindSafe(|| (self.operation)(&self.fs))).unwrap_or_else(|_| {
@@ -148,3 +148,46 @@ replies!(
     ReplyStatfs,
     ReplyXattr
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::lane::Workers;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// Tells what it was answered.
+    struct Told(mpsc::Sender<Option<i32>>);
+
+    impl Reply for Told {
+        fn fail(self, errno: Errno) {
+            self.0.send(Some(errno.code())).unwrap();
+        }
+    }
+
+    fn answered(operation: impl Fn(&()) -> Result<()> + Send + Sync + 'static) -> Option<i32> {
+        let workers = Workers::start(Duration::from_secs(5), 1).unwrap();
+        let (tell, told) = mpsc::channel();
+        let send = |_: &(), reply: Told, ()| {
+            reply.0.send(None).unwrap();
+            Ok(())
+        };
+        let pending = Pending::new(Arc::new(()), Told(tell), Context::Name, operation, send);
+        workers.run(Arc::new(pending));
+        told.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_answered_with_an_io_error_and_the_thread_goes_on() {
+        assert_eq!(answered(|_| panic!("a fault")), Some(libc::EIO));
+        assert_eq!(answered(|_| Ok(())), None);
+    }
+
+    #[test]
+    fn errors_are_told_as_what_the_request_was_about() {
+        let stale = || Error::new(Kind::Stale, "gone");
+        assert_eq!(answered(move |_| Err(stale())), Some(libc::ENOENT));
+        assert_eq!(errno(Kind::Stale, Context::Bytes).code(), libc::EIO);
+        assert_eq!(errno(Kind::Stale, Context::Node).code(), libc::ESTALE);
+    }
+}
