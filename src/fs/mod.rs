@@ -33,13 +33,13 @@ use crate::view::{View, about};
 use cache::Cache;
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// As good as for ever: what is below a date does not change.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// What may still change: an owner or a grant whose name does not resolve yet.
+/// What may still change: an owner or a grant whose name does not resolve yet, or a message that can't be read now.
 const UNSETTLED: Duration = Duration::from_secs(30);
 
 /// What a node is.
@@ -145,6 +145,8 @@ pub struct Fs {
     decoded: Cache<NodeId, Vec<u8>>,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
+    /// Snapshots of which everything has its serial.
+    searched: Mutex<HashSet<u32>>,
     /// Of the snapshot with this serial.
     space: Mutex<Option<(u32, Space)>>,
 }
@@ -162,6 +164,7 @@ impl Fs {
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
             mbox_sizes: Mutex::default(),
+            searched: Mutex::default(),
             space: Mutex::default(),
             view,
             policy,
@@ -323,7 +326,18 @@ impl Fs {
             }
             Meaning::Date(open) => {
                 let populated = self.populated(&open)?;
-                let mailbox = populated.mailboxes.named(name).ok_or_else(not_found)?;
+                let mailboxes = &populated.mailboxes;
+                let mailbox = mailboxes.named(name).ok_or_else(|| {
+                    match mailboxes.is_complete() {
+                        true => not_found(),
+                        false => Error::new(
+                            Kind::Unreadable,
+                            format!(
+                                "{name}: not all directories that may hold mailboxes could be read"
+                            ),
+                        ),
+                    }
+                })?;
                 self.mailbox_attr(&open, &populated, mailbox)
             }
             Meaning::Mailbox(inside) if name == about::FILE_NAME => {
@@ -410,13 +424,15 @@ impl Fs {
                 };
                 match item.encoding {
                     Encoding::Damaged => Err(damaged()),
+                    Encoding::Unread => Err(Error::new(
+                        Kind::Unreadable,
+                        format!(
+                            "{}: could not be read when its folder was listed",
+                            String::from_utf8_lossy(file_name)
+                        ),
+                    )),
                     Encoding::Compressed => {
-                        let store_name = listing.messages().store_name(item.stored);
-                        let plain = self.decoded.get(&id, inside.open.root.lane(), || {
-                            let plain = content::decode_file(&open()?, store_name)?;
-                            let bytes = plain.len();
-                            Ok((plain, bytes))
-                        })?;
+                        let plain = self.decoded(&inside, folder, id, &listing, item.stored)?;
                         if plain.len() as u64 != item.size {
                             return Err(damaged());
                         }
@@ -449,6 +465,26 @@ impl Fs {
             Meaning::Latest => Err(Error::new(Kind::Invalid, "a symbolic link")),
             _ => Err(Error::new(Kind::IsADirectory, "a directory")),
         }
+    }
+
+    /// A message that is stored compressed.
+    fn decoded(
+        &self,
+        inside: &resolve::Inside,
+        folder: &[u8],
+        id: NodeId,
+        listing: &Listing,
+        stored: &crate::store::Message,
+    ) -> Result<Arc<Vec<u8>>> {
+        let root = &inside.open.root;
+        let maildir = crate::store::maildir::Maildir::new(root, &inside.mailbox.path);
+        let messages = listing.messages();
+        self.decoded.get(&id, root.lane(), || {
+            let file = maildir.open(folder, messages.file_name(stored), stored.new)?;
+            let plain = content::decode_file(&file, messages.store_name(stored))?;
+            let bytes = plain.len();
+            Ok((plain, bytes))
+        })
     }
 
     /// Logs that somebody opens mail that is not his, if the policy wants it logged.
@@ -598,13 +634,18 @@ impl Fs {
                 "the mbox is not what it was when it was sized",
             ));
         }
-        let root = &inside.open.root;
+        let decoded = |message: u32| {
+            let item = listing.get(message as usize).ok_or_else(|| id.stale())?;
+            let id = id.with_ordinal(node::FIRST_MESSAGE + message);
+            self.decoded(inside, folder, id, &listing, item.stored)
+        };
         self.view.read_mbox(
-            root,
+            &inside.open.root,
             &inside.mailbox.path,
             folder,
             &listing,
             &layout,
+            &decoded,
             offset,
             len,
         )
@@ -670,13 +711,18 @@ fn message_attr(
     item: &crate::view::listing::Item<'_>,
     permissions: &Permissions,
 ) -> Attr {
-    private(
+    let attr = private(
         id,
         NodeKind::File,
         item.size,
         item.stored.mtime,
         permissions,
-    )
+    );
+    let ttl = match item.encoding {
+        Encoding::Unread => UNSETTLED,
+        _ => attr.ttl,
+    };
+    Attr { ttl, ..attr }
 }
 
 #[cfg(test)]
