@@ -485,13 +485,10 @@ impl Filesystem for Mail {
             move |fs| fs.directory(node(ino), caller, Cookie(offset)),
             move |_, mut reply, directory| {
                 directory.entries(Cookie(offset), |entry| {
-                    let mut attr = file_attr(&entry.attr);
-                    // Of node id 0 the kernel takes the name alone, and no size that nobody has worked out.
-                    if entry.attr.ttl.is_zero() {
-                        attr.ino = INodeNo(0);
-                    }
+                    // With a ttl of 0 the kernel asks by name before it believes any of it.
+                    let attr = file_attr(&entry.attr);
                     reply.add(
-                        INodeNo(entry.attr.id.0),
+                        attr.ino,
                         entry.next.0,
                         &entry.name,
                         &entry.attr.ttl,
