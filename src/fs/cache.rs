@@ -1,7 +1,8 @@
 //! What was read once is kept while there is room, and read by one thread at a time.
 //!
 //! Everything that is cached is a pure function of its key (below a date nothing changes), so an entry is never
-//! wrong and never refreshed; only its room is taken away, least recently used first. Nothing is held locked while an
+//! wrong and never refreshed; only its room is taken away, least recently used first. But one in which something could
+//! not be read is made again after a while. Nothing is held locked while an
 //! entry is made. Who asks for an entry that is being made waits for it and takes over its maker's progress, so that
 //! a long listing is not given up while it goes on. Errors are not kept.
 
@@ -11,14 +12,33 @@ use lru::LruCache;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a waiter looks whether what it waits for still makes progress.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long an entry is good in which something could not be read.
+const UNSETTLED: Duration = Duration::from_secs(30);
+
+/// What a cache keeps.
+pub trait Value {
+    /// Whether all of it could be read, so that making it again would give the same.
+    fn is_settled(&self) -> bool {
+        true
+    }
+}
+
+impl Value for Vec<u8> {}
+
+struct Kept<V> {
+    value: Arc<V>,
+    bytes: usize,
+    /// No longer good from then on.
+    until: Option<Instant>,
+}
+
 struct State<K, V> {
-    /// With the bytes that each entry takes.
-    kept: LruCache<K, (Arc<V>, usize)>,
+    kept: LruCache<K, Kept<V>>,
     bytes: usize,
     /// The pulse of the request that makes an entry; commands and background work have none.
     making: HashMap<K, Option<Arc<Beat>>>,
@@ -31,7 +51,7 @@ pub struct Cache<K, V> {
     made: Condvar,
 }
 
-impl<K: Hash + Eq + Clone, V> Cache<K, V> {
+impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
     /// `limit`: bytes. The entry used last is kept, whatever its size.
     pub fn new(limit: usize) -> Self {
         let state = State {
@@ -51,7 +71,7 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     }
 
     pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        self.lock().kept.get(key).map(|(value, _)| value.clone())
+        self.lock().kept.get(key).map(|kept| kept.value.clone())
     }
 
     /// The entry of a key; made by `make`, which also tells how many bytes it takes.
@@ -63,8 +83,9 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     ) -> Result<Arc<V>> {
         let mut state = self.lock();
         loop {
-            if let Some((value, _)) = state.kept.get(key) {
-                return Ok(value.clone());
+            let good = |kept: &&Kept<V>| kept.until.is_none_or(|until| Instant::now() < until);
+            if let Some(kept) = state.kept.get(key).filter(good) {
+                return Ok(kept.value.clone());
             }
             let Some(maker) = state.making.get(key).cloned() else {
                 break;
@@ -93,12 +114,17 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         let value = Arc::new(value);
         let mut state = self.lock();
         state.bytes += bytes;
-        if let Some((_, old)) = state.kept.put(key.clone(), (value.clone(), bytes)) {
-            state.bytes -= old;
+        let kept = Kept {
+            until: (!value.is_settled()).then(|| Instant::now() + UNSETTLED),
+            value: value.clone(),
+            bytes,
+        };
+        if let Some(old) = state.kept.put(key.clone(), kept) {
+            state.bytes -= old.bytes;
         }
         while state.bytes > self.limit && state.kept.len() > 1 {
-            if let Some((_, (_, bytes))) = state.kept.pop_lru() {
-                state.bytes -= bytes;
+            if let Some((_, old)) = state.kept.pop_lru() {
+                state.bytes -= old.bytes;
             }
         }
         drop(state);
@@ -117,20 +143,20 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
             .cloned()
             .collect();
         for key in gone {
-            if let Some((_, bytes)) = state.kept.pop(&key) {
-                state.bytes -= bytes;
+            if let Some(old) = state.kept.pop(&key) {
+                state.bytes -= old.bytes;
             }
         }
     }
 }
 
 /// Ends the making of an entry, also when it fails or panics.
-struct Making<'a, K: Hash + Eq + Clone, V> {
+struct Making<'a, K: Hash + Eq + Clone, V: Value> {
     cache: &'a Cache<K, V>,
     key: &'a K,
 }
 
-impl<K: Hash + Eq + Clone, V> Drop for Making<'_, K, V> {
+impl<K: Hash + Eq + Clone, V: Value> Drop for Making<'_, K, V> {
     fn drop(&mut self) {
         self.cache.lock().making.remove(self.key);
         self.cache.made.notify_all();
@@ -141,6 +167,9 @@ impl<K: Hash + Eq + Clone, V> Drop for Making<'_, K, V> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    impl Value for i32 {}
+    impl Value for () {}
 
     fn lane() -> Arc<Lane> {
         Arc::new(Lane::new("test".into()))

@@ -29,19 +29,20 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
 use crate::snapshot::{Catalogue, Changes, Snapshot};
 use crate::time::Time;
+use crate::view::content::Encoding;
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::{View, about};
 use cache::Cache;
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// As good as for ever: what is below a date does not change.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// What may still change: an owner or a grant whose name does not resolve yet.
+/// What may still change: an owner or a grant whose name does not resolve yet, or a message that can't be read now.
 const UNSETTLED: Duration = Duration::from_secs(30);
 
 /// What a node is.
@@ -147,6 +148,8 @@ pub struct Fs {
     decoded: Cache<NodeId, Vec<u8>>,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
+    /// Snapshots of which everything has its serial.
+    searched: Mutex<HashSet<u32>>,
     /// Of the snapshot with this serial.
     space: Mutex<Option<(u32, Space)>>,
 }
@@ -164,6 +167,7 @@ impl Fs {
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
             mbox_sizes: Mutex::default(),
+            searched: Mutex::default(),
             space: Mutex::default(),
             view,
             policy,
@@ -328,10 +332,17 @@ impl Fs {
             }
             Meaning::Date(open) => {
                 let populated = self.populated(&open)?;
-                let mailbox = populated.mailboxes.named(name);
-                mailbox
-                    .map(|mailbox| self.mailbox_attr(&open, &populated, mailbox))
-                    .transpose()
+                let mailboxes = &populated.mailboxes;
+                match mailboxes.named(name) {
+                    Some(mailbox) => self.mailbox_attr(&open, &populated, mailbox).map(Some),
+                    None if mailboxes.is_complete() => Ok(None),
+                    None => Err(Error::new(
+                        Kind::Unreadable,
+                        format!(
+                            "{name}: not all directories that may hold mailboxes could be read"
+                        ),
+                    )),
+                }
             }
             Meaning::Mailbox(inside) if name == about::FILE_NAME => {
                 self.attr(&Meaning::About(inside), parent).map(Some)
@@ -573,13 +584,18 @@ fn message_attr(
     item: &crate::view::listing::Item<'_>,
     permissions: &Permissions,
 ) -> Attr {
-    private(
+    let attr = private(
         id,
         NodeKind::File,
         item.size,
         item.stored.mtime,
         permissions,
-    )
+    );
+    let ttl = match item.encoding {
+        Encoding::Unread => UNSETTLED,
+        _ => attr.ttl,
+    };
+    Attr { ttl, ..attr }
 }
 
 #[cfg(test)]

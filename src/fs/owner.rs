@@ -10,7 +10,7 @@
 use super::node::{self, NodeId, Place};
 use super::{Fs, Invalidation, Open, Shown};
 use crate::access::Permissions;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::Table;
 use crate::view::mailbox::Mailbox;
 use std::collections::{HashMap, HashSet};
@@ -165,6 +165,15 @@ impl Fs {
                 Ok(populated) => {
                     if let Some(mailbox) = populated.mailboxes.at(path) {
                         return Ok(Some(mailbox.uid));
+                    }
+                    // It may be there and be somebody else's.
+                    if !populated.mailboxes.is_complete() {
+                        let message = format!(
+                            "{}: who owns {} is not known: not all of it could be read",
+                            open.root.path().display(),
+                            String::from_utf8_lossy(path)
+                        );
+                        return Err(Error::new(Kind::Unreadable, message));
                     }
                 }
                 // Removed a moment ago: the catalogue will notice.

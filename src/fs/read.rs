@@ -1,14 +1,15 @@
 //! Reading a file: a message, a folder's mbox, the text about a mailbox.
 
 use super::Fs;
-use super::node::NodeId;
+use super::node::{self, NodeId};
 use super::resolve::{Inside, Meaning};
 use crate::disk::File;
 use crate::error::{Error, Kind, Result};
+use crate::store::Message;
 use crate::store::maildir::Maildir;
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 impl Fs {
     /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
@@ -73,13 +74,12 @@ impl Fs {
         let damaged = || error(Kind::Undecodable, "the stored message is damaged");
         match item.encoding {
             Encoding::Damaged => Err(damaged()),
+            Encoding::Unread => {
+                let what = "could not be read when its folder was listed";
+                Err(error(Kind::Unreadable, what))
+            }
             Encoding::Compressed => {
-                let plain = self.decoded.get(&id, inside.open.root.lane(), || {
-                    let store_name = listing.messages().store_name(item.stored);
-                    let plain = content::decode_file(&open()?, store_name)?;
-                    let bytes = plain.len();
-                    Ok((plain, bytes))
-                })?;
+                let plain = self.decoded(inside, folder, id, listing, item.stored)?;
                 if plain.len() as u64 != item.size {
                     return Err(damaged());
                 }
@@ -97,6 +97,26 @@ impl Fs {
                 Ok(buffer)
             }
         }
+    }
+
+    /// A message that is stored compressed.
+    fn decoded(
+        &self,
+        inside: &Inside,
+        folder: &[u8],
+        id: NodeId,
+        listing: &Listing,
+        stored: &Message,
+    ) -> Result<Arc<Vec<u8>>> {
+        let root = &inside.open.root;
+        let maildir = Maildir::new(root, &inside.mailbox.path);
+        let messages = listing.messages();
+        self.decoded.get(&id, root.lane(), || {
+            let file = maildir.open(folder, messages.file_name(stored), stored.new)?;
+            let plain = content::decode_file(&file, messages.store_name(stored))?;
+            let bytes = plain.len();
+            Ok((plain, bytes))
+        })
     }
 
     fn read_mbox(
@@ -122,13 +142,18 @@ impl Fs {
                 "the mbox is not what it was when it was sized",
             ));
         }
-        let root = &inside.open.root;
+        let decoded = |message: u32| {
+            let item = listing.get(message as usize).ok_or_else(|| id.stale())?;
+            let id = id.with_ordinal(node::FIRST_MESSAGE + message);
+            self.decoded(inside, folder, id, &listing, item.stored)
+        };
         self.view.read_mbox(
-            root,
+            &inside.open.root,
             &inside.mailbox.path,
             folder,
             &listing,
             &layout,
+            &decoded,
             offset,
             len,
         )

@@ -1,12 +1,13 @@
 //! From a node id to what it means, through what is cached or is read again.
 
+use super::cache::Value;
 use super::node::{self, NodeId, Parts, Place};
 use super::{Attr, Fs, NodeKind, Open, private};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
 use crate::time::Time;
-use crate::view::listing::Listing;
+use crate::view::listing::{Listing, is_for_all};
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use crate::view::mbox::Layout;
 use crate::view::tree::{Branch, Source, Tree};
@@ -17,6 +18,21 @@ use std::sync::{Arc, PoisonError};
 pub struct Populated {
     pub mailboxes: Mailboxes,
     pub serials: Vec<u32>,
+}
+
+impl Value for Populated {
+    fn is_settled(&self) -> bool {
+        self.mailboxes.is_complete()
+    }
+}
+
+impl Value for Nested {}
+impl Value for Layout {}
+
+impl Value for Listing {
+    fn is_settled(&self) -> bool {
+        self.is_complete()
+    }
 }
 
 impl Populated {
@@ -135,16 +151,26 @@ impl Fs {
         }
     }
 
-    /// The key of a serial that the table has lost: everything in the snapshot is given its serial again.
+    /// The key of a serial that the table has lost: everything in the snapshot is given its serial again. Once is enough,
+    /// or a forged handle would have every mailbox read each time.
     fn find_again(&self, open: &Arc<Open>, place: u32) -> Result<Arc<[u8]>> {
+        let lost = || Error::new(Kind::Stale, format!("no directory has the serial {place}"));
+        let searched = || self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        if searched().contains(&open.serial) {
+            return Err(lost());
+        }
         let populated = self.populated(open)?;
         for mailbox in populated.mailboxes.iter() {
             if let Some(key) = self.index.key_of(Table::Folder, place) {
                 return Ok(key);
             }
-            self.inside(open, &populated, mailbox)?;
+            match self.inside(open, &populated, mailbox) {
+                Err(e) if is_for_all(&e) => return Err(e),
+                // The others may have it.
+                _ => {}
+            }
         }
-        let lost = || Error::new(Kind::Stale, format!("no directory has the serial {place}"));
+        searched().insert(open.serial);
         self.index.key_of(Table::Folder, place).ok_or_else(lost)
     }
 

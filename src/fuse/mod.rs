@@ -269,9 +269,10 @@ impl Filesystem for Mail {
             move |fs| fs.directory(id(ino), caller, Cookie(offset)),
             move |_, mut reply, directory| {
                 directory.entries(Cookie(offset), |entry| {
+                    // With a ttl of 0 the kernel asks by name before it believes any of it.
                     let attr = file_attr(&entry.attr);
                     reply.add(
-                        INodeNo(entry.attr.id.0),
+                        attr.ino,
                         entry.next.0,
                         &entry.name,
                         &entry.attr.ttl,

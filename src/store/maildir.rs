@@ -13,16 +13,24 @@
 //! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
 
 use super::{Folder, Folders, Message, Messages, Stamp, folder_name};
-use crate::disk::{Dir, File, FileKind, Root, Stat};
+use crate::disk::{Dir, File, FileKind, Root, Stat, lane};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
+use std::collections::HashSet;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
 const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
 
 /// Folders nested deeper than this are not looked for; IMAP servers allow some 20 levels.
 const DEEPEST: usize = 64;
+
+/// Directories of folders in a mailbox at most, each counted with the square of its depth: a folder's name has one
+/// component for each level, and so has that of each directory above it.
+const MOST_LEVELS: u64 = 4 << 20;
+
+/// Files in a folder at most: more than there are numbers for messages.
+const MOST_FILES: usize = 1 << 22;
 
 /// One mailbox in a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +47,22 @@ impl<'a> Maildir<'a> {
 
     /// Whether a directory holds a Maildir: a folder of its own or one below it.
     pub fn is_at(root: &'a Root, path: &'a [u8]) -> Result<bool> {
-        let dir = root.dir(path)?;
-        if is_folder(&dir)? {
-            return Ok(true);
-        }
-        Ok(!Self::new(root, path).folders()?.folders.is_empty())
+        let found = Self::new(root, path).search(true)?;
+        Ok(!found.folders.is_empty())
     }
 
-    /// All folders, subscribed or not.
+    /// All folders, subscribed or not. One that cannot be read is among them.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`] also if there are more of them than there is room for.
     pub fn folders(&self) -> Result<Folders> {
+        self.search(false)
+    }
+
+    /// `one`: any one folder is enough.
+    fn search(&self, one: bool) -> Result<Folders> {
         let mut found = Folders::default();
+        let mut room = MOST_LEVELS;
         let dir = self.root.dir(self.path)?;
         if is_folder(&dir)? {
             found.folders.push(Folder {
@@ -57,20 +71,26 @@ impl<'a> Maildir<'a> {
             });
         }
         for entry in dir.list()?.iter() {
+            if one && !found.folders.is_empty() {
+                break;
+            }
             let name = entry.name;
             match entry.kind {
+                FileKind::Directory if name == BEING_DELETED => {}
                 FileKind::Directory if name.starts_with(b".") => {
-                    if name != BEING_DELETED && is_folder(&self.dir(name)?)? {
-                        let path = name.get(1..).unwrap_or_default().split(|&b| b == b'.');
-                        let path = path.map(folder_name::decode).collect();
-                        found.folders.push(Folder {
-                            stored: name.to_vec(),
-                            path,
-                        });
+                    if !self.may_be_folder(name)? {
+                        continue;
                     }
+                    let path = name.get(1..).unwrap_or_default().split(|&b| b == b'.');
+                    let path: Vec<String> = path.map(folder_name::decode).collect();
+                    self.take_room(&mut room, path.len())?;
+                    found.folders.push(Folder {
+                        stored: name.to_vec(),
+                        path,
+                    });
                 }
                 FileKind::Directory if !is_reserved(name) => {
-                    self.nested(name.to_vec(), vec![folder_name::decode(name)], &mut found)?;
+                    self.nested(name, one, &mut room, &mut found)?;
                 }
                 FileKind::Symlink if name.starts_with(b".") => found.oddities += 1,
                 _ => {}
@@ -79,24 +99,29 @@ impl<'a> Maildir<'a> {
         Ok(found)
     }
 
-    /// Adds the folder at a path and those below it, as `LAYOUT=fs` has them.
-    fn nested(&self, stored: Vec<u8>, path: Vec<String>, found: &mut Folders) -> Result<()> {
+    /// Adds the folder of a name and those below it, as `LAYOUT=fs` has them.
+    fn nested(&self, name: &[u8], one: bool, room: &mut u64, found: &mut Folders) -> Result<()> {
         // A stack of its own: the depth is the mailbox owner's choice.
-        let mut pending = vec![(stored, path)];
+        let mut pending = vec![(name.to_vec(), vec![folder_name::decode(name)])];
+        self.take_room(room, 1)?;
         while let Some((stored, path)) = pending.pop() {
-            let dir = match self.dir(&stored) {
-                Ok(dir) => dir,
-                Err(e) if e.kind() == Kind::Unreadable && path.len() > DEEPEST => {
-                    found.oddities += 1;
+            if one && !found.folders.is_empty() {
+                break;
+            }
+            let listing = match self.dir(&stored).and_then(|dir| dir.list()) {
+                Ok(listing) => listing,
+                // Whether it is a folder or only holds some, it is shown as one that cannot be read.
+                Err(e) if is_of_one(&e) => {
+                    tracing::warn!("a folder cannot be read: {e}");
+                    found.folders.push(Folder { stored, path });
                     continue;
                 }
                 Err(e) => return Err(e),
             };
-            for entry in dir.list()?.iter() {
-                if entry.kind != FileKind::Directory
-                    || entry.name.starts_with(b".")
-                    || is_reserved(entry.name)
-                {
+            let mut is_folder = false;
+            for entry in listing.iter().filter(|e| e.kind == FileKind::Directory) {
+                is_folder |= matches!(entry.name, b"cur" | b"new");
+                if entry.name.starts_with(b".") || is_reserved(entry.name) {
                     continue;
                 }
                 if path.len() >= DEEPEST {
@@ -105,12 +130,38 @@ impl<'a> Maildir<'a> {
                 }
                 let mut path = path.clone();
                 path.push(folder_name::decode(entry.name));
+                self.take_room(room, path.len())?;
                 pending.push(([&stored, b"/".as_slice(), entry.name].concat(), path));
             }
-            if is_folder(&dir)? {
+            if is_folder {
                 found.folders.push(Folder { stored, path });
             }
         }
+        Ok(())
+    }
+
+    /// Whether a directory is a folder, or can't be read and might be one.
+    fn may_be_folder(&self, name: &[u8]) -> Result<bool> {
+        match self.dir(name).and_then(|dir| is_folder(&dir)) {
+            Err(e) if is_of_one(&e) => {
+                tracing::warn!("a folder cannot be read: {e}");
+                Ok(true)
+            }
+            other => other,
+        }
+    }
+
+    fn take_room(&self, room: &mut u64, depth: usize) -> Result<()> {
+        let left = room.checked_sub((depth * depth) as u64).ok_or_else(|| {
+            Error::new(
+                Kind::Unreadable,
+                format!(
+                    "{}: more folders, or more deeply nested ones, than a mailbox can have here: it is not shown",
+                    String::from_utf8_lossy(self.path)
+                ),
+            )
+        })?;
+        *room = left;
         Ok(())
     }
 
@@ -202,6 +253,11 @@ fn is_reserved(name: &[u8]) -> bool {
     matches!(name, b"cur" | b"new" | b"tmp")
 }
 
+/// Whether an error is about one directory, and neither about the snapshot nor about who may wait for it.
+fn is_of_one(error: &Error) -> bool {
+    error.kind() == Kind::Unreadable && !lane::current_beat().is_some_and(|beat| beat.is_expired())
+}
+
 fn is_folder(dir: &Dir<'_>) -> Result<bool> {
     for sub in ["cur", "new"] {
         match dir.stat(sub.as_bytes()) {
@@ -258,12 +314,13 @@ impl Finder {
     }
 
     fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
-        let start = u32::try_from(self.messages.names.len()).map_err(|_| {
-            Error::new(
-                Kind::Unreadable,
-                "a folder with more than 4 GiB of file names",
-            )
-        })?;
+        let start = u32::try_from(self.messages.names.len())
+            .ok()
+            .filter(|_| self.messages.rows.len() < MOST_FILES)
+            .ok_or_else(|| {
+                let message = "a folder with more than 4 million messages or 4 GiB of file names";
+                Error::new(Kind::Unreadable, message)
+            })?;
         let (base_len, flags) = split(name);
         self.messages.names.extend_from_slice(name);
         self.messages.rows.push(Message {
@@ -299,17 +356,17 @@ impl Finder {
         });
         let mut kept: Vec<Message> = Vec::with_capacity(rows.len());
         // Sizes seen for the base name at hand.
-        let mut sizes: Vec<u64> = Vec::new();
+        let mut sizes: HashSet<u64> = HashSet::new();
         for message in order.into_iter().filter_map(|i| rows.get(i)) {
             let same = kept
                 .last()
                 .is_some_and(|last| all.store_name(last) == all.store_name(message));
             if !same {
                 sizes.clear();
-            } else if sizes.contains(&message.size) {
+            }
+            if !sizes.insert(message.size) {
                 continue;
             }
-            sizes.push(message.size);
             kept.push(Message {
                 twin: same,
                 ..*message
@@ -385,6 +442,56 @@ mod tests {
             .collect();
         paths.sort();
         assert_eq!(paths, ["Archiv/2024/März", "INBOX", "Lists/rust", "Sent"]);
+    }
+
+    #[test]
+    fn a_path_too_long_to_open_is_a_folder_that_cannot_be_read() {
+        let dir = store(&[("cur/", ""), ("Lists/cur/", "")]);
+        let name = "x".repeat(200);
+        let mut at = std::fs::File::open(dir.path()).unwrap();
+        for _ in 0..30 {
+            rustix::fs::mkdirat(&at, &name, rustix::fs::Mode::RWXU).unwrap();
+            let flags = rustix::fs::OFlags::DIRECTORY;
+            at = rustix::fs::openat(&at, &name, flags, rustix::fs::Mode::empty())
+                .unwrap()
+                .into();
+        }
+        let root = Root::new(dir.path());
+        let found = Maildir::new(&root, b"").folders().unwrap();
+        let mut depths: Vec<usize> = found.folders.iter().map(|f| f.path.len()).collect();
+        depths.sort_unstable();
+        assert_eq!(depths[..2], [1, 1]);
+        assert!(depths.len() == 3 && depths[2] > 15, "{depths:?}");
+    }
+
+    #[test]
+    fn folders_whose_names_alone_would_fill_the_memory_are_refused() {
+        let dir = store(&[("cur/", "")]);
+        let deep = ".a".repeat(120);
+        for i in 0..300 {
+            fs::create_dir_all(dir.path().join(format!("{deep}.{i}/cur"))).unwrap();
+        }
+        let root = Root::new(dir.path());
+        let error = Maildir::new(&root, b"").folders().unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreadable);
+        assert!(Maildir::is_at(&root, b"").unwrap());
+    }
+
+    #[test]
+    fn a_base_name_found_a_great_many_times() {
+        let dir = store(&[]);
+        let root = Root::new(dir.path());
+        let stat = root.stat(b"").unwrap();
+        let mut finder = Finder::default();
+        let start = std::time::Instant::now();
+        for size in 0..200_000 {
+            let name = format!("1.same:2,{size}");
+            finder
+                .add(name.as_bytes(), false, &Stat { size, ..stat })
+                .unwrap();
+        }
+        assert_eq!(finder.finish().len(), 200_000);
+        assert!(start.elapsed().as_secs() < 20);
     }
 
     #[test]

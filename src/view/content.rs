@@ -30,6 +30,8 @@ pub enum Encoding {
     Compressed,
     /// Can't be decoded.
     Damaged,
+    /// Not known, for the file could not be read; never kept.
+    Unread,
 }
 
 impl Encoding {
@@ -38,6 +40,7 @@ impl Encoding {
             Self::Plain => 0,
             Self::Compressed => 1,
             Self::Damaged => 2,
+            Self::Unread => 3,
         }
     }
 
@@ -123,18 +126,27 @@ fn learn_compressed(
     store_name: &[u8],
     compression: decode::Encoding,
 ) -> Result<Learned> {
-    match decode_whole(file, store_name, compression) {
-        Ok(plain) => {
-            let facts = match header::scan(plain.get(..1 << 20).unwrap_or(&plain), true) {
+    let mut start = Vec::new();
+    let mut measure = Measure::new();
+    let mut size = 0;
+    let decoded = decode(file, store_name, compression, |bytes| {
+        let room = HEADER_READS[2] - start.len();
+        start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        measure.feed(bytes);
+        size += bytes.len() as u64;
+    });
+    match decoded {
+        Ok(()) => {
+            let facts = match header::scan(&start, true) {
                 Scan::Complete(headers) => Facts {
-                    body: Some(measure(&plain)),
+                    body: Some(measure.finish()),
                     ..headers.into()
                 },
                 Scan::NeedMore => Facts::default(),
             };
             Ok(Learned {
                 encoding: Encoding::Compressed,
-                size: plain.len() as u64,
+                size,
                 facts,
             })
         }
@@ -166,47 +178,45 @@ pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
     let Some(compression) = decode::detect(first.get(..len).unwrap_or_default()) else {
         return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
     };
-    decode_whole(file, store_name, compression)
+    let mut plain = Vec::new();
+    decode(file, store_name, compression, |bytes| {
+        plain.extend_from_slice(bytes);
+    })?;
+    Ok(plain)
 }
 
-fn decode_whole(
+/// Gives the whole message to `take`, in pieces.
+fn decode(
     file: &File<'_>,
     store_name: &[u8],
     compression: decode::Encoding,
-) -> Result<Vec<u8>> {
+    mut take: impl FnMut(&[u8]),
+) -> Result<()> {
     let claimed = maildir::claimed_size(store_name);
-    let mut reader = Reader {
-        file,
-        offset: 0,
-        failed: None,
-    };
-    let decoded = decode::decode_all(compression, &mut reader, claimed, LARGEST_DECODED);
-    // The disk's error, not what the decoder made of it.
-    if let Some(e) = reader.failed {
-        return Err(e);
+    let reader = Reader { file, offset: 0 };
+    let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match decoder.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => take(buffer.get(..n).unwrap_or_default()),
+        }
     }
-    decoded
 }
 
 /// A file as the standard library reads one.
 struct Reader<'a, 'b> {
     file: &'a File<'b>,
     offset: u64,
-    failed: Option<Error>,
 }
 
 impl std::io::Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self.file.read_at(buffer, self.offset) {
-            Ok(n) => {
-                self.offset += n as u64;
-                Ok(n)
-            }
-            Err(e) => {
-                self.failed = Some(e.clone());
-                Err(std::io::Error::other(e))
-            }
-        }
+        // The disk's error stays one: the decoder takes it out again.
+        let read = self.file.read_at(buffer, self.offset);
+        let n = read.map_err(std::io::Error::other)?;
+        self.offset += n as u64;
+        Ok(n)
     }
 }
 

@@ -5,7 +5,8 @@
 //! one `open` and mostly one read each. A message keeps what was learned of it in every folder of its mailbox and on
 //! every date, as long as its identity, size and INTERNALDATE are the same.
 //!
-//! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so, and nothing of that is kept.
+//! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so; reading it is an
+//! error, and nothing of that is kept.
 
 use super::content::{self, Encoding, Learned};
 use super::{Names, View, name};
@@ -16,6 +17,7 @@ use crate::message::facts::Facts;
 use crate::store::maildir::Maildir;
 use crate::store::{Message, Messages, take};
 use crate::time::Time;
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -36,6 +38,7 @@ pub struct Listing {
     names: String,
     /// Positions in order of the shown names.
     by_name: OnceLock<Box<[u32]>>,
+    complete: bool,
     /// The folder's last change.
     pub changed: Time,
 }
@@ -57,6 +60,11 @@ impl Listing {
 
     pub fn is_empty(&self) -> bool {
         self.shown.is_empty()
+    }
+
+    /// Whether every message could be read.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     pub fn messages(&self) -> &Messages {
@@ -146,6 +154,7 @@ impl Listing {
             shown,
             names,
             by_name: OnceLock::new(),
+            complete: true,
             changed,
         })
     }
@@ -166,10 +175,15 @@ impl View {
         let maildir = Maildir::new(root, mailbox);
         let stamp = maildir.stamp(folder)?;
         let mut key = self.fingerprint();
-        // The names of folders decide nothing but a clash.
+        // The names of folders decide nothing but a clash; there may be a million of them.
         let mut around: Vec<&String> = taken.iter().collect();
         around.sort();
-        key.extend(around.iter().flat_map(|name| name.bytes().chain([0])));
+        let mut names = Sha256::new();
+        for name in around {
+            names.update(name);
+            names.update([0]);
+        }
+        key.extend_from_slice(&names.finalize());
         key.extend_from_slice(&stamp.bytes);
         let pack = self.index.pack(mailbox, folder, &key);
         if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
@@ -187,9 +201,8 @@ impl View {
             );
         }
         let known = self.learn_all(&maildir, mailbox, folder, &messages)?;
-        let complete = known.iter().all(Option::is_some);
         let listing = self.name_all(messages, &known, taken, stamp.changed);
-        if complete {
+        if listing.is_complete() {
             self.index.put_pack(mailbox, folder, &key, listing.encode());
         }
         Ok(listing)
@@ -330,7 +343,7 @@ impl View {
         for ((name, message), known) in names.iter().zip(messages.iter()).zip(known) {
             let (encoding, size) = known
                 .as_ref()
-                .map_or((Encoding::Plain, message.size), |l| (l.encoding, l.size));
+                .map_or((Encoding::Unread, message.size), |l| (l.encoding, l.size));
             shown.push(Shown {
                 name: all.len() as u32,
                 name_len: name.len() as u16,
@@ -344,6 +357,7 @@ impl View {
             shown,
             names: all,
             by_name: OnceLock::new(),
+            complete: known.iter().all(Option::is_some),
             changed,
         }
     }

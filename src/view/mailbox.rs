@@ -7,6 +7,7 @@
 //!
 //! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`Mailboxes`] what one snapshot holds.
 
+use super::listing::is_for_all;
 use super::name;
 use crate::disk::{FileKind, Root};
 use crate::error::{Error, Kind, Result};
@@ -44,9 +45,16 @@ pub struct Mailbox {
 pub struct Mailboxes {
     all: Vec<Mailbox>,
     by_name: HashMap<String, u32>,
+    /// Directories that could not be read, in which there may be others.
+    unread: u32,
 }
 
 impl Mailboxes {
+    /// Whether all directories could be read in which there may be mailboxes.
+    pub fn is_complete(&self) -> bool {
+        self.unread == 0
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mailbox> {
         self.all.iter()
     }
@@ -70,6 +78,31 @@ impl Mailboxes {
         self.all
             .binary_search_by(|mailbox| mailbox.path.as_slice().cmp(path))
             .ok()
+    }
+
+    /// Goes on without a directory that cannot be read, unless that is not its own fault.
+    fn do_without(&mut self, error: Error) -> Result<()> {
+        if is_for_all(&error) {
+            return Err(error);
+        }
+        tracing::warn!("mailboxes in a directory that cannot be read are not shown: {error}");
+        self.unread += 1;
+        Ok(())
+    }
+
+    /// Makes the names unique: where some clash, the first in order of paths keeps its own.
+    fn name(&mut self) {
+        let mut taken = HashSet::new();
+        for (i, mailbox) in self.all.iter_mut().enumerate() {
+            let plain = mailbox.name.clone();
+            let mut chars = name::ID_CHARS;
+            while !taken.insert(name::fold(&mailbox.name)) && chars <= name::MAX_ID_CHARS {
+                let id = name::id(&mailbox.path, chars);
+                mailbox.name = name::component(&format!("{plain} ({id})"));
+                chars += name::ID_CHARS;
+            }
+            self.by_name.insert(mailbox.name.clone(), i as u32);
+        }
     }
 
     /// Bytes of memory in use.
@@ -170,7 +203,7 @@ impl Template {
         &self.text
     }
 
-    fn find(&self, root: &Root, out: &mut Vec<Mailbox>, layout: &Layout) -> Result<()> {
+    fn find(&self, root: &Root, out: &mut Mailboxes, layout: &Layout) -> Result<()> {
         self.descend(
             root,
             &self.levels,
@@ -187,7 +220,7 @@ impl Template {
         levels: &[Vec<Piece>],
         path: Vec<u8>,
         found: Found,
-        out: &mut Vec<Mailbox>,
+        out: &mut Mailboxes,
         layout: &Layout,
     ) -> Result<()> {
         let Some((level, deeper)) = levels.split_first() else {
@@ -200,10 +233,15 @@ impl Template {
                 }
                 Ok(_) => Ok(()),
                 Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(()),
-                Err(e) => Err(e),
+                Err(e) => out.do_without(e),
             };
         }
-        for entry in root.list(&path)?.iter() {
+        let listing = match root.list(&path) {
+            Ok(listing) => listing,
+            Err(e) if !path.is_empty() => return out.do_without(e),
+            Err(e) => return Err(e),
+        };
+        for entry in listing.iter() {
             if entry.kind != FileKind::Directory
                 || entry.name.starts_with(b".")
                 || entry.name == b"lost+found"
@@ -261,21 +299,22 @@ fn matches(level: &[Piece], name: &[u8], found: &mut Found) -> bool {
 impl Layout {
     /// All mailboxes of a snapshot.
     pub fn find(&self, root: &Root) -> Result<Mailboxes> {
-        let mut all = Vec::new();
+        let mut found = Mailboxes::default();
         if self.templates.is_empty() {
-            self.recognise(root, &mut all)?;
+            self.recognise(root, &mut found)?;
         }
         for template in &self.templates {
-            template.find(root, &mut all, self)?;
+            template.find(root, &mut found, self)?;
         }
-        all.sort_by(|a, b| a.path.cmp(&b.path));
-        all.dedup_by(|a, b| a.path == b.path);
-        Ok(unique_names(all))
+        found.all.sort_by(|a, b| a.path.cmp(&b.path));
+        found.all.dedup_by(|a, b| a.path == b.path);
+        found.name();
+        Ok(found)
     }
 
     /// Looks for directories with the content of a mail store. Where one bears a store's name (`Maildir`), the
     /// directory that holds it is a home, and nothing else in it is a mailbox.
-    fn recognise(&self, root: &Root, out: &mut Vec<Mailbox>) -> Result<()> {
+    fn recognise(&self, root: &Root, out: &mut Mailboxes) -> Result<()> {
         let mut pending: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
         let mut seen = 0;
         while let Some((path, depth)) = pending.pop() {
@@ -296,6 +335,10 @@ impl Layout {
                 {
                     continue;
                 }
+                Err(e) if !path.is_empty() => {
+                    out.do_without(e)?;
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             let names: Vec<&[u8]> = listing
@@ -307,15 +350,15 @@ impl Layout {
                 self.add(root, path, Found::default(), false, out)?;
                 continue;
             }
-            let before = out.len();
+            let before = out.all.len();
             for store in STORE_NAMES {
                 let store = store.as_bytes();
-                if names.contains(&store) && Maildir::is_at(root, &below(&path, store))? {
+                if names.contains(&store) && is_store(root, &below(&path, store))? {
                     self.add(root, below(&path, store), Found::default(), false, out)?;
                 }
             }
             // `mail/<domain>/<user>` beside `mail/cur`, as cPanel has it, is the exception to the exception.
-            if out.len() == before && depth < DEEPEST {
+            if out.all.len() == before && depth < DEEPEST {
                 let deeper = names.iter().filter(|name| !name.starts_with(b"."));
                 pending.extend(deeper.map(|name| (below(&path, name), depth + 1)));
             }
@@ -331,33 +374,32 @@ impl Layout {
         mut path: Vec<u8>,
         found: Found,
         check: bool,
-        out: &mut Vec<Mailbox>,
+        out: &mut Mailboxes,
     ) -> Result<()> {
         if check {
-            let listing = root.list(&path)?;
-            let has = |name: &str| {
-                let mut directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
-                directories.any(|e| e.name == name.as_bytes())
-            };
-            if !has("cur") && !has("new") {
-                let stores = STORE_NAMES.iter().filter(|name| has(name));
-                let mut stores = stores.map(|name| below(&path, name.as_bytes()));
-                if let Some(store) = stores.find(|at| matches!(Maildir::is_at(root, at), Ok(true)))
-                {
-                    path = store;
-                } else if !listing.is_empty() && !Maildir::is_at(root, &path)? {
+            path = match self.store_at(root, &path) {
+                Ok(Some(store)) => store,
+                Ok(None) => {
                     tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
                     return Ok(());
                 }
-            }
+                Err(e) if is_for_all(&e) => return Err(e),
+                Err(e) => {
+                    tracing::warn!("a mailbox cannot be read: {e}");
+                    path
+                }
+            };
         }
-        let stat = root.stat(&path)?;
+        let stat = match root.stat(&path) {
+            Ok(stat) => stat,
+            Err(e) => return out.do_without(e),
+        };
         let (user, domain) = match found.user {
             Some(user) => split_address(user, found.domain),
             None => from_path(&path),
         };
         let name = self.label(&user, domain.as_deref());
-        out.push(Mailbox {
+        out.all.push(Mailbox {
             path,
             name,
             user,
@@ -366,6 +408,27 @@ impl Layout {
             changed: stat.mtime,
         });
         Ok(())
+    }
+
+    /// The mail store that a template's directory is or holds; a directory with nothing in it is a mailbox that has
+    /// not been used yet.
+    fn store_at(&self, root: &Root, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let listing = root.list(path)?;
+        let has = |name: &str| {
+            let mut directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
+            directories.any(|e| e.name == name.as_bytes())
+        };
+        if has("cur") || has("new") {
+            return Ok(Some(path.to_vec()));
+        }
+        for name in STORE_NAMES.iter().filter(|name| has(name)) {
+            let at = below(path, name.as_bytes());
+            if is_store(root, &at)? {
+                return Ok(Some(at));
+            }
+        }
+        let is_one = listing.is_empty() || Maildir::is_at(root, path)?;
+        Ok(is_one.then(|| path.to_vec()))
     }
 
     fn label(&self, user: &str, domain: Option<&str>) -> String {
@@ -380,6 +443,18 @@ impl Layout {
             (None, Some(domain)) => format!("{user}@{domain}"),
         };
         name::component(&label)
+    }
+}
+
+/// Whether a directory with a store's name holds mail. One that cannot be read is taken for a store, which then is
+/// shown and cannot be read.
+fn is_store(root: &Root, path: &[u8]) -> Result<bool> {
+    match Maildir::is_at(root, path) {
+        Err(e) if !is_for_all(&e) => {
+            tracing::warn!("a mailbox cannot be read: {e}");
+            Ok(true)
+        }
+        other => other,
     }
 }
 
@@ -429,24 +504,6 @@ fn looks_like_domain(level: &str) -> bool {
                 .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     level.contains('.') && level.split('.').all(label)
-}
-
-/// Where names clash, the first in order of paths keeps its own.
-fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
-    let mut taken = HashSet::new();
-    let mut by_name = HashMap::with_capacity(all.len());
-    for (i, mailbox) in all.iter_mut().enumerate() {
-        if !taken.insert(name::fold(&mailbox.name)) {
-            mailbox.name = name::component(&format!(
-                "{} ({})",
-                mailbox.name,
-                name::id(&mailbox.path, name::ID_CHARS)
-            ));
-            taken.insert(name::fold(&mailbox.name));
-        }
-        by_name.insert(mailbox.name.clone(), i as u32);
-    }
-    Mailboxes { all, by_name }
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
@@ -534,6 +591,14 @@ mod tests {
         let names = names(&paths, &layout("*/{user}"));
         assert_eq!(names.len(), 2);
         assert_eq!(names.iter().filter(|n| *n == "ann").count(), 1);
-        assert!(names.iter().any(|n| n.starts_with("Ann (")), "{names:?}");
+        let other = names.iter().find(|n| n.starts_with("Ann (")).unwrap();
+        // Nor by somebody who has worked out the name that another will get.
+        let planted = format!("a/{other}/cur");
+        let names = self::names(
+            &["one/ann/cur", "two/Ann/cur", &planted],
+            &layout("*/{user}"),
+        );
+        let folded: HashSet<String> = names.iter().map(|n| name::fold(n)).collect();
+        assert_eq!(folded.len(), 3, "{names:?}");
     }
 }

@@ -9,14 +9,17 @@ use super::View;
 use super::content::{self, Encoding, Learned};
 use super::listing::{Listing, is_for_all, key};
 use crate::disk::{File, Root};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
-use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL, Window};
+use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
 use crate::store::maildir::Maildir;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// What a message that cannot be decoded is replaced by says.
 const REASON: &str = "the stored message is damaged, or encoded in a way that is not known here";
+
+/// A compressed message, decoded, by its position in the listing.
+pub type Decoded<'a> = dyn Fn(u32) -> Result<Arc<Vec<u8>>> + 'a;
 
 /// How the body of an entry is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +50,9 @@ pub struct Layout {
     entries: Vec<Entry>,
     /// Nothing in it stands for a message that may be readable another time.
     settled: bool,
-    /// A rendering that stopped in the middle of a message and may go on from there.
-    resumable: Mutex<Option<Resumable>>,
+    /// Renderings that stopped in the middle of a message and may go on from there: one for each of the readers that
+    /// are likely to be at work at once.
+    resumable: Mutex<Vec<Resumable>>,
 }
 
 /// A rendering of one message, to be continued.
@@ -64,7 +68,49 @@ struct Resumable {
     given: u64,
 }
 
+/// Renderings to be continued that are kept.
+const MOST_RESUMABLE: usize = 4;
+
+/// Where the bytes of a message come from.
+enum Plain<'a> {
+    File(&'a File<'a>),
+    Decoded(&'a [u8]),
+}
+
+impl Plain<'_> {
+    /// Feeds the message from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
+    fn stream(&self, offset: u64, mut feed: impl FnMut(&[u8]) -> bool) -> Result<()> {
+        match self {
+            Self::File(file) => content::stream(file, offset, feed),
+            Self::Decoded(message) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let rest = message.get(start..).unwrap_or_default();
+                rest.chunks(1 << 18).all(&mut feed);
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Layout {
+    /// Takes out the rendering of a message that is the furthest not beyond `start`.
+    fn resume(&self, message: u32, start: u64) -> Option<Resumable> {
+        let mut left = self.resumable.lock().ok()?;
+        let fits = left.iter().enumerate();
+        let fits = fits.filter(|(_, r)| r.message == message && r.given <= start);
+        let (nearest, _) = fits.max_by_key(|(_, r)| r.given)?;
+        Some(left.remove(nearest))
+    }
+
+    fn keep(&self, state: Resumable) {
+        if let Ok(mut left) = self.resumable.lock() {
+            if left.len() >= MOST_RESUMABLE {
+                left.remove(0);
+            }
+            left.push(state);
+        }
+    }
+
     /// Size of the mbox in bytes.
     pub fn size(&self) -> u64 {
         self.entries.last().map_or(0, |entry| entry.end)
@@ -143,7 +189,7 @@ impl View {
             mode: self.flags,
             entries,
             settled,
-            resumable: Mutex::new(None),
+            resumable: Mutex::default(),
         };
         if layout.settled {
             let size = layout.size().to_le_bytes().to_vec();
@@ -230,7 +276,9 @@ impl View {
         }
     }
 
-    /// Reads up to `len` bytes of the mbox from `offset` on; fewer only at its end.
+    /// Reads up to `len` bytes of the mbox from `offset` on; fewer only at its end. `decoded` gives the message at a
+    /// position of the listing that is stored compressed.
+    #[allow(clippy::too_many_arguments)] // which folder, and which part of it
     pub fn read_mbox(
         &self,
         root: &Root,
@@ -238,6 +286,7 @@ impl View {
         folder: &[u8],
         listing: &Listing,
         layout: &Layout,
+        decoded: &Decoded<'_>,
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>> {
@@ -261,6 +310,7 @@ impl View {
                 folder,
                 listing,
                 layout,
+                decoded,
                 entry,
                 entry.end - start,
                 from..until,
@@ -283,6 +333,7 @@ impl View {
         folder: &[u8],
         listing: &Listing,
         layout: &Layout,
+        decoded: &Decoded<'_>,
         entry: &Entry,
         len: u64,
         range: std::ops::Range<u64>,
@@ -303,25 +354,25 @@ impl View {
             let open = || maildir.open(folder, file_name, item.stored.new);
             match entry.body {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
+                Body::Rendered if item.encoding == Encoding::Compressed => {
+                    let plain = decoded(entry.message)?;
+                    if plain.len() as u64 != item.size {
+                        return Err(changed(&String::from_utf8_lossy(file_name)));
+                    }
+                    render(&Plain::Decoded(&plain), layout, entry.message, &body, out)?;
+                }
                 Body::Rendered => {
-                    let store_name = messages.store_name(item.stored);
-                    self.render(
-                        &open()?,
-                        store_name,
-                        item.encoding,
-                        layout,
-                        entry.message,
-                        &body,
-                        out,
-                    )?;
+                    let file = open()?;
+                    if file.stat().size != item.size {
+                        return Err(changed(&String::from_utf8_lossy(file_name)));
+                    }
+                    render(&Plain::File(&file), layout, entry.message, &body, out)?;
                 }
                 Body::Verbatim { newline } => {
                     let stored = body_end - body_start - u64::from(newline);
                     let wanted = body.start.min(stored)..body.end.min(stored);
                     if item.encoding == Encoding::Compressed {
-                        let plain =
-                            content::decode_file(&open()?, messages.store_name(item.stored))?;
-                        append(out, &plain, 0, &wanted);
+                        append(out, &decoded(entry.message)?, 0, &wanted);
                     } else if !wanted.is_empty() {
                         let file = open()?;
                         if file.stat().size != stored {
@@ -348,74 +399,53 @@ impl View {
         append(out, TAIL, body_end, &range);
         Ok(())
     }
+}
 
-    /// Renders a range of a message's body, going on where the last range ended if it can.
-    #[allow(clippy::too_many_arguments)]
-    fn render(
-        &self,
-        file: &File<'_>,
-        store_name: &[u8],
-        encoding: Encoding,
-        layout: &Layout,
-        message: u32,
-        range: &std::ops::Range<u64>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        if encoding == Encoding::Compressed {
-            let plain = content::decode_file(file, store_name)
-                .context(|| String::from_utf8_lossy(store_name).into_owned())?;
-            let mut window = Window::new(range.start, range.end);
-            let mut renderer = Renderer::new(layout.mode);
-            renderer.feed(&plain, &mut window);
-            renderer.finish(&mut window);
-            out.extend_from_slice(&window.into_bytes());
+/// Renders a range of a message's body, going on where the last range ended if it can.
+fn render(
+    source: &Plain<'_>,
+    layout: &Layout,
+    message: u32,
+    range: &std::ops::Range<u64>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let mut state = layout
+        .resume(message, range.start)
+        .unwrap_or_else(|| Resumable {
+            message,
+            renderer: Renderer::new(layout.mode),
+            fed: 0,
+            pending: Vec::new(),
+            given: 0,
+        });
+    let wanted = range.end - range.start;
+    let have = out.len() as u64;
+    let take = |state: &mut Resumable, out: &mut Vec<u8>| {
+        let skip = (range.start.saturating_sub(state.given)).min(state.pending.len() as u64);
+        state.given += skip;
+        let rest = state.pending.get(skip as usize..).unwrap_or_default();
+        let more = (wanted - (out.len() as u64 - have)).min(rest.len() as u64);
+        out.extend_from_slice(rest.get(..more as usize).unwrap_or_default());
+        state.given += more;
+        state.pending.drain(..(skip + more) as usize);
+        out.len() as u64 - have == wanted
+    };
+    if !take(&mut state, out) {
+        let mut done = false;
+        source.stream(state.fed, |chunk| {
+            state.fed += chunk.len() as u64;
+            state.renderer.feed(chunk, &mut state.pending);
+            done = take(&mut state, out);
+            !done
+        })?;
+        if !done {
+            state.renderer.finish(&mut state.pending);
+            take(&mut state, out);
             return Ok(());
         }
-        let left = layout
-            .resumable
-            .lock()
-            .ok()
-            .and_then(|mut left| left.take());
-        let mut state = left
-            .filter(|left| left.message == message && left.given <= range.start)
-            .unwrap_or_else(|| Resumable {
-                message,
-                renderer: Renderer::new(layout.mode),
-                fed: 0,
-                pending: Vec::new(),
-                given: 0,
-            });
-        let wanted = range.end - range.start;
-        let have = out.len() as u64;
-        let take = |state: &mut Resumable, out: &mut Vec<u8>| {
-            let skip = (range.start.saturating_sub(state.given)).min(state.pending.len() as u64);
-            state.given += skip;
-            let rest = state.pending.get(skip as usize..).unwrap_or_default();
-            let more = (wanted - (out.len() as u64 - have)).min(rest.len() as u64);
-            out.extend_from_slice(rest.get(..more as usize).unwrap_or_default());
-            state.given += more;
-            state.pending.drain(..(skip + more) as usize);
-            out.len() as u64 - have == wanted
-        };
-        if !take(&mut state, out) {
-            let mut done = false;
-            content::stream(file, state.fed, |chunk| {
-                state.fed += chunk.len() as u64;
-                state.renderer.feed(chunk, &mut state.pending);
-                done = take(&mut state, out);
-                !done
-            })?;
-            if !done {
-                state.renderer.finish(&mut state.pending);
-                take(&mut state, out);
-                return Ok(());
-            }
-        }
-        if let Ok(mut left) = layout.resumable.lock() {
-            *left = Some(state);
-        }
-        Ok(())
     }
+    layout.keep(state);
+    Ok(())
 }
 
 /// Appends what of `bytes`, which begin at `start`, lies in the range.

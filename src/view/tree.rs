@@ -5,7 +5,7 @@
 //! where they would, the first keeps its name (one that had to be made safe gives way to one that is as its owner
 //! wrote it) and the others get an id.
 
-use super::name;
+use super::{about, name};
 use crate::disk::Root;
 use crate::error::Result;
 use crate::store::maildir::Maildir;
@@ -110,6 +110,9 @@ impl Tree {
             (name::component(decoded) != *decoded, decoded.clone())
         });
         let mut taken = HashSet::new();
+        if above.is_none() {
+            taken.insert(name::fold(about::FILE_NAME));
+        }
         let mut positions = Vec::new();
         for (decoded, source, below, mut path) in named {
             let identity = match &source {
@@ -243,6 +246,15 @@ mod tests {
             (tree.get(b).unwrap().above, names(&tree, Some(b))),
             (Some(a), vec!["C".into()])
         );
+    }
+
+    #[test]
+    fn a_folder_named_like_the_text_beside_it() {
+        let (_dir, tree) = tree(&["About this backup.txt", "Lists/About this backup.txt"]);
+        let top = names(&tree, None);
+        assert!(top[0].starts_with("About this backup.txt ("), "{top:?}");
+        let lists = tree.named(None, "Lists");
+        assert_eq!(names(&tree, lists), ["About this backup.txt"]);
     }
 
     #[test]
