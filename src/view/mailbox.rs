@@ -44,6 +44,8 @@ pub struct Mailbox {
 pub struct Mailboxes {
     all: Vec<Mailbox>,
     by_name: HashMap<String, u32>,
+    /// Positions of those whose name another one had already, so that they got an id behind it.
+    renamed: Vec<u32>,
 }
 
 impl Mailboxes {
@@ -53,6 +55,13 @@ impl Mailboxes {
 
     pub fn get(&self, position: usize) -> Option<&Mailbox> {
         self.all.get(position)
+    }
+
+    /// Those whose name was another one's already, so that it has an id behind it.
+    pub fn renamed(&self) -> impl Iterator<Item = &Mailbox> {
+        self.renamed
+            .iter()
+            .filter_map(|&i| self.all.get(i as usize))
     }
 
     pub fn named(&self, name: &str) -> Option<&Mailbox> {
@@ -435,8 +444,10 @@ fn looks_like_domain(level: &str) -> bool {
 fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
     let mut taken = HashSet::new();
     let mut by_name = HashMap::with_capacity(all.len());
+    let mut renamed = Vec::new();
     for (i, mailbox) in all.iter_mut().enumerate() {
         if !taken.insert(name::fold(&mailbox.name)) {
+            renamed.push(i as u32);
             mailbox.name = name::component(&format!(
                 "{} ({})",
                 mailbox.name,
@@ -446,7 +457,11 @@ fn unique_names(mut all: Vec<Mailbox>) -> Mailboxes {
         }
         by_name.insert(mailbox.name.clone(), i as u32);
     }
-    Mailboxes { all, by_name }
+    Mailboxes {
+        all,
+        by_name,
+        renamed,
+    }
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
