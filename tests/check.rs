@@ -6,11 +6,11 @@ mod harness;
 
 use harness::mount::{OtherMount, is_mounted, mailtm};
 use harness::store::{mail, set_time, uid_of};
-use harness::{Config, Layout, Mailbox, Mount, Scratch, Store, able, output, run};
+use harness::{Config, Layout, Mailbox, Mount, Scratch, Store, Subject, able, output, run};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -484,6 +484,37 @@ fn deep_names_each_message_that_cannot_be_read_once() {
         )),
         "{text}"
     );
+}
+
+/// A folder that the user who runs it may not open, told once, however thoroughly it is looked for.
+#[test]
+fn what_may_not_be_read_is_told_once_and_the_rest_all_the_same() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let alice = store.mailbox(DAY, ALICE);
+    alice.number("Sent/cur", 1);
+    store.mailbox(DAY, BOB).number("cur", 2);
+    let closed = alice.folder("Sent").join("cur");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    // Where every user can run it.
+    let program = scratch.join("mailtm");
+    fs::copy(env!("CARGO_BIN_EXE_mailtm"), &program).unwrap();
+    let file = config.write().to_str().unwrap();
+    for args in [
+        &["check", "--config", file, "--json"][..],
+        &["check", "--config", file, "--json", "--deep"],
+    ] {
+        let output = Subject::uid(4_444).run(program.to_str().unwrap(), args);
+        assert_eq!(output.status.code(), Some(3));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["unreadable_count"], 1, "{report:#}");
+        assert_eq!(report["unreadable"][0]["mailbox"], ALICE);
+        assert_eq!(report["unreadable"][0]["folder"], "Sent");
+        assert_eq!(report["unreadable"][0]["message"], Value::Null);
+        assert_eq!(report["contents"]["messages"], 1);
+    }
 }
 
 #[test]
