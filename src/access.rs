@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use name_service::NameService;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -64,6 +65,15 @@ pub enum Principal {
     Group(String),
 }
 
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => f.write_str(name),
+            Self::Group(name) => write!(f, "@{name}"),
+        }
+    }
+}
+
 impl Principal {
     /// Parses `name` or `@group`. Names may contain spaces, `\` and, but in front, `@`: directories have such.
     pub fn parse(text: &str) -> Result<Self> {
@@ -95,12 +105,15 @@ impl Principal {
 #[derive(Clone, Debug)]
 pub struct Grant {
     patterns: GlobSet,
+    /// The patterns as written, in the order of the set.
+    written: Vec<String>,
     to: Vec<Principal>,
 }
 
 impl Grant {
     /// `patterns` are globs (`*`, `?`, `[…]`, `{a,b}`) over whole mailbox names, case included.
     pub fn new(patterns: &[String], to: Vec<Principal>) -> Result<Self> {
+        let written = patterns.to_vec();
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
             let glob = GlobBuilder::new(pattern).build();
@@ -112,7 +125,26 @@ impl Grant {
                 format!("these patterns together are too large: {}", e.kind()),
             )
         })?;
-        Ok(Self { patterns, to })
+        Ok(Self {
+            patterns,
+            written,
+            to,
+        })
+    }
+
+    /// The patterns as written.
+    pub fn patterns(&self) -> &[String] {
+        &self.written
+    }
+
+    /// Positions of the patterns that a mailbox's name matches.
+    pub fn matching(&self, name: &str) -> Vec<usize> {
+        self.patterns.matches(name)
+    }
+
+    /// Who is given the mailboxes.
+    pub fn to(&self) -> &[Principal] {
+        &self.to
     }
 }
 
@@ -130,6 +162,14 @@ pub fn user_name(uid: u32) -> String {
     uzers::get_user_by_uid(uid).map_or_else(
         || uid.to_string(),
         |user| user.name().to_string_lossy().into_owned(),
+    )
+}
+
+/// The name of a group, for people to read; its number where it has none. May wait for the name service.
+pub fn group_name(gid: u32) -> String {
+    uzers::get_group_by_gid(gid).map_or_else(
+        || gid.to_string(),
+        |group| group.name().to_string_lossy().into_owned(),
     )
 }
 
@@ -310,6 +350,12 @@ impl Policy {
             acl,
             settled,
         }
+    }
+
+    /// The id of somebody whom the configuration names; `None` if the name does not resolve. May wait for the name
+    /// service.
+    pub fn id(&self, principal: &Principal) -> Option<u32> {
+        self.names.id(principal, Instant::now())
     }
 
     /// Whether a caller can enter a mailbox, for leaving it out of a listing. This is courtesy, on groups that may

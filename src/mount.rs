@@ -14,7 +14,8 @@ use crate::fs::{self, Fs, MboxListed};
 use crate::fuse::{self, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
-use crate::snapshot::{self, Catalogue, Watch, source};
+use crate::snapshot::source::{self, Source};
+use crate::snapshot::{self, Catalogue, Watch};
 use crate::view::{self, View, mailbox};
 use rustix::mount::UnmountFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -82,25 +83,7 @@ fn detach_output() {
 
 /// The catalogue and the file system that a configuration means.
 pub fn build(config: &Config) -> Result<Fs> {
-    let (dirs, below) = directories(config)?;
-    let catalogue = Catalogue::open(snapshot::Options {
-        dirs,
-        below,
-        name: config.source.name.clone(),
-        granularity: match config.granularity {
-            config::Granularity::Day => snapshot::Granularity::Day,
-            config::Granularity::Snapshot => snapshot::Granularity::Snapshot,
-        },
-        zone: config.timezone,
-        keep_days: config.keep_days,
-        refresh: config.refresh,
-        timeout: config.source.timeout,
-    })?;
-    let templates = config
-        .source
-        .mailboxes
-        .iter()
-        .map(|text| mailbox::Template::parse(text));
+    let catalogue = catalogue(config, &source(config)?)?;
     let view = View {
         zone: config.timezone,
         names: match config.names {
@@ -111,10 +94,7 @@ pub fn build(config: &Config) -> Result<Fs> {
             config::MboxFlags::Status => FlagLines::Status,
             config::MboxFlags::None => FlagLines::None,
         },
-        layout: mailbox::Layout {
-            templates: templates.collect::<Result<_>>()?,
-            name: config.source.mailbox_name.clone(),
-        },
+        layout: layout(config)?,
         index: Arc::new(Index::open(&config.index.path)),
     };
     let options = fs::Options {
@@ -131,15 +111,46 @@ pub fn build(config: &Config) -> Result<Fs> {
     Fs::new(view, config.policy(), catalogue, options)
 }
 
+/// The snapshots that the directories of a source hold, as the configuration dates and chooses them.
+pub fn catalogue(config: &Config, source: &Source) -> Result<Catalogue> {
+    Catalogue::open(snapshot::Options {
+        dirs: source.snapshots.clone(),
+        below: source.below.clone(),
+        name: config.source.name.clone(),
+        granularity: match config.granularity {
+            config::Granularity::Day => snapshot::Granularity::Day,
+            config::Granularity::Snapshot => snapshot::Granularity::Snapshot,
+        },
+        zone: config.timezone,
+        keep_days: config.keep_days,
+        refresh: config.refresh,
+        timeout: config.source.timeout,
+    })
+}
+
+/// Where the configuration says mailboxes are, and what they are called.
+pub fn layout(config: &Config) -> Result<mailbox::Layout> {
+    let templates = config
+        .source
+        .mailboxes
+        .iter()
+        .map(|text| mailbox::Template::parse(text));
+    Ok(mailbox::Layout {
+        templates: templates.collect::<Result<_>>()?,
+        name: config.source.mailbox_name.clone(),
+    })
+}
+
 /// The directories of snapshots that a configuration means, and the path of the mail store inside each snapshot.
-fn directories(config: &Config) -> Result<(Vec<PathBuf>, PathBuf)> {
+pub fn source(config: &Config) -> Result<Source> {
     match config.source.snapshots.as_slice() {
         // One directory may be a live one that has snapshots.
-        [one] => {
-            let source = source::resolve(one)?;
-            Ok((source.snapshots, source.below))
-        }
-        many => Ok((many.to_vec(), PathBuf::new())),
+        [one] => source::resolve(one),
+        many => Ok(Source {
+            snapshots: many.to_vec(),
+            below: PathBuf::new(),
+            why: "each is named in the configuration".into(),
+        }),
     }
 }
 

@@ -1,9 +1,56 @@
-//! `mailtm check`: what is wrong with the configuration.
+//! `mailtm check`: what would be shown, to whom, and every mistake in the configuration.
+//!
+//! Nothing is mounted and nothing is written, the index included. Without `--deep` the time for looking into mailboxes is
+//! limited, whatever their number; what was not looked at is said. Names out of a mail store are hostile: control
+//! characters are escaped.
+//!
+//! Exit code: 0 if all is well or there are warnings only, 1 if it could not be found out, 2 for mistakes in the
+//! configuration (a snapshot directory that is missing is one), 3 if some mail cannot be read.
+//!
+//! # The JSON object
+//!
+//! | key | what it holds |
+//! | --- | --- |
+//! | `configuration` | path of the file that was read; `null` if none |
+//! | `mistakes` | `file`, `line` (each may be `null`) and `message`; if there are any, no key below is there |
+//! | `timezone` | `name` (empty: the system's), `utc_offset_minutes` now |
+//! | `mount_point` | `path`, `state`: `free`, `mounted`, `dead`, `occupied`, `missing`, `not_empty`, `unusable`; or `null` |
+//! | `index` | `path`, `state`: `usable`, `absent` (it will be made), `unusable`; `bytes` |
+//! | `live` | `path`, `present`; or `null` |
+//! | `source` | `why` these directories, `below`: the path inside each snapshot |
+//! | `directories` | for each: `path`, `kind`, `snapshots`, `dated_by` (`how`: `pattern`, `name`, `info_xml`, `root_time`; `style`, `count`), `not_snapshots` (`name`, `why`) |
+//! | `dates` | `granularity`, `keep_days`, `snapshots`, `labels`, `first`, `last`, `clashing` labels, `newest_age_seconds`, `usual_interval_seconds`, `late` |
+//! | `mailboxes` | of the newest date, or `null`: `date`, `count`, `templates` (empty: recognised), `shapes` and `domains` with counts, `examples`, `renamed` (`name`, `path`) |
+//! | `contents` | of the newest date, or `null`: `mailboxes` looked into, `folders`, `messages`, `empty` mailboxes and `oddities` (each `count`, `examples`), `formats`, `messages_opened`, and their `compressions` |
+//! | `access` | or `null`: `owner`, `admins`, `unresolved` names, `grants` (`patterns` with counts, `to`), `mailboxes` looked into, `owners_unresolved`, `only_admins` (each `count`, `examples`), `shared_owners` (`uid`, `name`, `count`), `entries` of each mailbox if there are few: `mailbox`, `owner`, `users`, `groups` |
+//! | `deep` | with `--deep`, else `null`: `dates`, `mailboxes`, `messages`, `bytes`, `compressions` |
+//! | `unreadable` | `date`, `mailbox`, `folder`, `message` (each but the first may be `null`), `error` |
+//! | `unreadable_count` | how many there are; `unreadable` names the first of very many |
+//! | `warnings` | what is wrong, and the cure |
+//!
+//! Counts by name are objects with `name` and `count`, the largest first.
+//!
+//! The cast: [`report`] is the whole answer and `text` its form for people; `surroundings`, `snapshots`, `mailboxes`,
+//! `contents` and `entry` each find out a part of it; `deep` reads every message.
 
-use super::{WRONG_USAGE, print, use_source};
-use crate::config::{self, Mistake};
-use crate::error::Result;
+mod contents;
+mod deep;
+mod entry;
+mod mailboxes;
+mod report;
+mod snapshots;
+mod surroundings;
+mod text;
+
+use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
+use crate::config::{self, Config};
+use crate::disk::Root;
+use crate::error::{Kind, Result};
+use crate::mount;
 use clap::Args;
+use contents::Effort;
+use report::{Facts, Findings, Mistake, Report, printable};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,7 +60,7 @@ pub(super) struct Arguments {
     /// Configuration file [default: /etc/mailtm/mailtm.toml, if it is there]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Read every message
+    /// Read every message of every date, and name those that cannot be read
     #[arg(long)]
     deep: bool,
     /// Report as JSON
@@ -27,68 +74,107 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (mut config, mistakes) = config::examine(arguments.config.as_deref())?;
     use_source(&mut config, arguments.source.as_deref())?;
-    if !mistakes.is_empty() {
-        print(report(&mistakes, arguments.json))?;
-        return Ok(ExitCode::from(WRONG_USAGE));
-    }
-    config.require_snapshots()?;
-    print(report(&mistakes, arguments.json))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn report(mistakes: &[Mistake], json: bool) -> String {
-    if json {
-        let each: Vec<String> = mistakes.iter().map(as_json).collect();
-        return format!("{{\"mistakes\":[{}]}}\n", each.join(","));
-    }
-    if mistakes.is_empty() {
-        return "configuration: no mistakes\n".to_owned();
-    }
-    mistakes
-        .iter()
-        .map(|mistake| format!("{mistake}\n"))
-        .collect()
-}
-
-fn as_json(mistake: &Mistake) -> String {
-    let string = |text: &str| {
-        let escaped: String = text
-            .chars()
-            .map(|c| match c {
-                '"' | '\\' => format!("\\{c}"),
-                c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-                c => c.to_string(),
-            })
-            .collect();
-        format!("\"{escaped}\"")
+    let mut report = Report {
+        configuration: config
+            .file
+            .as_ref()
+            .map(|file| printable(&file.to_string_lossy())),
+        mistakes: mistakes.into_iter().map(Mistake::from).collect(),
+        facts: None,
     };
-    format!(
-        "{{\"file\":{},\"line\":{},\"message\":{}}}",
-        string(&mistake.file.to_string_lossy()),
-        mistake.line,
-        string(&mistake.message)
-    )
+    let of_source = |message: String| match arguments.source {
+        Some(_) => Mistake::new(None, message),
+        None => Mistake::new(config.file.as_deref(), message),
+    };
+    let missing = missing_directories(&config);
+    report.mistakes.extend(missing.into_iter().map(&of_source));
+    if report.mistakes.is_empty() {
+        let found = config
+            .require_snapshots()
+            .and_then(|()| facts(&config, arguments.deep));
+        match found {
+            Ok(facts) => report.facts = Some(facts),
+            Err(e) if e.kind() == Kind::Config => {
+                let message = printable(&e.to_string());
+                report.mistakes.push(Mistake::new(None, message));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let said = if arguments.json {
+        let json = serde_json::to_string(&report);
+        json.map_err(|e| failed(&io::Error::from(e), "writing JSON"))? + "\n"
+    } else {
+        text::of(&report)
+    };
+    print(said)?;
+    Ok(match &report.facts {
+        None => ExitCode::from(WRONG_USAGE),
+        Some(facts) if facts.findings.unreadable_count > 0 => ExitCode::from(PARTLY_DONE),
+        Some(_) => ExitCode::SUCCESS,
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mistakes_as_text_and_as_json() {
-        let mistake = Mistake {
-            file: "/x.toml".into(),
-            line: 3,
-            message: "unknown key \"a\tb\"".to_owned(),
+/// What is wrong with each snapshot directory that is not there.
+fn missing_directories(config: &Config) -> Vec<String> {
+    let wrong = config.source.snapshots.iter().filter_map(|path| {
+        let why = match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return None,
+            Ok(_) => "it is not a directory: name a directory whose children are snapshots",
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                "there is no such directory: make or mount it, or correct the path"
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                "something above it is not a directory: correct the path"
+            }
+            // Whoever reads it says what is the matter.
+            Err(_) => return None,
         };
-        let mistakes = [mistake];
-        assert_eq!(
-            report(&mistakes, false),
-            "/x.toml:3: unknown key \"a\tb\"\n"
-        );
-        assert_eq!(
-            report(&mistakes, true),
-            "{\"mistakes\":[{\"file\":\"/x.toml\",\"line\":3,\"message\":\"unknown key \\\"a\\u0009b\\\"\"}]}\n"
-        );
+        Some(format!(
+            "source.snapshots: {}: {why}",
+            printable(&path.to_string_lossy())
+        ))
+    });
+    wrong.collect()
+}
+
+fn facts(config: &Config, deep: bool) -> Result<Facts> {
+    let mut findings = Findings::default();
+    let source = mount::source(config)?;
+    let layout = mount::layout(config)?;
+    let catalogue = mount::catalogue(config, &source)?;
+    let dates = catalogue.dates();
+    let directories =
+        snapshots::directories(config, &catalogue.directories(), &dates, &mut findings);
+    let mut facts = Facts {
+        timezone: surroundings::timezone(config),
+        mount_point: surroundings::mount_point(config, &mut findings)?,
+        index: surroundings::index(config, &mut findings),
+        live: surroundings::live(config, &mut findings),
+        source: snapshots::source(&source),
+        directories,
+        dates: snapshots::dates(config, &dates, &mut findings),
+        ..Facts::default()
+    };
+    if let Some(newest) = dates.newest_first().next() {
+        let root = Root::new(&newest.root);
+        let found = mailboxes::find(&layout, newest, &root, &mut findings);
+        if let Some(found) = found {
+            facts.mailboxes = Some(mailboxes::facts(&layout, newest, &found));
+            mailboxes::judge(&layout, &root, &found, &mut findings);
+            facts.contents = Some(if deep {
+                // What cannot be read is found again, and told, by reading everything.
+                let mut aside = Findings::default();
+                contents::survey(newest, &root, &found, Effort::Unlimited, &mut aside)
+            } else {
+                contents::survey(newest, &root, &found, Effort::Quick, &mut findings)
+            });
+            facts.access = Some(entry::facts(config, &found, &mut findings));
+        }
     }
+    if deep {
+        facts.deep = Some(deep::read(&dates, &layout, &mut findings)?);
+    }
+    facts.findings = findings;
+    Ok(facts)
 }

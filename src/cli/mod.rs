@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+const PARTLY_DONE: u8 = 3;
 
 /// Mail Time Machine: a mail server's snapshots as backups by date
 ///

@@ -62,7 +62,7 @@ impl Dates {
     }
 
     /// Labels that more than one snapshot has, sorted.
-    pub(super) fn clashes(&self) -> Vec<String> {
+    pub fn clashes(&self) -> Vec<String> {
         let mut count = BTreeMap::new();
         for snapshot in &self.all {
             *count.entry(snapshot.label.as_str()).or_insert(0usize) += 1;

@@ -84,6 +84,46 @@ pub fn is_plain_by_name(store_name: &[u8], stored_size: u64) -> bool {
     maildir::claimed_size(store_name) == Some(stored_size)
 }
 
+/// How a stored file is compressed, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
+pub fn compression(file: &File<'_>, store_name: &[u8]) -> Result<Option<decode::Encoding>> {
+    if is_plain_by_name(store_name, file.stat().size) {
+        return Ok(None);
+    }
+    let mut first = [0; decode::DETECT_LEN];
+    let len = file.read_at(&mut first, 0)?;
+    Ok(decode::detect(first.get(..len).unwrap_or_default()))
+}
+
+/// Reads a message to its end and keeps nothing of it: how it is compressed, and its size, decoded.
+///
+/// # Errors
+/// [`Kind::Undecodable`] as for [`decode_file`]; [`Kind::Unreadable`] also if the file ends before its size.
+pub fn read_to_end(file: &File<'_>, store_name: &[u8]) -> Result<(Option<decode::Encoding>, u64)> {
+    let mut bytes = 0;
+    let Some(compression) = compression(file, store_name)? else {
+        stream(file, 0, |chunk| {
+            bytes += chunk.len() as u64;
+            true
+        })?;
+        let size = file.stat().size;
+        if bytes < size {
+            let ends = format!("the file ends after {bytes} of {size} bytes");
+            return Err(Error::new(Kind::Unreadable, ends));
+        }
+        return Ok((None, bytes));
+    };
+    let reader = Reader { file, offset: 0 };
+    let claimed = maildir::claimed_size(store_name);
+    let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match decoder.read(&mut buffer)? {
+            0 => return Ok((Some(compression), bytes)),
+            n => bytes += n as u64,
+        }
+    }
+}
+
 /// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that.
 pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
     let stored = file.stat().size;

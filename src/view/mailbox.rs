@@ -47,6 +47,8 @@ pub struct Mailboxes {
     by_name: HashMap<String, u32>,
     /// Directories that could not be read, in which there may be others.
     unread: u32,
+    /// Positions of those whose name another one had already, so that they got an id behind it.
+    renamed: Vec<u32>,
 }
 
 impl Mailboxes {
@@ -61,6 +63,13 @@ impl Mailboxes {
 
     pub fn get(&self, position: usize) -> Option<&Mailbox> {
         self.all.get(position)
+    }
+
+    /// Those whose name was another one's already, so that it has an id behind it.
+    pub fn renamed(&self) -> impl Iterator<Item = &Mailbox> {
+        self.renamed
+            .iter()
+            .filter_map(|&i| self.all.get(i as usize))
     }
 
     pub fn named(&self, name: &str) -> Option<&Mailbox> {
@@ -100,6 +109,9 @@ impl Mailboxes {
                 let id = name::id(&mailbox.path, chars);
                 mailbox.name = name::component(&format!("{plain} ({id})"));
                 chars += name::ID_CHARS;
+            }
+            if mailbox.name != plain {
+                self.renamed.push(i as u32);
             }
             self.by_name.insert(mailbox.name.clone(), i as u32);
         }

@@ -1,0 +1,261 @@
+//! Every message of every date, read to its end.
+//!
+//! A message is read once, whatever the number of dates and folders that have it: it is the same as long as its
+//! identity, size and INTERNALDATE are, and a folder whose stamp was seen holds nothing new. Mailboxes are read one by
+//! one through all dates, so that what is remembered is that of a few of them; the newest date comes first and is the one
+//! that is told.
+
+use super::contents::folder_name;
+use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
+use crate::disk::Root;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::Dates;
+use crate::store::maildir::Maildir;
+use crate::store::{Folder, Message, decode};
+use crate::view::content;
+use crate::view::mailbox::Layout;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Threads that read: on most disks more are no faster.
+const READERS: usize = 4;
+
+/// How often to say how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default, Serialize)]
+pub struct Deep {
+    pub dates: usize,
+    /// Of all dates.
+    pub mailboxes: usize,
+    /// Read to their end, each once.
+    pub messages: u64,
+    /// Of those messages, decoded.
+    pub bytes: u64,
+    pub compressions: Vec<Counted>,
+}
+
+/// One date.
+struct Day<'a> {
+    label: &'a str,
+    root: Root,
+}
+
+/// A mailbox on all its dates.
+struct Wanted {
+    path: Vec<u8>,
+    name: String,
+    /// Positions of the dates that have it, the newest first.
+    days: Vec<usize>,
+}
+
+/// What reading gave so far.
+#[derive(Default)]
+struct Sum {
+    messages: u64,
+    bytes: u64,
+    compressions: BTreeMap<String, u64>,
+    findings: Findings,
+}
+
+/// Reads all that is shown.
+pub fn read(dates: &Dates, layout: &Layout, findings: &mut Findings) -> Result<Deep> {
+    let days: Vec<Day<'_>> = dates
+        .newest_first()
+        .map(|snapshot| Day {
+            label: &snapshot.label,
+            root: Root::new(&snapshot.root),
+        })
+        .collect();
+    let wanted = wanted(&days, layout, findings);
+    let queue = Queue {
+        next: Mutex::new(wanted.iter()),
+        done: Mutex::new((Sum::default(), 0, Instant::now())),
+        all: wanted.len(),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(READERS));
+    let ended = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| queue.work(&days)))
+            .collect();
+        readers.into_iter().all(|reader| reader.join().is_ok())
+    });
+    if !ended {
+        return Err(Error::new(
+            Kind::Failed,
+            "reading the mailboxes: a fault in mailtm itself",
+        ));
+    }
+    let (mut sum, ..) = queue
+        .done
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    sum.findings.unreadable.sort();
+    findings.extend(sum.findings);
+    Ok(Deep {
+        dates: days.len(),
+        mailboxes: wanted.len(),
+        messages: sum.messages,
+        bytes: sum.bytes,
+        compressions: counted(sum.compressions),
+    })
+}
+
+/// The mailboxes of all dates.
+fn wanted(days: &[Day<'_>], layout: &Layout, findings: &mut Findings) -> Vec<Wanted> {
+    let mut by_path: BTreeMap<Vec<u8>, (String, Vec<usize>)> = BTreeMap::new();
+    for (position, day) in days.iter().enumerate() {
+        match layout.find(&day.root) {
+            Ok(mailboxes) => {
+                for mailbox in mailboxes.iter() {
+                    let known = by_path.entry(mailbox.path.clone());
+                    let (_, on) = known.or_insert_with(|| (mailbox.name.clone(), Vec::new()));
+                    on.push(position);
+                }
+            }
+            // The newest one's were looked for before.
+            Err(_) if position == 0 => {}
+            Err(e) => {
+                let date = Unreadable {
+                    date: day.label.to_owned(),
+                    ..Unreadable::default()
+                };
+                findings.failed(date, &e.context("looking for mailboxes"));
+            }
+        }
+    }
+    let wanted = by_path
+        .into_iter()
+        .map(|(path, (name, days))| Wanted { path, name, days });
+    wanted.collect()
+}
+
+struct Queue<'a, I: Iterator<Item = &'a Wanted>> {
+    next: Mutex<I>,
+    /// The sum, how many mailboxes are in it, and when that was last told.
+    done: Mutex<(Sum, usize, Instant)>,
+    all: usize,
+}
+
+impl<'a, I: Iterator<Item = &'a Wanted>> Queue<'a, I> {
+    fn work(&self, days: &[Day<'_>]) {
+        loop {
+            let next = self
+                .next
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .next();
+            let Some(wanted) = next else { return };
+            let mut reader = Reader::default();
+            for day in wanted.days.iter().filter_map(|&day| days.get(day)) {
+                reader.read_mailbox(day, wanted);
+            }
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let (sum, mailboxes, told) = &mut *done;
+            *mailboxes += 1;
+            sum.add(reader.sum);
+            if told.elapsed() > PROGRESS {
+                *told = Instant::now();
+                tracing::info!(
+                    "read {} messages of {mailboxes} mailboxes of {}",
+                    sum.messages,
+                    self.all
+                );
+            }
+        }
+    }
+}
+
+impl Sum {
+    fn count(&mut self, compression: Option<decode::Encoding>, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+        if let Some(compression) = compression {
+            *self
+                .compressions
+                .entry(compression.to_string())
+                .or_insert(0) += 1;
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        for (name, count) in other.compressions {
+            *self.compressions.entry(name).or_insert(0) += count;
+        }
+        self.findings.extend(other.findings);
+    }
+}
+
+/// Reads one mailbox.
+#[derive(Default)]
+struct Reader {
+    /// Hashes of the messages that were read.
+    read: HashSet<[u8; 32]>,
+    /// Folders and their stamps.
+    unchanged: HashSet<(Vec<u8>, Vec<u8>)>,
+    sum: Sum,
+}
+
+impl Reader {
+    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted) {
+        let maildir = Maildir::new(&day.root, &wanted.path);
+        let at = |folder: Option<&Folder>, message: Option<&[u8]>| Unreadable {
+            date: day.label.to_owned(),
+            mailbox: Some(wanted.name.clone()),
+            folder: folder.map(folder_name),
+            message: message.map(printable_bytes),
+            ..Unreadable::default()
+        };
+        let folders = match maildir.folders() {
+            Ok(found) => found.folders,
+            Err(e) => return self.sum.findings.failed(at(None, None), &e),
+        };
+        for folder in &folders {
+            let messages = maildir.stamp(&folder.stored).and_then(|stamp| {
+                let key = (folder.stored.clone(), stamp.bytes);
+                if self.unchanged.contains(&key) {
+                    return Ok(None);
+                }
+                let messages = maildir.messages(&folder.stored)?;
+                self.unchanged.insert(key);
+                Ok(Some(messages))
+            });
+            let messages = match messages {
+                Ok(Some(messages)) => messages,
+                Ok(None) => continue,
+                Err(e) => {
+                    self.sum.findings.failed(at(Some(folder), None), &e);
+                    continue;
+                }
+            };
+            for message in messages.iter() {
+                if !self.read.insert(hash(&messages.identity(message), message)) {
+                    continue;
+                }
+                let name = messages.file_name(message);
+                let read = maildir
+                    .open(&folder.stored, name, message.new)
+                    .and_then(|file| content::read_to_end(&file, messages.store_name(message)));
+                match read {
+                    Ok((compression, bytes)) => self.sum.count(compression, bytes),
+                    Err(e) => self.sum.findings.failed(at(Some(folder), Some(name)), &e),
+                }
+            }
+        }
+    }
+}
+
+/// What a message is known by in its mailbox.
+fn hash(identity: &[u8], message: &Message) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(message.size.to_le_bytes());
+    hash.update(message.mtime.secs.to_le_bytes());
+    hash.update(message.mtime.nanos.to_le_bytes());
+    hash.update(identity);
+    hash.finalize().into()
+}

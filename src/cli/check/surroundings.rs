@@ -1,0 +1,280 @@
+//! What a mount needs around it: the time zone, a free mount point, room for the index, the live store.
+//!
+//! Nothing is made or changed to find that out; and what is mounted on the mount point is not asked anything that could
+//! hang, but for a mount of our own.
+
+use super::report::{Findings, printable, printable_bytes};
+use crate::cli::failed;
+use crate::config::Config;
+use crate::error::Result;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use serde::Serialize;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Default, Serialize)]
+pub struct Timezone {
+    /// Empty: the system's.
+    pub name: String,
+    pub utc_offset_minutes: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct MountPoint {
+    pub path: String,
+    pub state: MountState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountState {
+    Free,
+    /// By us, and it answers.
+    Mounted,
+    /// Left behind by a process that is no more.
+    Dead,
+    /// By something else.
+    Occupied,
+    Missing,
+    NotEmpty,
+    Unusable,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Index {
+    pub path: String,
+    pub state: IndexState,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    Usable,
+    /// The first mount makes it.
+    #[default]
+    Absent,
+    Unusable,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Live {
+    pub path: String,
+    pub present: bool,
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+pub fn timezone(config: &Config) -> Timezone {
+    let now = now();
+    let offset = config.timezone.local(now).and_utc().timestamp() - now;
+    Timezone {
+        name: config.timezone.name(),
+        utc_offset_minutes: offset / 60,
+    }
+}
+
+/// The configured mount point, if there is one.
+pub fn mount_point(config: &Config, findings: &mut Findings) -> Result<Option<MountPoint>> {
+    let Some(path) = &config.mountpoint else {
+        return Ok(None);
+    };
+    let shown = printable(&path.to_string_lossy());
+    let state = match mounted_on(path)? {
+        Some(mounted) if mounted.is_of(config) => match rustix::fs::statfs(path) {
+            Err(Errno::NOTCONN) => MountState::Dead,
+            _ => MountState::Mounted,
+        },
+        Some(mounted) => {
+            findings.warn(format!(
+                "mount point {shown}: something else is mounted there ({} of type {}): unmount it, or choose another \
+                 mountpoint",
+                printable_bytes(&mounted.source),
+                printable_bytes(&mounted.kind)
+            ));
+            MountState::Occupied
+        }
+        None => unmounted(path, &shown, findings),
+    };
+    Ok(Some(MountPoint { path: shown, state }))
+}
+
+/// What `/proc/self/mountinfo` says of a mount.
+struct Mounted {
+    kind: Vec<u8>,
+    source: Vec<u8>,
+}
+
+impl Mounted {
+    /// Whether it shows the configured snapshots: a mount of ours bears the name of their first directory.
+    fn is_of(&self, config: &Config) -> bool {
+        let first = config.source.snapshots.first();
+        self.kind.starts_with(b"fuse")
+            && first.is_some_and(|first| first.as_os_str().as_bytes() == self.source)
+    }
+}
+
+/// What is on top on a path, found without asking what is mounted there: it may hang.
+fn mounted_on(path: &Path) -> Result<Option<Mounted>> {
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let path = match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_path_buf(),
+    };
+    let table = "/proc/self/mountinfo";
+    let text = std::fs::read(table).map_err(|e| failed(&e, format!("reading {table}")))?;
+    // 36 35 98:0 / /mount/point rw - type source options
+    let on_top = text.split(|&b| b == b'\n').rev().find_map(|line| {
+        let mut fields = line.split(|&b| b == b' ');
+        let is_here = unescape(fields.nth(4)?) == path.as_os_str().as_bytes();
+        let mut after = fields.skip_while(|&field| field != b"-").skip(1);
+        let mounted = Mounted {
+            kind: after.next()?.to_vec(),
+            source: unescape(after.next()?),
+        };
+        is_here.then_some(mounted)
+    });
+    Ok(on_top)
+}
+
+/// Blanks, backslashes and the like are `\ooo` in that table.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut parts = field.split(|&b| b == b'\\');
+    let mut out = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let octal = part.split_at_checked(3).and_then(|(digits, rest)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 8).ok()?, rest))
+        });
+        match octal {
+            Some((byte, rest)) => {
+                out.push(byte);
+                out.extend_from_slice(rest);
+            }
+            None => {
+                out.push(b'\\');
+                out.extend_from_slice(part);
+            }
+        }
+    }
+    out
+}
+
+fn unmounted(path: &Path, shown: &str, findings: &mut Findings) -> MountState {
+    let mut listed = match std::fs::read_dir(path) {
+        Ok(listed) => listed,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            findings.warn(format!(
+                "mount point {shown} is not there: make it with: mkdir -m 0000 {shown}"
+            ));
+            return MountState::Missing;
+        }
+        Err(e) => {
+            findings.warn(format!(
+                "mount point {shown}: {e}: name a directory that the user who mounts can open"
+            ));
+            return MountState::Unusable;
+        }
+    };
+    if listed.next().is_some() {
+        findings.warn(format!(
+            "mount point {shown} is not empty, and mounting would hide what is in it: empty it or choose another one"
+        ));
+        return MountState::NotEmpty;
+    }
+    MountState::Free
+}
+
+/// Where the index is, or would be.
+pub fn index(config: &Config, findings: &mut Findings) -> Index {
+    let path = &config.index.path;
+    let shown = printable(&path.to_string_lossy());
+    let mut unusable = |why: String| {
+        findings.warn(format!(
+            "index {shown}: {why}: everything is shown without it, only later, and node ids do not outlive a restart; \
+             let mailtm's user write there, or set another path under [index]"
+        ));
+        IndexState::Unusable
+    };
+    let mut bytes = 0;
+    let state = match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => unusable("is not a directory".to_owned()),
+        Ok(_) => {
+            let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+            bytes = files
+                .filter_map(|f| f.metadata().ok())
+                .map(|m| m.len())
+                .sum();
+            match can_write(path) {
+                Ok(()) => IndexState::Usable,
+                Err(e) => unusable(format!("cannot be written ({e})")),
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let above = path.ancestors().skip(1).find(|above| above.exists());
+            match above.map_or(Ok(()), can_write) {
+                Ok(()) => IndexState::Absent,
+                Err(e) => unusable(format!("cannot be made ({e})")),
+            }
+        }
+        Err(e) => unusable(e.to_string()),
+    };
+    Index {
+        path: shown,
+        state,
+        bytes,
+    }
+}
+
+fn can_write(directory: &Path) -> rustix::io::Result<()> {
+    accessat(
+        CWD,
+        directory,
+        Access::WRITE_OK | Access::EXEC_OK,
+        AtFlags::EACCESS,
+    )
+}
+
+/// The live store, if one is configured.
+pub fn live(config: &Config, findings: &mut Findings) -> Option<Live> {
+    let path = config.source.live.as_ref()?;
+    let shown = printable(&path.to_string_lossy());
+    let present = path.is_dir();
+    if !present {
+        findings.warn(format!(
+            "the live store {shown} is no directory: mount it, or correct live under [source]"
+        ));
+    }
+    Some(Live {
+        path: shown,
+        present,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_the_mount_table() {
+        assert_eq!(unescape(b"/a\\040b\\134c"), b"/a b\\c");
+        assert_eq!(unescape(b"\\0"), b"\\0");
+        assert_eq!(unescape(b"\\777x\\"), b"\\777x\\");
+    }
+
+    #[test]
+    fn what_is_mounted_is_found_without_entering_it() {
+        let proc = mounted_on(Path::new("/proc")).unwrap().unwrap();
+        assert_eq!(proc.kind, b"proc");
+        assert!(mounted_on(Path::new("/proc/self/fd")).unwrap().is_none());
+    }
+}
