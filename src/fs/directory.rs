@@ -1,8 +1,9 @@
 //! Listing a directory: entry by entry, from wherever the kernel goes on.
 
+use super::attr::{message_attr, private, public};
 use super::node::{self, Cookie, NodeId};
 use super::resolve::{Inside, Meaning, Populated};
-use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open, message_attr, private};
+use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::view::about;
@@ -48,7 +49,7 @@ impl Directory {
                 let attr = Attr {
                     id,
                     ttl: Duration::ZERO,
-                    ..super::public(id, Default::default(), Duration::ZERO)
+                    ..public(id, Default::default(), Duration::ZERO)
                 };
                 if add(Entry {
                     name: name.into(),

@@ -8,66 +8,38 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
+//! `attr` tells what stat(2) tells, `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
 //! operation.
 
 pub mod cache;
 pub mod node;
 
+mod attr;
 mod directory;
 mod owner;
 mod read;
 mod resolve;
 mod warm;
 
+pub use attr::{Attr, NodeKind};
 pub use directory::{Directory, Entry};
 pub use node::{Cookie, NodeId};
 
-use crate::access::{Permissions, Policy};
+use crate::access::Policy;
 use crate::disk::{Root, Space};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
 use crate::snapshot::{Catalogue, Changes, Snapshot};
-use crate::time::Time;
-use crate::view::content::Encoding;
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::{View, about};
+use attr::message_attr;
 use cache::Cache;
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-
-/// As good as for ever: what is below a date does not change.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// What may still change: an owner or a grant whose name does not resolve yet, or a message that can't be read now.
-const UNSETTLED: Duration = Duration::from_secs(30);
-
-/// What a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeKind {
-    File,
-    Directory,
-    Symlink,
-}
-
-/// What stat(2) tells of a node, and how long the kernel may believe it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attr {
-    pub id: NodeId,
-    pub kind: NodeKind,
-    /// Bytes.
-    pub size: u64,
-    /// Permission bits.
-    pub mode: u16,
-    pub uid: u32,
-    pub gid: u32,
-    pub mtime: Time,
-    /// How long both the name and the attributes are good.
-    pub ttl: Duration,
-}
 
 /// Whether a folder's mbox is in listings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -438,75 +410,6 @@ impl Fs {
         }
     }
 
-    fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
-        match meaning {
-            Meaning::Root => {
-                let newest = self
-                    .shown()
-                    .by_label
-                    .values()
-                    .next_back()
-                    .map(|open| open.snapshot.time);
-                Ok(public(
-                    node::ROOT,
-                    Time::from_secs(newest.unwrap_or(0)),
-                    self.options.refresh,
-                ))
-            }
-            Meaning::Latest => self.latest_attr().ok_or_else(|| id.stale()),
-            Meaning::Date(open) => Ok(self.date_attr(open)),
-            Meaning::Mailbox(inside) => {
-                let populated = self.populated(&inside.open)?;
-                self.mailbox_attr(&inside.open, &populated, &inside.mailbox)
-            }
-            Meaning::About(inside) => {
-                let permissions = self.permissions(inside)?;
-                let size = self.about(inside).len() as u64;
-                let mtime = Time::from_secs(inside.open.snapshot.time);
-                Ok(private(
-                    inside.id.with_ordinal(1),
-                    NodeKind::File,
-                    size,
-                    mtime,
-                    &permissions,
-                ))
-            }
-            Meaning::Branch(inside, position) => {
-                let permissions = self.permissions(inside)?;
-                self.branch_attr(inside, *position, &permissions)
-            }
-            Meaning::Mbox(inside, position) => self.mbox_attr(inside, *position),
-            Meaning::Message(inside, position, message) => {
-                let listing = self.listing(inside, *position)?.ok_or_else(|| id.stale())?;
-                let item = listing.get(*message).ok_or_else(|| id.stale())?;
-                let permissions = self.permissions(inside)?;
-                Ok(message_attr(id, &item, &permissions))
-            }
-        }
-    }
-
-    fn latest_attr(&self) -> Option<Attr> {
-        let shown = self.shown();
-        let (label, open) = shown.by_label.iter().next_back()?;
-        let mtime = Time::from_secs(open.snapshot.time);
-        let dir = public(node::LATEST, mtime, self.options.refresh);
-        Some(Attr {
-            kind: NodeKind::Symlink,
-            size: label.len() as u64,
-            mode: 0o777,
-            ..dir
-        })
-    }
-
-    fn date_attr(&self, open: &Open) -> Attr {
-        // What has the label may change, and the kernel may have missed that.
-        public(
-            NodeId::new(open.serial, 0, 0),
-            Time::from_secs(open.snapshot.time),
-            self.options.refresh,
-        )
-    }
-
     fn about(&self, inside: &resolve::Inside) -> String {
         let snapshot = &inside.open.snapshot;
         let taken = self.view.zone.local(snapshot.time);
@@ -539,63 +442,6 @@ fn settle(roots: Vec<Root>) {
     if let Err(e) = settling {
         tracing::debug!("new snapshots are looked at when they are used: {e}");
     }
-}
-
-/// The group of what everybody may list. Nobody is in it, not even who has taken the group of a file in a mailbox.
-const PUBLIC_GID: u32 = 0xFFFF_FFFC;
-
-/// What everybody may list: the root and the dates. Without group bits the kernel never looks for an ACL on the way to
-/// a mailbox; but a member of the group would be refused.
-fn public(id: NodeId, mtime: Time, ttl: Duration) -> Attr {
-    Attr {
-        id,
-        kind: NodeKind::Directory,
-        size: 0,
-        mode: 0o505,
-        uid: 0,
-        gid: PUBLIC_GID,
-        mtime,
-        ttl,
-    }
-}
-
-/// What is in a mailbox, and the mailbox itself.
-fn private(id: NodeId, kind: NodeKind, size: u64, mtime: Time, permissions: &Permissions) -> Attr {
-    let mode = permissions.mode(kind == NodeKind::Directory) as u16;
-    let ttl = if permissions.settled {
-        FOREVER
-    } else {
-        UNSETTLED
-    };
-    Attr {
-        id,
-        kind,
-        size,
-        mode,
-        uid: permissions.uid,
-        gid: permissions.gid,
-        mtime,
-        ttl,
-    }
-}
-
-fn message_attr(
-    id: NodeId,
-    item: &crate::view::listing::Item<'_>,
-    permissions: &Permissions,
-) -> Attr {
-    let attr = private(
-        id,
-        NodeKind::File,
-        item.size,
-        item.stored.mtime,
-        permissions,
-    );
-    let ttl = match item.encoding {
-        Encoding::Unread => UNSETTLED,
-        _ => attr.ttl,
-    };
-    Attr { ttl, ..attr }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! From a node id to what it means, through what is cached or is read again.
 
+use super::attr::private;
 use super::cache::Value;
 use super::node::{self, NodeId, Parts, Place};
-use super::{Attr, Fs, NodeKind, Open, private};
+use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
