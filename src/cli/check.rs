@@ -48,6 +48,7 @@ use crate::disk::Root;
 use crate::error::{Kind, Result};
 use crate::mount;
 use clap::Args;
+use contents::Effort;
 use report::{Facts, Findings, Mistake, Report, printable};
 use std::io;
 use std::path::PathBuf;
@@ -161,13 +162,13 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
         if let Some(found) = found {
             facts.mailboxes = Some(mailboxes::facts(&layout, newest, &found));
             mailboxes::judge(&layout, &root, &found, &mut findings);
-            let effort = if deep {
-                contents::Effort::Unlimited
+            facts.contents = Some(if deep {
+                // What cannot be read is found again, and told, by reading everything.
+                let mut aside = Findings::default();
+                contents::survey(newest, &root, &found, Effort::Unlimited, &mut aside)
             } else {
-                contents::Effort::Quick
-            };
-            let contents = contents::survey(newest, &root, &found, effort, &mut findings);
-            facts.contents = Some(contents);
+                contents::survey(newest, &root, &found, Effort::Quick, &mut findings)
+            });
             facts.access = Some(entry::facts(config, &found, &mut findings));
         }
     }
