@@ -13,7 +13,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::SystemTime;
 
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
@@ -68,11 +69,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The local date and time, UTC, so many seconds ago.
-fn ago(secs: i64) -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let moment = i64::try_from(since.as_secs()).unwrap() - secs;
-    let moment = chrono::DateTime::from_timestamp(moment, 0).unwrap();
+/// The date and time, UTC, so many days before these tests began: the same however often it is asked for.
+fn days_ago(days: i64) -> String {
+    static BEGAN: LazyLock<chrono::DateTime<chrono::Utc>> =
+        LazyLock::new(|| SystemTime::now().into());
+    let moment = *BEGAN - chrono::Duration::days(days);
     moment.format("%Y-%m-%d_%H%M").to_string()
 }
 
@@ -80,7 +81,7 @@ fn ago(secs: i64) -> String {
 fn a_store_in_order_has_no_warning() {
     let (_scratch, store, config) = setup();
     for days in [3, 2, 1] {
-        let name = ago(days * 86_400);
+        let name = days_ago(days);
         store.mailbox(&name, ALICE).number("cur", 1);
         store.mailbox(&name, BOB).number("Archive/2024/cur", 2);
     }
@@ -90,8 +91,8 @@ fn a_store_in_order_has_no_warning() {
     for expected in [
         config.path.to_str().unwrap(),
         store.path.to_str().unwrap(),
-        &ago(3 * 86_400)[..10],
-        &ago(86_400)[..10],
+        &days_ago(3)[..10],
+        &days_ago(1)[..10],
         "UTC+00:00",
         "{domain}/{user}/Maildir",
         ALICE,
@@ -293,17 +294,17 @@ fn what_is_no_snapshot_and_what_has_no_date_is_told() {
 fn a_late_snapshot_and_two_of_one_minute_are_told() {
     let (_scratch, store, config) = setup();
     for days in [9, 8, 7, 6] {
-        store.mailbox(&ago(days * 86_400), ALICE);
+        store.mailbox(&days_ago(days), ALICE);
     }
-    let twin = format!("{}30", ago(7 * 86_400));
+    let twin = format!("{}30", days_ago(7));
     store.mailbox(&twin, ALICE);
     let (_, report) = json(&config, &[]);
     assert_warns(&report, &["the newest snapshot is 6 days old", "24 hours"]);
     assert_eq!(report["dates"]["late"], true);
     assert_eq!(report["dates"]["clashing"], Value::Array(Vec::new()));
     let (_, report) = json(&config.set("granularity", "snapshot"), &[]);
-    assert_warns(&report, &["of one minute", &ago(7 * 86_400)]);
-    assert_eq!(report["dates"]["clashing"][0], ago(7 * 86_400));
+    assert_warns(&report, &["of one minute", &days_ago(7)]);
+    assert_eq!(report["dates"]["clashing"][0], days_ago(7));
 }
 
 #[test]
@@ -498,9 +499,18 @@ fn what_may_not_be_read_is_told_once_and_the_rest_all_the_same() {
     store.mailbox(DAY, BOB).number("cur", 2);
     let closed = alice.folder("Sent").join("cur");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+<<<<<<< HEAD
     // Where every user can run it.
     let program = scratch.join("mailtm");
     fs::copy(env!("CARGO_BIN_EXE_mailtm"), &program).unwrap();
+=======
+    // Where every user can run it; copied by another process, as what this one has open for writing the processes
+    // that other tests start may inherit, and then it cannot be run.
+    let program = scratch.join("mailtm");
+    run(Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_mailtm"))
+        .arg(&program));
+>>>>>>> check
     let file = config.write().to_str().unwrap();
     for args in [
         &["check", "--config", file, "--json"][..],

@@ -7,6 +7,10 @@
 //!
 //! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`Mailboxes`] what one snapshot holds.
 
+mod template;
+
+pub use template::Template;
+
 use super::listing::is_for_all;
 use super::name;
 use crate::disk::{FileKind, Root};
@@ -14,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::maildir::Maildir;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
+use template::Found;
 
 /// Directories between a snapshot's root and a mailbox at most, where they are recognised by content.
 const DEEPEST: usize = 8;
@@ -133,179 +138,6 @@ pub struct Layout {
     pub templates: Vec<Template>,
     /// Such as `{user}@{domain}`; the default is that, or `{user}` where no domain is known.
     pub name: Option<String>,
-}
-
-/// A piece of a template's level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Literal(Vec<u8>),
-    User,
-    Domain,
-    Any,
-}
-
-/// A path with `{user}`, `{domain}` and `*` in it, each within one level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
-    text: String,
-    levels: Vec<Vec<Piece>>,
-}
-
-/// What the placeholders of a template stand for so far.
-#[derive(Clone, Default)]
-struct Found {
-    user: Option<String>,
-    domain: Option<String>,
-}
-
-impl Template {
-    /// # Errors
-    /// [`Kind::Config`]: says what is wrong with the template.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |what: &str| {
-            Err(Error::new(
-                Kind::Config,
-                format!("mailbox template \"{text}\": {what}"),
-            ))
-        };
-        if text.starts_with('/') {
-            return wrong("must be relative to a snapshot's root: leave out the leading \"/\"");
-        }
-        let mut levels = Vec::new();
-        for level in text.split('/').filter(|level| !level.is_empty()) {
-            if level == "." || level == ".." {
-                return wrong("must not have \".\" or \"..\" in it");
-            }
-            let mut pieces = Vec::new();
-            let mut rest = level;
-            while !rest.is_empty() {
-                let at = rest.find(['{', '*']).unwrap_or(rest.len());
-                let (literal, special) = rest.split_at(at);
-                if !literal.is_empty() {
-                    pieces.push(Piece::Literal(literal.as_bytes().to_vec()));
-                }
-                rest = special;
-                for (word, piece) in [
-                    ("{user}", Piece::User),
-                    ("{domain}", Piece::Domain),
-                    ("*", Piece::Any),
-                ] {
-                    if let Some(after) = special.strip_prefix(word) {
-                        pieces.push(piece);
-                        rest = after;
-                        break;
-                    }
-                }
-                if !special.is_empty() && rest.len() == special.len() {
-                    return wrong("knows only the placeholders {user}, {domain} and *");
-                }
-            }
-            levels.push(pieces);
-        }
-        if !levels.iter().flatten().any(|piece| *piece == Piece::User) {
-            return wrong("must have {user} in it");
-        }
-        Ok(Self {
-            text: text.into(),
-            levels,
-        })
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    fn find(&self, root: &Root, out: &mut Mailboxes, layout: &Layout) -> Result<()> {
-        self.descend(
-            root,
-            &self.levels,
-            Vec::new(),
-            Found::default(),
-            out,
-            layout,
-        )
-    }
-
-    fn descend(
-        &self,
-        root: &Root,
-        levels: &[Vec<Piece>],
-        path: Vec<u8>,
-        found: Found,
-        out: &mut Mailboxes,
-        layout: &Layout,
-    ) -> Result<()> {
-        let Some((level, deeper)) = levels.split_first() else {
-            return layout.add(root, path, found, true, out);
-        };
-        if let [Piece::Literal(name)] = level.as_slice() {
-            return match root.stat(&below(&path, name)) {
-                Ok(stat) if stat.kind == FileKind::Directory => {
-                    self.descend(root, deeper, below(&path, name), found, out, layout)
-                }
-                Ok(_) => Ok(()),
-                Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(()),
-                Err(e) => out.do_without(e),
-            };
-        }
-        let listing = match root.list(&path) {
-            Ok(listing) => listing,
-            Err(e) if !path.is_empty() => return out.do_without(e),
-            Err(e) => return Err(e),
-        };
-        for entry in listing.iter() {
-            if entry.kind != FileKind::Directory
-                || entry.name.starts_with(b".")
-                || entry.name == b"lost+found"
-            {
-                continue;
-            }
-            let mut found = found.clone();
-            if matches(level, entry.name, &mut found) {
-                self.descend(root, deeper, below(&path, entry.name), found, out, layout)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Matches one level; placeholders take as little as they can and at least one byte.
-fn matches(level: &[Piece], name: &[u8], found: &mut Found) -> bool {
-    let Some((piece, rest)) = level.split_first() else {
-        return name.is_empty();
-    };
-    if let Piece::Literal(literal) = piece {
-        return name
-            .strip_prefix(literal.as_slice())
-            .is_some_and(|name| matches(rest, name, found));
-    }
-    let ends = if rest.is_empty() {
-        name.len()..=name.len()
-    } else {
-        1..=name.len()
-    };
-    for end in ends.filter(|&end| end > 0) {
-        let (taken, left) = name.split_at(end);
-        let mut found_here = found.clone();
-        let text = String::from_utf8_lossy(taken).into_owned();
-        let slot = match piece {
-            Piece::User => Some(&mut found_here.user),
-            Piece::Domain => Some(&mut found_here.domain),
-            _ => None,
-        };
-        if let Some(slot) = slot {
-            // The same placeholder twice must stand for the same.
-            if slot.as_ref().is_some_and(|before| *before != text) {
-                continue;
-            }
-            *slot = Some(text);
-        }
-        if matches(rest, left, &mut found_here) {
-            *found = found_here;
-            return true;
-        }
-    }
-    false
 }
 
 impl Layout {
