@@ -499,18 +499,12 @@ fn what_may_not_be_read_is_told_once_and_the_rest_all_the_same() {
     store.mailbox(DAY, BOB).number("cur", 2);
     let closed = alice.folder("Sent").join("cur");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-<<<<<<< HEAD
-    // Where every user can run it.
-    let program = scratch.join("mailtm");
-    fs::copy(env!("CARGO_BIN_EXE_mailtm"), &program).unwrap();
-=======
     // Where every user can run it; copied by another process, as what this one has open for writing the processes
     // that other tests start may inherit, and then it cannot be run.
     let program = scratch.join("mailtm");
     run(Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_mailtm"))
         .arg(&program));
->>>>>>> check
     let file = config.write().to_str().unwrap();
     for args in [
         &["check", "--config", file, "--json"][..],
