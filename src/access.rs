@@ -14,7 +14,7 @@
 //! has to ask from a thread that may.
 //!
 //! The cast: [`Policy`] is the configuration and the cache; [`Permissions`] is its answer for one mailbox; [`Acl`]
-//! is the kernel's form of it; [`name_service`] asks NSS.
+//! is the kernel's form of it; `name_service` asks NSS.
 
 mod acl;
 mod name_service;

@@ -1,5 +1,7 @@
 //! mailtm, the Mail Time Machine: a mail server's snapshots as a read-only file system, by date.
 //!
+//! # One idea
+//!
 //! The tree is a pure function of the snapshots. A node id *says* what it is; nothing but caches is kept.
 //! A message never changes inside a snapshot and keeps its store identity across snapshots. So every fact
 //! about it is learned once, whatever the number of dates; every answer about a date may be cached by the
@@ -25,6 +27,112 @@
 //!
 //! `snapshot` knows no mail and `store` no dates; `view` is where they meet. No inode numbers below floor 4,
 //! no errno below floor 5, no configuration files below floor 6.
+//!
+//! # One request on its way
+//!
+//! **`ls` of a folder.** The kernel asks READDIR of a node id. [`fuse`] makes a request of it and hands it to
+//! [`disk::lane::Workers`], which runs it on the thread that received it. [`fs::Fs::directory`] turns the id into
+//! what it means: the snapshot by its serial, then the key of the mailbox and folder by theirs ([`index`]), then the
+//! place of that folder in its mailbox's tree ([`view::tree`]). Its messages are in the cache of listings, or
+//! [`view::View::list`] makes them: if the folder's stamp (inode, mtime and ctime of `cur` and `new`) is one that was
+//! seen on any date, the whole listing comes from the index and no message is looked at; otherwise
+//! [`store::maildir`] lists the names, the index is asked for what is known of each, and only the unknown ones are
+//! opened ([`view::content::learn`]), for [`message::header`] to find sender and subject in the first 16 KiB.
+//! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
+//! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
+//!
+//! **`read` of a message.** There is no open file: OPEN was answered ENOSYS once, and the kernel sends READ alone.
+//! [`fs::Fs::read`] resolves the id to snapshot, mailbox, folder and position in its listing, opens the stored file
+//! beneath the snapshot's [`disk::Root`], sees that it has the size that was told, reads, and closes it. A compressed
+//! message is decoded whole ([`store::decode`]) and kept for the next READ. Afterwards the pages are the kernel's, and
+//! a second reader does not come here.
+//!
+//! **`read` of an mbox.** Its size must be exact before the first byte is read. [`view::View::lay_out`] has the
+//! length of every message in mboxrd form from the index, or reads the message once to measure it
+//! ([`message::mboxrd::Measure`]); the prefix sums of the lengths are the [`view::mbox::Layout`]. A READ finds its
+//! messages there by binary search. One without quoted lines, carriage returns or dropped fields is copied from the
+//! stored file; another one is rendered ([`message::mboxrd::Renderer`]), and a rendering that was cut off by the end of
+//! one READ goes on with the next.
+//!
+//! # Invariants
+//!
+//! - Nothing outside a snapshot is ever opened: every path goes through `openat2` beneath a [`disk::Root`], without
+//!   following links, and only regular files are read.
+//! - What cannot be read is shown and answers EIO; it is never left out, and never guessed.
+//! - A size that was told is exact, and is told again; bytes that would not fit it are an error, never cut or padded.
+//! - Attributes are the same for every caller, and the kernel decides on them. What is in doubt is denied.
+//! - Everything from a store is bytes and hostile: work and memory are in proportion to what is really there.
+//! - No lock is held while the disk or the name service is waited for.
+//!
+//! Absent on purpose:
+//!
+//! - There is no write path. The mount is read-only, and every writing call is EROFS here too.
+//! - There is no state for an open file and no count of look-ups: `forget` does nothing. No descriptor outlives a
+//!   request, so a snapshot can be removed while it is being read.
+//! - There is no access check at a READ and no change of identity: that is the kernel's work, on mode and ACL.
+//! - Inode numbers of the store are never shown, and the index is never believed about mail that it cannot be checked
+//!   against: its rows name the mailbox, identity, size and INTERNALDATE that they hold for.
+//! - There is no `unsafe` code, and no global configuration: each floor is given its own options.
+//!
+//! # Node ids
+//!
+//! 63 bits: serial of the snapshot, serial of the place (a mailbox or one of its directories), ordinal in the place's
+//! sorted list; [`fs::node`] draws them. The serials are in [`index`], appended to and never given twice. Each is the
+//! hash of what it stands for unless that is taken, so that two servers with the same snapshots nearly always
+//! agree, and a lost table comes back the same. An id that means nothing any more is ESTALE.
+//!
+//! # What is cached, and by whom
+//!
+//! | what | who keeps it | until |
+//! | --- | --- | --- |
+//! | names, attributes and pages below a date | the kernel | it needs the memory, or the snapshot vanishes |
+//! | the root's listing, `latest` | the kernel | `refresh`, or a push when something changed |
+//! | listings of the dates, where they differ by caller | nobody | |
+//! | attributes of a mailbox with a name that does not resolve | the kernel | 30 seconds |
+//! | mailboxes, folder trees, listings, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
+//! | sizes of mboxes that were told | [`fs::Fs`] | the snapshot vanishes |
+//! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
+//! | serials | [`index`], `serials.sqlite` | never |
+//! | names, ids and groups | [`access`] | a minute, or ten |
+//!
+//! The [`snapshot::Catalogue`] scans every `refresh`; [`fs::Fs::update`] takes over what it found, drops what was
+//! cached of vanished snapshots, and says what the kernel should forget. That is pushed by the thread of the watch:
+//! never by one that answers requests, since the kernel may hold a lock that waits for the answer.
+//!
+//! # Permissions
+//!
+//! [`access::Policy`] makes of the configuration an owner, a mode and, where one group does not say it all, a POSIX ACL
+//! for each mailbox. The mailbox directory and everything in it carry them, so that a forged NFS handle opens nothing
+//! either. The kernel checks them (`default_permissions`, `FUSE_POSIX_ACL`) with the caller's supplementary groups,
+//! whoever the caller came through: a shell, Samba, knfsd. The root and the dates are 0505 with a group
+//! that nobody is in, so that no ACL is fetched on the way down. That a date's listing leaves out what
+//! its caller cannot enter is courtesy.
+//!
+//! # Threads and deadlines
+//!
+//! As many threads as cores, four at least, receive requests ([`fuse::threads`]) and answer from memory at once. All
+//! but two of them may wait for a disk at a time. A request that would be one more, or whose snapshot is stuck, runs again
+//! on a thread of that snapshot's lane, of which there are eight at most ([`disk::lane`]). When a request has made no progress for
+//! `timeout`, a watch thread answers EIO in its place. So a store that hangs costs its own readers a wait, and
+//! nobody else anything. Each snapshot directory is scanned by a thread of its own, and one thread writes the index.
+//!
+//! # Where to add
+//!
+//! - **A mail store format**: a module in [`store`] that lists folders and [`store::Messages`] in byte order of their
+//!   identities, gives a [`store::Stamp`] and opens a message, like [`store::maildir::Maildir`]. There is one format, so
+//!   there is no trait yet: [`view::tree`], [`view::listing`], [`view::mbox`] and [`fs`] name `Maildir`, and a second
+//!   format begins with an enum of the two in [`store`]. Recognising it is [`view::mailbox`]'s,
+//!   its name in the configuration [`config::Format`]'s. A test against the format's own server goes beside
+//!   `tests/dovecot.rs`.
+//! - **A way to compress messages**: [`store::decode`].
+//! - **A snapshot naming scheme**: a spelling of dates in [`snapshot::name`]; a well-known directory in
+//!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.
+//! - **A command**: a module in `cli` with `Arguments` and `run`, and its line in `cli::Command`; help, manual page and
+//!   completions follow from those.
+//! - **A setting**: [`config`], its options type on the floor that needs it, `mount::build` between the two, and
+//!   `packaging/mailtm.toml`.
+//! - **An operation of the kernel's**: its meaning in [`fs`], its three lines in [`fuse`]. A new kind of error
+//!   gets its errno in `fuse::request`, in the only table there is.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

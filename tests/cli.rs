@@ -4,11 +4,11 @@
 
 mod harness;
 
-use harness::mount::mailtm;
+use harness::mount::{OtherMount, is_mounted, mailtm};
 use harness::{Config, Scratch, Store, able, output, python};
 use std::fs;
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 const ALICE: &str = "alice@example.com";
 
@@ -351,4 +351,27 @@ fn a_reader_that_goes_away_causes_no_panic() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+/// What mount(8) runs for a line of fstab that names a configuration: it says where, whatever the configuration says.
+#[test]
+fn fstab_may_name_a_configuration() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, _store, config) = setup();
+    let file = config.write();
+    let helper = scratch.join("mount.mailtm");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mailtm"), &helper).unwrap();
+    let there = OtherMount(scratch.subdirectory("backups"));
+    let mounted = Command::new(&helper)
+        .arg(file)
+        .arg(&there.0)
+        .args(["-o", "rw,nofail"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&mounted), 0, "{}", stderr(&mounted));
+    assert!(is_mounted(&there.0));
+    assert!(!is_mounted(&config.mountpoint));
+    assert!(there.0.join("2026-11-20").join(ALICE).is_dir());
 }

@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |since| since.as_secs().cast_signed());
-    let demo = make(&dir, Zone::System, now)
+    let demo = make(&dir, Zone::System, now, Visitor::from_sudo())
         .map_err(|e| failed(&e, format!("making the demo in {}", dir.display())))?;
     print(demo.summary())?;
     if arguments.no_mount {
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(tour)?;
     mounted.wait()?;
     print(format!(
-        "\nUnmounted. The mail store stays until you remove it: rm -r {}\n",
+        "\nUnmounted. The mail store stays until you remove it:\n\n  rm -r {}\n",
         tour::quoted(&demo.dir)
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -123,16 +123,32 @@ fn temporary() -> Result<PathBuf> {
     ))
 }
 
+/// Who called sudo: a user who would find, in another terminal, that he may see nothing.
+#[derive(Debug)]
+struct Visitor {
+    name: String,
+    uid: u32,
+}
+
+impl Visitor {
+    fn from_sudo() -> Option<Self> {
+        let uid = std::env::var("SUDO_UID").ok()?.parse().ok()?;
+        let name = std::env::var("SUDO_USER").ok()?;
+        (uid != 0 && rustix::process::geteuid().is_root()).then_some(Self { name, uid })
+    }
+}
+
 /// What has been made.
 #[derive(Debug)]
 struct Demo {
     dir: PathBuf,
+    visitor: Option<Visitor>,
     days: Vec<Day>,
     mailboxes: usize,
     messages: usize,
 }
 
-fn make(dir: &Path, zone: Zone, now: i64) -> io::Result<Demo> {
+fn make(dir: &Path, zone: Zone, now: i64, visitor: Option<Visitor>) -> io::Result<Demo> {
     let snapshots = dir.join("snapshots");
     for made in [&snapshots, &dir.join("mountpoint"), &dir.join("index")] {
         fs::create_dir(made)?;
@@ -146,11 +162,12 @@ fn make(dir: &Path, zone: Zone, now: i64) -> io::Result<Demo> {
         for mailbox in &mut mailboxes {
             week::live(mailbox, number, *day);
         }
-        let root = snapshots.join(day.date.to_string());
+        let root = snapshots.join(day.snapshot(zone));
         maildir::write(&root, &mailboxes, day.end, &mut placed)?;
     }
     let demo = Demo {
         dir: dir.to_owned(),
+        visitor,
         days,
         mailboxes: mailboxes.len(),
         messages: placed.len(),
@@ -172,6 +189,9 @@ impl Demo {
                 .map(|text| toml::Value::from(text).to_string());
             text.ok_or_else(|| io::Error::other("its path is not UTF-8"))
         };
+        let access = self.visitor.as_ref().map_or_else(String::new, |visitor| {
+            format!("\n[access]\nadmins = [\"{}\"]\n", visitor.uid)
+        });
         Ok(format!(
             "# A week of invented mail.\n\
              mountpoint = {}\n\
@@ -181,7 +201,8 @@ impl Demo {
              mailboxes = \"{{domain}}/{{user}}/Maildir\"\n\
              \n\
              [index]\n\
-             path = {}\n",
+             path = {}\n\
+             {access}",
             path("mountpoint")?,
             path("snapshots")?,
             path("index")?
@@ -208,10 +229,16 @@ impl Demo {
         let inbox = mailbox(self.days.first()).join(mailbox::INBOX);
         let missed = tour::find(&inbox, letters::MISSED)?
             .ok_or_else(|| io::Error::other(format!("{} lacks a message", inbox.display())))?;
+        let who = match &self.visitor {
+            Some(visitor) => format!("{} or root", visitor.name),
+            None => "root".to_owned(),
+        };
         Ok(format!(
-            "\nThe backups are mounted on\n  {}\n\n{tree}\n\
+            "\nThe backups are mounted on\n  {}\n\
+             with a directory for each date, in it one for each mailbox. This is one of today's:\n\n{tree}\n\
+             Look around in another terminal, as {who}; nobody else may enter.\n\n\
              {} has deleted a message that she needs now; it is in the first backups and gone from\n\
-             the latest. To get it back:\n\n  cp {} ~/\n\n\
+             the latest. To get it back, as {who}:\n\n  cp {} ~/\n\n\
              Ctrl-C ends the demo.\n",
             mountpoint.display(),
             week::CHIARA.name,

@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Be the process that stays when `--background` returns
     #[arg(long, hide = true, conflicts_with = "background")]
     detached: bool,
+    /// Where to mount, if no SOURCE stands before it
+    #[arg(long, hide = true, value_name = "MOUNTPOINT", conflicts_with_all = ["source", "mountpoint"])]
+    at: Option<PathBuf>,
     /// Directory of snapshots, or a live directory that has one
     #[arg(value_name = "SOURCE")]
     source: Option<PathBuf>,
@@ -85,6 +88,7 @@ impl Arguments {
     fn settle(mut self, unknown: impl FnOnce(&Options) -> Result<()>) -> Result<(Config, Self)> {
         let options = Options::parse(&self.options);
         unknown(&options)?;
+        self.mountpoint = self.mountpoint.or(self.at.take());
         for path in [&mut self.config, &mut self.source, &mut self.mountpoint] {
             *path = path.as_deref().map(absolute).transpose()?;
         }
@@ -158,6 +162,7 @@ impl Helper {
             options: self.options,
             background: true,
             detached: false,
+            at: None,
             source,
             mountpoint: Some(self.mountpoint),
         }

@@ -15,7 +15,7 @@ fn noon() -> i64 {
 
 fn made(now: i64) -> (tempfile::TempDir, Demo) {
     let dir = tempfile::tempdir().unwrap();
-    let demo = make(dir.path(), ROME, now).unwrap();
+    let demo = make(dir.path(), ROME, now, None).unwrap();
     (dir, demo)
 }
 
@@ -63,7 +63,7 @@ fn a_week_that_looks_like_one() {
         .collect();
     assert_eq!(
         (days.len(), days[0].as_str(), days[6].as_str()),
-        (7, "2026-11-15", "2026-11-21")
+        (7, "2026-11-15_2359", "2026-11-21_1200")
     );
 
     let mut inodes = BTreeSet::new();
@@ -87,7 +87,7 @@ fn things_happen_to_mail() {
     let day = |n: usize| {
         dir.path()
             .join("snapshots")
-            .join(demo.days[n].date.to_string())
+            .join(demo.days[n].snapshot(ROME))
     };
     let has = |n: usize, path: &str| day(n).join(path).exists();
     let emma = "harbour-logistics.example/emma.clarke/Maildir";
@@ -132,7 +132,7 @@ fn the_missed_message_is_in_the_first_backups_and_nowhere_in_the_last() {
         .days
         .iter()
         .map(|day| {
-            let root = dir.path().join("snapshots").join(day.date.to_string());
+            let root = dir.path().join("snapshots").join(day.snapshot(ROME));
             let is_missed = |name: &String| {
                 let bytes = fs::read(root.join(name)).unwrap();
                 let message = MessageParser::default().parse(&bytes).unwrap();
@@ -152,7 +152,7 @@ fn mail_is_varied_and_well_formed() {
     let root = dir
         .path()
         .join("snapshots")
-        .join(demo.days[6].date.to_string());
+        .join(demo.days[6].snapshot(ROME));
     let (mut threads, mut lists, mut attachments) = (0, 0, 0);
     let mut charsets = BTreeSet::new();
     let mut subjects = BTreeSet::new();
@@ -206,7 +206,7 @@ fn the_same_every_time() {
 fn just_after_midnight_nothing_is_from_the_future() {
     let midnight = noon() - 12 * 3600;
     let (dir, _) = made(midnight + 5);
-    for (name, (_, mtime)) in messages(&dir.path().join("snapshots/2026-11-21")) {
+    for (name, (_, mtime)) in messages(&dir.path().join("snapshots/2026-11-21_0000")) {
         assert!(mtime <= midnight + 5, "{name}");
     }
 }
@@ -217,6 +217,22 @@ fn the_configuration_is_right() {
     let config = config::load(Some(&demo.config())).unwrap();
     assert_eq!(config.mountpoint, Some(dir.path().join("mountpoint")));
     assert_eq!(config.source.snapshots, [dir.path().join("snapshots")]);
+    assert_eq!(config.access.admins, []);
+}
+
+#[test]
+fn who_called_sudo_may_look_around() {
+    let dir = tempfile::tempdir().unwrap();
+    let visitor = Visitor {
+        name: "anna".to_owned(),
+        uid: 1000,
+    };
+    let demo = make(dir.path(), ROME, noon(), Some(visitor)).unwrap();
+    let config = config::load(Some(&demo.config())).unwrap();
+    assert_eq!(
+        config.access.admins,
+        [crate::access::Principal::User("1000".to_owned())]
+    );
 }
 
 #[test]

@@ -19,6 +19,11 @@ pub(super) struct Day {
 }
 
 impl Day {
+    /// What its snapshot is called: the local time at which it was taken.
+    pub(super) fn snapshot(&self, zone: Zone) -> String {
+        zone.local(self.end).format("%Y-%m-%d_%H%M").to_string()
+    }
+
     /// A minute of the day; where the day isn't over, its hours are as much shorter.
     fn minute(&self, minute: u32) -> i64 {
         self.begin + (self.end - self.begin) * i64::from(minute) / 1440

@@ -80,9 +80,14 @@ fn command_line(arguments: &Arguments, global: &Global) -> Vec<OsString> {
     for options in &arguments.options {
         line.extend(["-o".into(), options.into()]);
     }
-    line.push("--".into());
-    line.extend(arguments.source.as_ref().map(Into::into));
-    line.extend(arguments.mountpoint.as_ref().map(Into::into));
+    match (&arguments.source, &arguments.mountpoint) {
+        // Alone it would stand where SOURCE does.
+        (None, Some(mountpoint)) => line.extend(["--at".into(), mountpoint.into()]),
+        (source, mountpoint) => {
+            line.push("--".into());
+            line.extend(source.iter().chain(mountpoint).map(Into::into));
+        }
+    }
     line
 }
 
