@@ -17,6 +17,7 @@ use crate::disk::{Dir, File, FileKind, Root, Stat, lane};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
@@ -232,12 +233,47 @@ impl<'a> Maildir<'a> {
             .open(&self.path_of(folder, &[sub, file_name].concat()))
     }
 
+    /// Opens one stored file of a folder after the other.
+    pub fn files(&self, folder: &[u8]) -> Files<'a> {
+        Files {
+            root: self.root,
+            path: join(self.path, folder),
+            cur: OnceCell::new(),
+            new: OnceCell::new(),
+        }
+    }
+
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
         self.root.dir(&join(self.path, folder))
     }
 
     fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
         join(&join(self.path, folder), name)
+    }
+}
+
+/// The stored files of a folder, opened through their directories, which stay open as long as this lives.
+#[derive(Debug)]
+pub struct Files<'a> {
+    root: &'a Root,
+    path: Vec<u8>,
+    cur: OnceCell<Dir<'a>>,
+    new: OnceCell<Dir<'a>>,
+}
+
+impl<'a> Files<'a> {
+    pub fn open(&self, file_name: &[u8], new: bool) -> Result<File<'a>> {
+        let (slot, sub): (_, &[u8]) = match new {
+            true => (&self.new, b"new"),
+            false => (&self.cur, b"cur"),
+        };
+        match slot.get() {
+            Some(dir) => dir.open(file_name),
+            None => {
+                let dir = self.root.dir(&join(&self.path, sub))?;
+                slot.get_or_init(|| dir).open(file_name)
+            }
+        }
     }
 }
 

@@ -11,15 +11,20 @@
 use super::content::{self, Encoding, Learned};
 use super::{Names, View, name};
 use crate::disk::{Root, lane};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
-use crate::store::maildir::Maildir;
+use crate::message::mboxrd::BodySize;
+use crate::store::maildir::{Files, Maildir};
 use crate::store::{Message, Messages, take};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Messages that a thread takes at once to learn of them.
+const LEARNED_AT_ONCE: usize = 32;
 
 /// One message as it is shown.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +32,50 @@ struct Shown {
     name: u32,
     name_len: u16,
     encoding: Encoding,
+    body: BodyForm,
     size: u64,
+}
+
+/// What a message's body in an mbox is, as far as a byte can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyForm {
+    /// Not measured, or to be looked up.
+    Unknown,
+    /// The stored bytes, whatever the flag lines.
+    Verbatim,
+    /// The stored bytes and a newline, whatever the flag lines.
+    Newline,
+}
+
+impl BodyForm {
+    const ALL: [Self; 3] = [Self::Unknown, Self::Verbatim, Self::Newline];
+
+    fn of(body: Option<&BodySize>) -> Self {
+        let Some(body) = body else {
+            return Self::Unknown;
+        };
+        let of = |form: Self| form.size(body.stored).as_ref() == Some(body);
+        Self::ALL
+            .into_iter()
+            .find(|form| of(*form))
+            .unwrap_or(Self::Unknown)
+    }
+
+    /// The sizes of a body of this form.
+    fn size(self, stored: u64) -> Option<BodySize> {
+        let len = match self {
+            Self::Unknown => return None,
+            Self::Verbatim => stored,
+            Self::Newline => stored + 1,
+        };
+        Some(BodySize {
+            stored,
+            none: len,
+            status: len,
+            verbatim_none: true,
+            verbatim_status: true,
+        })
+    }
 }
 
 /// A folder's messages in the order of their identities.
@@ -50,6 +98,8 @@ pub struct Item<'a> {
     /// Exact size of what reading gives.
     pub size: u64,
     pub encoding: Encoding,
+    /// What it takes in an mbox, if that is known without looking it up.
+    pub body: Option<BodySize>,
     pub stored: &'a Message,
 }
 
@@ -77,6 +127,7 @@ impl Listing {
             name: self.name(shown),
             size: shown.size,
             encoding: shown.encoding,
+            body: shown.body.size(shown.size),
             stored,
         })
     }
@@ -123,6 +174,7 @@ impl Listing {
         for shown in &self.shown {
             bytes.extend_from_slice(&shown.name_len.to_le_bytes());
             bytes.push(shown.encoding.to_byte());
+            bytes.push(shown.body as u8);
             bytes.extend_from_slice(&shown.size.to_le_bytes());
         }
         bytes.extend_from_slice(self.names.as_bytes());
@@ -136,12 +188,13 @@ impl Listing {
         let mut start = 0u32;
         for _ in 0..messages.len() {
             let name_len = u16::from_le_bytes(take(bytes)?);
-            let [encoding] = take(bytes)?;
+            let [encoding, body] = take(bytes)?;
             let size = u64::from_le_bytes(take(bytes)?);
             shown.push(Shown {
                 name: start,
                 name_len,
                 encoding: Encoding::from_byte(encoding)?,
+                body: *BodyForm::ALL.get(usize::from(body))?,
                 size,
             });
             start = start.checked_add(u32::from(name_len))?;
@@ -223,6 +276,7 @@ impl View {
             .collect();
         if self.names == Names::Unique {
             // Only what its own name makes suspect is opened.
+            let files = maildir.files(folder);
             let learn = |m: &Message| {
                 let plain = |size| Learned {
                     encoding: Encoding::Plain,
@@ -230,36 +284,86 @@ impl View {
                     facts: Facts::default(),
                 };
                 match crate::store::maildir::claimed_size(messages.store_name(m)) {
-                    Some(claimed) if claimed != m.size => {
-                        self.learn_one(maildir, folder, messages, m)
-                    }
+                    Some(claimed) if claimed != m.size => learn_one(&files, messages, m),
                     _ => Ok(Some(plain(m.size))),
                 }
             };
             return messages.iter().map(learn).collect();
         }
         let kept = self.index.facts(mailbox, &keys);
-        let mut known: Known = Vec::with_capacity(messages.len());
-        let mut fresh: Vec<(usize, Vec<u8>)> = Vec::new();
-        for (position, message) in messages.iter().enumerate() {
-            let kept = kept
-                .get(position)
-                .and_then(|kept| kept.as_deref())
-                .and_then(Learned::decode);
-            if kept.is_some() {
-                known.push(kept);
-                continue;
+        let kept = kept
+            .iter()
+            .map(|kept| kept.as_deref().and_then(Learned::decode));
+        let mut known: Known = kept.collect();
+        let unknown: Vec<usize> = known
+            .iter()
+            .enumerate()
+            .filter_map(|(position, known)| known.is_none().then_some(position))
+            .collect();
+        // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
+        // that its progress is the progress of all.
+        let (next, stop, beat) = (
+            AtomicUsize::new(0),
+            AtomicBool::new(false),
+            lane::current_beat(),
+        );
+        let work = || -> Result<Vec<(usize, Option<Learned>)>> {
+            let files = maildir.files(folder);
+            let mut learned = Vec::new();
+            let mut fresh = Vec::new();
+            loop {
+                let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
+                let some = unknown.iter().skip(from).take(LEARNED_AT_ONCE);
+                let given_up = beat.as_ref().is_some_and(|beat| beat.is_expired());
+                if from >= unknown.len() || given_up || stop.load(Ordering::Relaxed) {
+                    self.keep(mailbox, &keys, &mut fresh);
+                    return Ok(learned);
+                }
+                for &position in some {
+                    let Some(message) = messages.get(position) else {
+                        continue;
+                    };
+                    let one = learn_one(&files, messages, message)
+                        .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                    fresh.extend(one.as_ref().map(|one| (position, one.encode())));
+                    learned.push((position, one));
+                }
+                if fresh.len() >= 1000 {
+                    self.keep(mailbox, &keys, &mut fresh);
+                }
             }
-            let learned = self.learn_one(maildir, folder, messages, message)?;
-            if let Some(learned) = &learned {
-                fresh.push((position, learned.encode()));
-            }
-            known.push(learned);
-            if fresh.len() >= 1000 {
-                self.keep(mailbox, &keys, &mut fresh);
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let helpers = (unknown.len() / (4 * LEARNED_AT_ONCE)).min(cores - 1);
+        let learned = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers)
+                .filter_map(|_| {
+                    std::thread::Builder::new()
+                        .name("mailtm-learn".into())
+                        .spawn_scoped(scope, work)
+                        .ok()
+                })
+                .collect();
+            let mut all = vec![work()];
+            all.extend(helpers.into_iter().map(|helper| {
+                let fault = || Error::new(Kind::Unreadable, "a fault in mailtm itself");
+                helper.join().unwrap_or_else(|_| Err(fault()))
+            }));
+            all
+        });
+        for part in learned {
+            for (position, one) in part? {
+                if let Some(known) = known.get_mut(position) {
+                    *known = one;
+                }
             }
         }
-        self.keep(mailbox, &keys, &mut fresh);
+        if beat.is_some_and(|beat| beat.is_expired()) {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "given up waiting for the disk",
+            ));
+        }
         Ok(known)
     }
 
@@ -269,27 +373,6 @@ impl View {
             .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
         self.index.put_facts(mailbox, facts);
         fresh.clear();
-    }
-
-    fn learn_one(
-        &self,
-        maildir: &Maildir<'_>,
-        folder: &[u8],
-        messages: &Messages,
-        message: &Message,
-    ) -> Result<Option<Learned>> {
-        let file_name = messages.file_name(message);
-        let learned = maildir
-            .open(folder, file_name, message.new)
-            .and_then(|file| content::learn(&file, messages.store_name(message)));
-        match learned {
-            Ok(learned) => Ok(Some(learned)),
-            Err(e) if is_for_all(&e) => Err(e),
-            Err(e) => {
-                tracing::warn!("a message cannot be read: {e}");
-                Ok(None)
-            }
-        }
     }
 
     fn name_all(
@@ -344,7 +427,9 @@ impl View {
             let (encoding, size) = known
                 .as_ref()
                 .map_or((Encoding::Unread, message.size), |l| (l.encoding, l.size));
+            let body = known.as_ref().and_then(|l| l.facts.body.as_ref());
             shown.push(Shown {
+                body: BodyForm::of(body.filter(|body| body.stored == size)),
                 name: all.len() as u32,
                 name_len: name.len() as u16,
                 encoding,
@@ -359,6 +444,21 @@ impl View {
             by_name: OnceLock::new(),
             complete: known.iter().all(Option::is_some),
             changed,
+        }
+    }
+}
+
+/// Learns of one message; `None` if it can't be read.
+fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Option<Learned>> {
+    let learned = files
+        .open(messages.file_name(message), message.new)
+        .and_then(|file| content::learn(&file, messages.store_name(message)));
+    match learned {
+        Ok(learned) => Ok(Some(learned)),
+        Err(e) if is_for_all(&e) => Err(e),
+        Err(e) => {
+            tracing::warn!("a message cannot be read: {e}");
+            Ok(None)
         }
     }
 }

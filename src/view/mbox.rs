@@ -7,12 +7,13 @@
 
 use super::View;
 use super::content::{self, Encoding, Learned};
-use super::listing::{Listing, is_for_all, key};
+use super::listing::{Item, Listing, is_for_all, key};
 use crate::disk::{File, Root};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
-use crate::store::maildir::Maildir;
+use crate::store::maildir::{Files, Maildir};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 /// What a message that cannot be decoded is replaced by says.
@@ -133,15 +134,8 @@ impl View {
     ) -> Result<Layout> {
         let messages = listing.messages();
         let maildir = Maildir::new(root, mailbox);
-        // What listing this folder has learned a moment ago may still be on its way to the disk.
-        self.index.flush();
-        let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
-        let keys: Vec<FactKey<'_>> = messages
-            .iter()
-            .zip(&identities)
-            .map(|(m, id)| key(m, id))
-            .collect();
-        let kept = self.index.facts(mailbox, &keys);
+        let mut kept = self.kept_sizes(mailbox, listing);
+        let files = maildir.files(folder);
         let mut order: Vec<u32> = (0..messages.len() as u32).collect();
         let sort_key = |p: u32| {
             messages
@@ -158,18 +152,11 @@ impl View {
             let Some(item) = listing.get(at) else {
                 continue;
             };
-            let kept = kept
-                .get(at)
-                .and_then(|kept| kept.as_deref())
-                .and_then(Learned::decode);
-            let body = match kept
-                .filter(|k| k.encoding == item.encoding)
-                .and_then(|learned| learned.facts.body)
-            {
+            let body = match item.body.or_else(|| kept.remove(&position)) {
                 _ if item.encoding == Encoding::Damaged => None,
-                Some(body) if body.stored == item.size => Some(body),
-                _ => {
-                    let body = self.measure(&maildir, mailbox, folder, listing, at)?;
+                Some(body) => Some(body),
+                None => {
+                    let body = self.measure(&files, mailbox, listing, at)?;
                     settled &= body.is_some();
                     body
                 }
@@ -197,6 +184,36 @@ impl View {
                 .put_pack(mailbox, folder, &self.size_key(&maildir, folder)?, size);
         }
         Ok(layout)
+    }
+
+    /// Sizes that the listing itself does not tell, as far as they are kept; by position.
+    fn kept_sizes(&self, mailbox: &[u8], listing: &Listing) -> HashMap<u32, BodySize> {
+        let messages = listing.messages();
+        let wanted: Vec<(u32, Item<'_>, Vec<u8>)> = listing
+            .iter()
+            .zip(0..)
+            .filter(|(item, _)| item.body.is_none() && item.encoding != Encoding::Damaged)
+            .map(|(item, position)| (position, item, messages.identity(item.stored)))
+            .collect();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        // What listing this folder has learned a moment ago may still be on its way to the disk.
+        self.index.flush();
+        let keys = wanted
+            .iter()
+            .map(|(_, item, identity)| key(item.stored, identity));
+        let keys: Vec<FactKey<'_>> = keys.collect();
+        let kept = self.index.facts(mailbox, &keys);
+        let sizes = wanted
+            .iter()
+            .zip(kept)
+            .filter_map(|((position, item, _), kept)| {
+                let learned = kept.as_deref().and_then(Learned::decode)?;
+                let body = learned.facts.body.filter(|body| body.stored == item.size)?;
+                (learned.encoding == item.encoding).then_some((*position, body))
+            });
+        sizes.collect()
     }
 
     /// The size of a folder's mbox, if it was worked out before for the state that the folder is in.
@@ -233,9 +250,8 @@ impl View {
     /// Measures one message and keeps the result; `None` if it cannot be decoded.
     fn measure(
         &self,
-        maildir: &Maildir<'_>,
+        files: &Files<'_>,
         mailbox: &[u8],
-        folder: &[u8],
         listing: &Listing,
         position: usize,
     ) -> Result<Option<BodySize>> {
@@ -244,8 +260,8 @@ impl View {
             return Ok(None);
         };
         let store_name = messages.store_name(item.stored);
-        let result = maildir
-            .open(folder, messages.file_name(item.stored), item.stored.new)
+        let result = files
+            .open(messages.file_name(item.stored), item.stored.new)
             .and_then(|file| {
                 let mut learned = content::learn(&file, store_name)?;
                 if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
@@ -292,7 +308,7 @@ impl View {
     ) -> Result<Vec<u8>> {
         let to = offset.saturating_add(len as u64).min(layout.size());
         let mut out = Vec::with_capacity(usize::try_from(to.saturating_sub(offset)).unwrap_or(0));
-        let maildir = Maildir::new(root, mailbox);
+        let files = Maildir::new(root, mailbox).files(folder);
         let mut at = offset;
         let first = layout.entries.partition_point(|entry| entry.end <= offset);
         for (i, entry) in layout.entries.iter().enumerate().skip(first) {
@@ -306,8 +322,7 @@ impl View {
             };
             let (from, until) = (at - start, to.min(entry.end) - start);
             self.read_entry(
-                &maildir,
-                folder,
+                &files,
                 listing,
                 layout,
                 decoded,
@@ -329,8 +344,7 @@ impl View {
     #[allow(clippy::too_many_arguments)] // what an entry is, and which part of it
     fn read_entry(
         &self,
-        maildir: &Maildir<'_>,
-        folder: &[u8],
+        files: &Files<'_>,
         listing: &Listing,
         layout: &Layout,
         decoded: &Decoded<'_>,
@@ -351,7 +365,7 @@ impl View {
         if !body.is_empty() {
             let messages = listing.messages();
             let file_name = messages.file_name(item.stored);
-            let open = || maildir.open(folder, file_name, item.stored.new);
+            let open = || files.open(file_name, item.stored.new);
             match entry.body {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
                 Body::Rendered if item.encoding == Encoding::Compressed => {
