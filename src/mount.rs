@@ -25,10 +25,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes for folder listings in memory.
 const LISTING_BYTES: usize = 64 << 20;
+
+/// How long the end of a mount waits for requests under way.
+const PARTING: Duration = Duration::from_secs(3);
 
 /// How a mount is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -298,6 +301,17 @@ impl Mounted {
                 }
                 Err(e) => return Err(failed(&doing(), &e.into())),
             }
+        }
+        // It has ended when this ends; a thread of it that waits for a store that hangs never does, and nobody waits for
+        // that either.
+        let end = Instant::now() + PARTING;
+        while !session.is_finished() && Instant::now() < end {
+            let left = end.saturating_duration_since(Instant::now());
+            let _ = self.ended.recv_timeout(left);
+        }
+        if !session.is_finished() {
+            tracing::info!("requests that wait for a store that hangs are left behind");
+            return Ok(());
         }
         match session.join() {
             Ok(Ok(())) => Ok(()),

@@ -523,3 +523,41 @@ fn a_snapshot_is_not_kept_busy() {
     );
     drop(open);
 }
+
+#[test]
+fn a_newest_store_that_hangs_keeps_no_date_from_showing_and_no_listing_waiting() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind"));
+    let plain = Store::new(scratch.join("plain"));
+    behind.mailbox("2026-11-20", ALICE).number("cur", 1);
+    behind.mailbox("2026-11-20", ALICE).number("Archive/cur", 2);
+    plain.mailbox("2026-11-19", ALICE).number("cur", 1);
+    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
+    let sources = vec![
+        hanging.path.to_str().unwrap().to_owned(),
+        plain.path.to_str().unwrap().to_owned(),
+    ];
+    let config = Config::new(&scratch, &plain)
+        .set("source.snapshots", sources)
+        .set("source.timeout", "2s");
+    let mount = Mount::new(&config).expecting_warnings();
+    let mailbox = mount.join("2026-11-20").join(ALICE);
+    // Which folders there are is known then, and no more of them.
+    assert!(errno(fs::metadata(mailbox.join("no such"))).is_some());
+
+    hanging.signal(Signal::STOP);
+    let error = within(Duration::from_secs(20), "a listing", move || {
+        errno(fs::read_dir(&mailbox).and_then(Iterator::collect::<Result<Vec<_>, _>>))
+    });
+    assert_eq!(error, Some(libc::EIO));
+    plain.mailbox("2026-11-18", ALICE).number("cur", 1);
+    let root = mount.path.clone();
+    within(Duration::from_secs(20), "an older date", move || {
+        eventually(Duration::from_secs(15), "an older date", || {
+            dates(&root) == ["2026-11-18", "2026-11-19", "2026-11-20"]
+        });
+    });
+}

@@ -38,8 +38,11 @@ use cache::Cache;
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::Duration;
+
+/// How long new roots are waited for; a store that hangs is gone on without.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Whether a folder's mbox is in listings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,7 +166,7 @@ impl Fs {
         !self.policy.hide_unreadable
     }
 
-    /// Takes over what the catalogue has found; says what the kernel should forget. Waits for no disk. It is to be
+    /// Takes over what the catalogue has found; says what the kernel should forget. Waits for the disk a second at most. It is to be
     /// followed by [`review`](Self::review).
     pub fn update(&self, changes: &Changes) -> Result<Vec<Invalidation>> {
         let _guard = self
@@ -235,6 +238,7 @@ impl Fs {
             ]);
         }
         forget.push(Invalidation::Node(node::ROOT));
+        settle(fresh);
         let generation = before.generation + 1;
         let shown = Arc::new(Shown {
             generation,
@@ -257,7 +261,6 @@ impl Fs {
                 .unwrap_or_else(PoisonError::into_inner);
             sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
         }
-        settle(fresh);
         Ok(forget)
     }
 
@@ -430,6 +433,7 @@ impl Fs {
 
 /// Looks at new roots while they are where the catalogue has just seen them; in a thread of its own, for a store may hang.
 fn settle(roots: Vec<Root>) {
+    let (done, settled) = mpsc::channel();
     let settling = std::thread::Builder::new()
         .name("mailtm-roots".into())
         .spawn(move || {
@@ -438,9 +442,12 @@ fn settle(roots: Vec<Root>) {
                     tracing::debug!("{e}");
                 }
             }
+            // Nobody listens any more if it has taken too long.
+            let _ = done.send(());
         });
-    if let Err(e) = settling {
-        tracing::debug!("new snapshots are looked at when they are used: {e}");
+    match settling {
+        Ok(_) => drop(settled.recv_timeout(SETTLING)),
+        Err(e) => tracing::debug!("new snapshots are looked at when they are used: {e}"),
     }
 }
 
