@@ -84,6 +84,10 @@ fn the_package_has_all_that_belongs_to_it() {
         ("/usr/share/doc/mailtm/examples/smb.conf", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/examples/exports", "-rw-r--r--"),
         (
+            "/usr/share/doc/mailtm/examples/snapshots/btrbk.conf",
+            "-rw-r--r--",
+        ),
+        (
             "/usr/share/bash-completion/completions/mailtm",
             "-rw-r--r--",
         ),
