@@ -6,6 +6,7 @@
 //! The cast: `point` is the mount point, [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command.
 
 mod point;
+mod quiet;
 
 use crate::config::{self, Config};
 use crate::disk::lane::Workers;
@@ -17,6 +18,7 @@ use crate::message::mboxrd::FlagLines;
 use crate::snapshot::source::{self, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::view::{self, View, mailbox};
+use quiet::Quiet;
 use rustix::mount::UnmountFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -50,6 +52,7 @@ pub struct Mounted {
     device: String,
     ended: mpsc::Receiver<()>,
     signals: Handle,
+    _quiet: Option<Quiet>,
     // Declared last: no more is pushed when the session is gone.
     _watch: Watch,
 }
@@ -201,6 +204,13 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         .map_err(|e| failed("starting threads", &e))?;
     let device = point::device(&mountpoint)?.unwrap_or_default();
     point::read_ahead(&device);
+    let (quiet, new_snapshots) = match config.index.warm {
+        config::Warm::Auto => {
+            let started = Quiet::start(fs.clone()).map_err(|e| failed("starting threads", &e))?;
+            (Some(started.0), Some(started.1))
+        }
+        config::Warm::Off => (None, None),
+    };
     let (changed, changes) = mpsc::channel();
     let changing = fs.clone();
     let watch = fs.catalogue().watch(move |changes| {
@@ -210,6 +220,9 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         }
         // Who does not listen has ended with the mount.
         let _ = changed.send(());
+        if let Some(tell) = &new_snapshots {
+            let _ = tell.send(());
+        }
     })?;
     let (reviewed, refresh) = (fs.clone(), config.refresh);
     let forget = move |change| push_owners(&[change]);
@@ -224,6 +237,7 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         device,
         ended,
         signals: handle,
+        _quiet: quiet,
         _watch: watch,
     })
 }

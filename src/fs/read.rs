@@ -9,6 +9,7 @@ use crate::store::Message;
 use crate::store::maildir::Maildir;
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 impl Fs {
@@ -27,23 +28,41 @@ impl Fs {
         }
     }
 
-    /// The whole of a plain message that is no longer than `limit` bytes, if its folder is listed at the moment.
-    pub fn short_message(&self, id: NodeId, limit: u64) -> Result<Option<Vec<u8>>> {
-        let parts = id.parts();
+    /// Gives each of a folder's plain messages with these ordinals to `each`, whole, if it is no longer than `limit` bytes;
+    /// only if the folder is listed at the moment.
+    pub fn short_messages(
+        &self,
+        folder: NodeId,
+        ordinals: Range<u32>,
+        limit: u64,
+        mut each: impl FnMut(NodeId, &[u8]),
+    ) -> Result<()> {
+        let parts = folder.parts();
         let Some(listing) = self.listings.peek(&(parts.snapshot, parts.place)) else {
-            return Ok(None);
+            return Ok(());
         };
-        let Meaning::Message(inside, position, message) = self.resolve(id)? else {
-            return Ok(None);
+        let Meaning::Branch(inside, position) = self.resolve(folder)? else {
+            return Ok(());
         };
-        match listing.get(message) {
-            Some(item) if item.encoding == Encoding::Plain && item.size <= limit => {
-                let len = usize::try_from(item.size).unwrap_or(0);
-                self.read_message(&inside, position, &listing, &item, id, 0, len)
-                    .map(Some)
+        let stored = inside.folder(position).ok_or_else(|| folder.stale())?;
+        let files = Maildir::new(&inside.open.root, &inside.mailbox.path).files(stored);
+        let mut buffer = vec![0; usize::try_from(limit).unwrap_or(0)];
+        for ordinal in ordinals {
+            let item = listing.get((ordinal - node::FIRST_MESSAGE) as usize);
+            let Some(item) = item.filter(|i| i.encoding == Encoding::Plain && i.size <= limit)
+            else {
+                continue;
+            };
+            let file = files.open(listing.messages().file_name(item.stored), item.stored.new)?;
+            let len = usize::try_from(item.size).unwrap_or(0);
+            let Some(bytes) = buffer.get_mut(..len) else {
+                continue;
+            };
+            if file.stat().size == item.size && file.read_at(bytes, 0)? == len {
+                each(folder.with_ordinal(ordinal), bytes);
             }
-            _ => Ok(None),
         }
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)] // where the message is, and which part of it

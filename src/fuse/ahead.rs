@@ -27,19 +27,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// Reads in order that make a walk.
 const WALK: u32 = 3;
 /// Messages in the first window and in the largest.
-const WINDOW: Range<u32> = 8..128;
+const WINDOW: Range<u32> = 16..256;
 /// A longer message is not pushed: its own reading ahead serves it well.
 const LARGEST: u64 = 64 << 10;
 /// Walks that are followed at once.
 const WALKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// Messages that one thread takes at once.
-const CHUNK: u32 = 4;
+const CHUNK: u32 = 8;
+/// A client that has caught up reads so many messages itself: what is pushed to it while it asks for the same is wasted,
+/// and the two would go on side by side.
+const LEAD: u32 = 8;
 const THREADS: usize = 2;
 /// Windows that wait to be pushed; more are dropped, the oldest first.
 const MOST_WAITING: usize = 64;
 
 /// How far a client has come in a folder. The numbers are ordinals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     last: u32,
     /// Reads in order so far.
@@ -50,6 +53,9 @@ struct Walk {
     signal: u32,
     /// Where the next window begins.
     end: u32,
+    /// Behind the last message that has been listed with its attributes: the kernel knows no other, and takes no pages
+    /// for what it does not know.
+    known: u32,
 }
 
 struct State {
@@ -93,9 +99,7 @@ impl Ahead {
                         let Some((folder, ordinals)) = ahead.take() else {
                             continue;
                         };
-                        for ordinal in ordinals {
-                            push(&fs, &notifier, folder.with_ordinal(ordinal));
-                        }
+                        push(&fs, &notifier, folder, ordinals);
                     }
                 })?;
         }
@@ -108,29 +112,40 @@ impl Ahead {
         if offset != 0 || ordinal < node::FIRST_MESSAGE {
             return;
         }
-        let mut state = self.lock();
         let folder = id.with_ordinal(0);
+        self.follow(folder, |walk, carried| walk.step(ordinal, carried));
+    }
+
+    /// Takes note of messages that are listed with their attributes, up to this one.
+    pub(super) fn listed(&self, id: NodeId) {
+        let ordinal = id.parts().ordinal;
+        if ordinal >= node::FIRST_MESSAGE {
+            self.follow(id.with_ordinal(0), |walk, _| walk.list(ordinal));
+        }
+    }
+
+    fn follow(&self, folder: NodeId, step: impl FnOnce(&mut Walk, u32) -> Option<Range<u32>>) {
+        let mut state = self.lock();
         let carried = state.carried;
-        let walk = state.walks.get_or_insert_mut(folder, || Walk {
-            last: ordinal,
-            run: 0,
-            window: 0,
-            signal: 0,
-            end: 0,
-        });
-        let wanted = walk.step(ordinal, carried);
-        let window = walk.window;
+        let walk = state.walks.get_or_insert_mut(folder, Walk::default);
+        let wanted = step(walk, carried);
+        let Walk {
+            run,
+            window,
+            signal,
+            ..
+        } = *walk;
         let Some(wanted) = wanted else {
-            if walk.run <= 1 {
+            if run <= 1 {
                 // Another way through the folder: what was about to be pushed is not wanted.
                 state.waiting.retain(|(waiting, _)| *waiting != folder);
             }
             return;
         };
         state.carried = window / 2;
-        let signal = state.walks.peek(&folder).map_or(0, |walk| walk.signal);
+        let signal = signal.clamp(wanted.start, wanted.end);
         for range in [wanted.start..signal, signal + 1..wanted.end] {
-            if !range.is_empty() {
+            if range.start < range.end {
                 state.waiting.push_back((folder, range));
             }
         }
@@ -157,7 +172,12 @@ impl Ahead {
                 .0;
         }
         let (folder, range) = state.waiting.pop_front()?;
-        let chunk = range.start..range.end.min(range.start + CHUNK);
+        let reached = state.walks.peek(&folder).map_or(0, |walk| walk.last);
+        let start = match range.start <= reached.saturating_add(LEAD) {
+            true => range.start.max(reached.saturating_add(1 + LEAD)),
+            false => range.start,
+        };
+        let chunk = start..range.end.min(start.saturating_add(CHUNK));
         if chunk.end < range.end {
             state.waiting.push_front((folder, chunk.end..range.end));
         }
@@ -171,44 +191,55 @@ impl Walk {
         let is_next = ordinal == self.last.wrapping_add(1);
         // A message of the window that was read before it could be pushed is progress like the one left out.
         let in_window = self.window > 0 && ordinal > self.last && ordinal < self.end;
-        let reached = self.window > 0 && ordinal >= self.signal && ordinal < self.end;
+        let reached = self.window > 0 && ordinal >= self.signal;
         self.last = ordinal;
         if !is_next && !in_window {
+            let known = self.known;
             *self = Self {
                 last: ordinal,
                 run: 1,
-                window: 0,
-                signal: 0,
-                end: 0,
+                known,
+                ..Self::default()
             };
             return None;
         }
         self.run = self.run.saturating_add(1);
-        let begin = if self.window == 0 && self.run >= WALK {
-            self.window = carried.clamp(WINDOW.start, WINDOW.end);
-            ordinal + 1
+        if self.window == 0 && self.run >= WALK {
+            self.end = ordinal + 1;
+            self.open(carried.clamp(WINDOW.start, WINDOW.end))
         } else if reached {
-            self.window = (self.window * 2).min(WINDOW.end);
-            self.end
+            self.open((self.window * 2).min(WINDOW.end))
         } else {
-            return None;
-        };
-        self.end = begin + self.window;
-        self.signal = begin + self.window / 2;
-        Some(begin..self.end)
+            None
+        }
+    }
+
+    /// Takes note that the kernel knows the messages up to this one; what the last window had no room for is pushed.
+    fn list(&mut self, ordinal: u32) -> Option<Range<u32>> {
+        let more = self.window > 0 && self.end == self.known;
+        self.known = self.known.max(ordinal + 1);
+        if more { self.open(self.window) } else { None }
+    }
+
+    /// Begins a window where the last one ended.
+    fn open(&mut self, window: u32) -> Option<Range<u32>> {
+        let begin = self.end.max(self.last + 1);
+        self.window = window;
+        self.end = self.known.min(begin.saturating_add(window)).max(begin);
+        self.signal = begin + (self.end - begin) / 4;
+        (begin < self.end).then_some(begin..self.end)
     }
 }
 
-fn push(fs: &Fs, notifier: &Notifier, id: NodeId) {
-    match fs.short_message(id, LARGEST) {
-        Ok(Some(bytes)) => {
-            // A node that the kernel does not know is no error: it is asked for when it is wanted.
-            if let Err(e) = notifier.store(INodeNo(id.0), 0, &bytes) {
-                tracing::trace!("not pushed: {e}");
-            }
+fn push(fs: &Fs, notifier: &Notifier, folder: NodeId, ordinals: Range<u32>) {
+    let pushed = fs.short_messages(folder, ordinals, LARGEST, |id, bytes| {
+        // A node that the kernel does not know is no error: it is asked for when it is wanted.
+        if let Err(e) = notifier.store(INodeNo(id.0), 0, bytes) {
+            tracing::trace!("not pushed: {e}");
         }
-        Ok(None) => {}
-        Err(e) => tracing::debug!("not pushed: {e}"),
+    });
+    if let Err(e) = pushed {
+        tracing::debug!("not pushed: {e}");
     }
 }
 
@@ -216,44 +247,48 @@ fn push(fs: &Fs, notifier: &Notifier, id: NodeId) {
 mod tests {
     use super::*;
 
-    /// What a client that reads these messages makes be pushed.
+    /// What a client that reads these messages of a listed folder makes be pushed.
     fn walk(ordinals: impl IntoIterator<Item = u32>) -> Vec<Range<u32>> {
         let mut walk = Walk {
-            last: 0,
-            run: 0,
-            window: 0,
-            signal: 0,
-            end: 0,
+            known: 10_000,
+            ..Walk::default()
         };
-        ordinals
-            .into_iter()
-            .filter_map(|ordinal| walk.step(ordinal, 0))
-            .collect()
+        let steps = ordinals.into_iter();
+        steps.filter_map(|ordinal| walk.step(ordinal, 0)).collect()
     }
 
     #[test]
     fn three_in_order_are_a_walk_and_its_windows_double() {
         assert_eq!(walk([2, 3]), []);
-        assert_eq!(walk([2, 3, 4, 5]), vec![5..13; 1]);
-        // 9 is the one left out of the first window, 21 of the second.
-        assert_eq!(walk([2, 3, 4, 5, 9, 21]), [5..13, 13..29, 29..61]);
+        assert_eq!(walk([2, 3, 4, 5]), vec![5..21; 1]);
+        // 9 is the one left out of the first window, 29 of the second.
+        assert_eq!(walk([2, 3, 4, 9, 29]), [5..21, 21..53, 53..117]);
+    }
+
+    #[test]
+    fn only_what_is_listed_is_pushed() {
+        let mut walk = Walk::default();
+        assert_eq!(walk.list(9), None);
+        let pushed: Vec<_> = (2..=4)
+            .filter_map(|ordinal| walk.step(ordinal, 0))
+            .collect();
+        assert_eq!(pushed, vec![5..10; 1]);
+        assert_eq!(walk.list(500), Some(10..26));
+        assert_eq!(walk.list(600), None, "the walk has not come so far");
     }
 
     #[test]
     fn another_order_is_no_walk() {
         assert_eq!(walk([9, 8, 7, 6, 5, 4]), []);
         assert_eq!(walk([2, 4, 6, 8, 10]), []);
-        assert_eq!(walk([2, 3, 4, 5, 500, 501]), vec![5..13; 1]);
+        assert_eq!(walk([2, 3, 4, 5, 500, 501]), vec![5..21; 1]);
     }
 
     #[test]
     fn windows_stop_growing() {
         let mut walk = Walk {
-            last: 0,
-            run: 0,
-            window: 0,
-            signal: 0,
-            end: 0,
+            known: u32::MAX,
+            ..Walk::default()
         };
         let mut ordinal = 1;
         for _ in 0..20 {

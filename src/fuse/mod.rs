@@ -100,7 +100,6 @@ impl Filesystem for Mail {
             InitFlags::FUSE_NO_OPEN_SUPPORT,
             InitFlags::FUSE_NO_OPENDIR_SUPPORT,
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_EXPLICIT_INVAL_DATA,
         ];
@@ -262,13 +261,16 @@ impl Filesystem for Mail {
         offset: u64,
         reply: ReplyDirectoryPlus,
     ) {
+        let ahead = self.ahead.clone();
         let caller = caller(request);
         self.answer(
             reply,
             Context::Node,
             move |fs| fs.directory(id(ino), caller, Cookie(offset)),
             move |_, mut reply, directory| {
+                let mut last = None;
                 directory.entries(Cookie(offset), |entry| {
+                    last = Some(entry.attr.id);
                     // With a ttl of 0 the kernel asks by name before it believes any of it.
                     let attr = file_attr(&entry.attr);
                     reply.add(
@@ -281,6 +283,9 @@ impl Filesystem for Mail {
                     )
                 });
                 reply.ok();
+                if let Some(id) = last {
+                    ahead.listed(id);
+                }
                 Ok(())
             },
         );

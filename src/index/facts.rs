@@ -33,7 +33,7 @@ pub(super) const LAYOUT: Layout = Layout {
         -- Apart from `pack`, whose rows change when they are used.
         CREATE TABLE listing (
             pack INTEGER PRIMARY KEY, plain_size INTEGER, content BLOB, crc INTEGER);",
-    probes: &[MAILBOX, FROM_KEY, PACK],
+    probes: &[MAILBOX, FROM_KEY, PACK, LATEST_PACK],
 };
 
 const MAILBOX: &str = "SELECT id FROM mailbox WHERE key = ?1";
@@ -41,6 +41,10 @@ const MAILBOX: &str = "SELECT id FROM mailbox WHERE key = ?1";
 const FROM_KEY: &str = "SELECT identity, size, secs, nanos, value, crc FROM fact
      WHERE mailbox = ?1 AND (identity, size, secs, nanos) >= (?2, ?3, ?4, ?5)
      ORDER BY identity, size, secs, nanos";
+
+const LATEST_PACK: &str = "SELECT stamp FROM pack
+     WHERE mailbox = ?1 AND folder = ?2 AND substr(stamp, 1, length(?3)) = ?3
+     ORDER BY id DESC LIMIT 1";
 
 const PACK: &str = "SELECT pack.id, used, plain_size, content, crc
      FROM pack JOIN listing ON listing.pack = pack.id
@@ -180,6 +184,12 @@ impl Facts {
             self.shared.queue.put(Job::Used(listing.id));
         }
         Some(listing.content)
+    }
+
+    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+        self.shared
+            .read(|connection| select_latest_pack(connection, mailbox, folder, prefix))?
+            .map(|listing| listing.content)
     }
 
     pub fn put_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], listing: Vec<u8>) {
@@ -340,6 +350,25 @@ struct Listing {
     id: i64,
     used: i64,
     content: Vec<u8>,
+}
+
+fn select_latest_pack(
+    connection: &Connection,
+    mailbox: &[u8],
+    folder: &[u8],
+    prefix: &[u8],
+) -> Result<Option<Listing>, Fault> {
+    let Some(id) = mailbox_id(connection, mailbox)? else {
+        return Ok(None);
+    };
+    let mut select = connection.prepare_cached(LATEST_PACK)?;
+    let stamp: Option<Vec<u8>> = select
+        .query_row(params![id, folder, prefix], |row| row.get(0))
+        .optional()?;
+    match stamp {
+        Some(stamp) => select_pack(connection, mailbox, folder, &stamp),
+        None => Ok(None),
+    }
 }
 
 fn select_pack(

@@ -113,6 +113,11 @@ impl Index {
         self.facts.as_ref()?.pack(mailbox, folder, stamp)
     }
 
+    /// The listing of a folder that was kept last for a state whose name begins so.
+    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+        self.facts.as_ref()?.latest_pack(mailbox, folder, prefix)
+    }
+
     /// Keeps the listing of a folder, in the background, for the state that `stamp` names.
     ///
     /// The 40 last used states of a folder are kept. Dropped if it does not fit the queue.

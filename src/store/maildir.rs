@@ -175,6 +175,8 @@ impl<'a> Maildir<'a> {
             match dir.stat(sub.as_bytes()) {
                 Ok(stat) => {
                     bytes.extend_from_slice(&stat.ino.to_le_bytes());
+                    // Where it depends on the names (btrfs, ZFS), it tells apart what happened within one tick of the clock.
+                    bytes.extend_from_slice(&stat.size.to_le_bytes());
                     for time in [stat.mtime, stat.ctime] {
                         bytes.extend_from_slice(&time.secs.to_le_bytes());
                         bytes.extend_from_slice(&time.nanos.to_le_bytes());

@@ -35,7 +35,7 @@ pub struct Folders {
     pub oddities: u64,
 }
 
-/// What says that a folder has not changed: inode, mtime and ctime of each of its directories.
+/// What says that a folder has not changed: inode, size, mtime and ctime of each of its directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub bytes: Vec<u8>,

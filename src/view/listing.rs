@@ -19,6 +19,7 @@ use crate::store::maildir::{Files, Maildir};
 use crate::store::{Message, Messages, take};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -79,7 +80,7 @@ impl BodyForm {
 }
 
 /// A folder's messages in the order of their identities.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     messages: Messages,
     shown: Vec<Shown>,
@@ -141,6 +142,11 @@ impl Listing {
         self.names
             .get(start..start + usize::from(shown.name_len))
             .unwrap_or_default()
+    }
+
+    /// Whether a name was made of the message alone, and not longer for a clash.
+    fn has_plain_name(&self, shown: &Shown) -> bool {
+        name::id_in(self.name(shown)).is_some_and(|id| id.len() == name::ID_CHARS)
     }
 
     /// The position of the message with this name.
@@ -213,8 +219,15 @@ impl Listing {
     }
 }
 
-/// What is known of each message of a folder; `None` where it can't be read now.
-type Known = Vec<Option<Learned>>;
+/// What is known of a message of a folder.
+#[derive(Clone, Debug)]
+enum Known {
+    /// The same as the message at this position of a listing that was kept.
+    Same(usize),
+    Learned(Box<Learned>),
+    /// It can't be read now.
+    Unread,
+}
 
 impl View {
     /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
@@ -237,6 +250,7 @@ impl View {
             names.update([0]);
         }
         key.extend_from_slice(&names.finalize());
+        let any_state = key.clone();
         key.extend_from_slice(&stamp.bytes);
         let pack = self.index.pack(mailbox, folder, &key);
         if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
@@ -253,8 +267,34 @@ impl View {
                 messages.odd_names
             );
         }
-        let known = self.learn_all(&maildir, mailbox, folder, &messages)?;
-        let listing = self.name_all(messages, &known, taken, stamp.changed);
+        // On another date the folder was nearly the same.
+        let before = self.index.latest_pack(mailbox, folder, &any_state);
+        let before = before.and_then(|pack| Listing::decode(&pack, stamp.changed));
+        let before = before.unwrap_or_default();
+        let known = self.learn_all(&maildir, mailbox, folder, &messages, &before)?;
+        let named = match self.name_all(&messages, &known, &before, taken) {
+            Some(named) => Some((named, known)),
+            None => {
+                let before = Listing::default();
+                let known = self.learn_all(&maildir, mailbox, folder, &messages, &before)?;
+                let named = self.name_all(&messages, &known, &before, taken);
+                named.map(|named| (named, known))
+            }
+        };
+        let Some(((shown, names), known)) = named else {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "names that can't be told apart",
+            ));
+        };
+        let listing = Listing {
+            messages,
+            shown,
+            names,
+            by_name: OnceLock::new(),
+            complete: !known.iter().any(|known| matches!(known, Known::Unread)),
+            changed: stamp.changed,
+        };
         if listing.is_complete() {
             self.index.put_pack(mailbox, folder, &key, listing.encode());
         }
@@ -267,13 +307,8 @@ impl View {
         mailbox: &[u8],
         folder: &[u8],
         messages: &Messages,
-    ) -> Result<Known> {
-        let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
-        let keys: Vec<FactKey<'_>> = messages
-            .iter()
-            .zip(&identities)
-            .map(|(m, id)| key(m, id))
-            .collect();
+        before: &Listing,
+    ) -> Result<Vec<Known>> {
         if self.names == Names::Unique {
             // Only what its own name makes suspect is opened.
             let files = maildir.files(folder);
@@ -283,23 +318,36 @@ impl View {
                     size,
                     facts: Facts::default(),
                 };
+                let plain = |size| Known::Learned(Box::new(plain(size)));
                 match crate::store::maildir::claimed_size(messages.store_name(m)) {
                     Some(claimed) if claimed != m.size => learn_one(&files, messages, m),
-                    _ => Ok(Some(plain(m.size))),
+                    _ => Ok(plain(m.size)),
                 }
             };
             return messages.iter().map(learn).collect();
         }
-        let kept = self.index.facts(mailbox, &keys);
-        let kept = kept
-            .iter()
-            .map(|kept| kept.as_deref().and_then(Learned::decode));
-        let mut known: Known = kept.collect();
-        let unknown: Vec<usize> = known
-            .iter()
-            .enumerate()
-            .filter_map(|(position, known)| known.is_none().then_some(position))
+        let mut known = same(messages, before);
+        // What is kept of each message on its own.
+        let news: Vec<usize> = (0..known.len())
+            .filter(|&at| matches!(known.get(at), Some(Known::Unread)))
             .collect();
+        let news: Vec<(usize, &Message, Vec<u8>)> = news
+            .into_iter()
+            .filter_map(|at| Some((at, messages.get(at)?)))
+            .map(|(at, message)| (at, message, messages.identity(message)))
+            .collect();
+        let keys = news
+            .iter()
+            .map(|(_, message, identity)| key(message, identity));
+        let keys: Vec<FactKey<'_>> = keys.collect();
+        let mut unknown: Vec<usize> = Vec::new();
+        for (i, kept) in self.index.facts(mailbox, &keys).into_iter().enumerate() {
+            let learned = kept.as_deref().and_then(Learned::decode);
+            match (learned, news.get(i).and_then(|(at, ..)| known.get_mut(*at))) {
+                (Some(learned), Some(known)) => *known = Known::Learned(Box::new(learned)),
+                _ => unknown.push(i),
+            }
+        }
         // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
         // that its progress is the progress of all.
         let (next, stop, beat) = (
@@ -307,7 +355,7 @@ impl View {
             AtomicBool::new(false),
             lane::current_beat(),
         );
-        let work = || -> Result<Vec<(usize, Option<Learned>)>> {
+        let work = || -> Result<Vec<(usize, Known)>> {
             let files = maildir.files(folder);
             let mut learned = Vec::new();
             let mut fresh = Vec::new();
@@ -319,14 +367,16 @@ impl View {
                     self.keep(mailbox, &keys, &mut fresh);
                     return Ok(learned);
                 }
-                for &position in some {
-                    let Some(message) = messages.get(position) else {
+                for &i in some {
+                    let Some((at, message, _)) = news.get(i) else {
                         continue;
                     };
                     let one = learn_one(&files, messages, message)
                         .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                    fresh.extend(one.as_ref().map(|one| (position, one.encode())));
-                    learned.push((position, one));
+                    if let Known::Learned(one) = &one {
+                        fresh.push((i, one.encode()));
+                    }
+                    learned.push((*at, one));
                 }
                 if fresh.len() >= 1000 {
                     self.keep(mailbox, &keys, &mut fresh);
@@ -375,96 +425,146 @@ impl View {
         fresh.clear();
     }
 
+    /// Gives every message its name. `None` if a name that was kept clashes now: what it was made of is not kept with it.
     fn name_all(
         &self,
-        messages: Messages,
-        known: &Known,
+        messages: &Messages,
+        known: &[Known],
+        before: &Listing,
         taken: &HashSet<String>,
-        changed: Time,
-    ) -> Listing {
-        let label = |position: usize, id_len: usize| -> String {
-            let Some(message) = messages.get(position) else {
-                return String::new();
-            };
-            let id = || name::id(&messages.identity(message), id_len);
-            match self.names {
-                Names::Unique if id_len == name::ID_CHARS => {
-                    name::store_name(messages.store_name(message))
-                }
-                Names::Unique => name::store_name_with_id(&messages.identity(message), id_len),
-                Names::Readable => {
-                    let local = self.zone.local(message.mtime.secs);
-                    match known.get(position).and_then(Option::as_ref) {
-                        Some(learned) => name::message_name(
-                            local,
-                            &learned.facts.sender,
-                            &learned.facts.subject,
-                            &id(),
-                        ),
-                        None => name::message_name(local, "", "cannot be read", &id()),
-                    }
-                }
-            }
+    ) -> Option<(Vec<Shown>, String)> {
+        let kept = |position: usize| match known.get(position) {
+            Some(Known::Same(at)) => before.shown.get(*at).map(|shown| before.name(shown)),
+            _ => None,
         };
-        let mut names: Vec<String> = (0..messages.len())
-            .map(|position| label(position, name::ID_CHARS))
+        let mut names: Vec<Cow<'_, str>> = (0..messages.len())
+            .map(|position| match kept(position) {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(self.label(messages, known, position, name::ID_CHARS)),
+            })
             .collect();
         // All that clash get a longer id, until none does.
         for id_len in (2..=6).map(|n| n * name::ID_CHARS) {
-            let clashing = clashes(&names, taken);
+            let clashing = clashes(&names, taken, self.names);
             if clashing.is_empty() {
                 break;
             }
             for position in clashing {
+                if matches!(known.get(position), Some(Known::Same(_))) {
+                    return None;
+                }
                 if let Some(name) = names.get_mut(position) {
-                    *name = label(position, id_len);
+                    *name = Cow::Owned(self.label(messages, known, position, id_len));
                 }
             }
         }
-        let mut all = String::with_capacity(names.iter().map(String::len).sum());
+        let mut all = String::with_capacity(names.iter().map(|name| name.len()).sum());
         let mut shown = Vec::with_capacity(names.len());
         for ((name, message), known) in names.iter().zip(messages.iter()).zip(known) {
-            let (encoding, size) = known
-                .as_ref()
-                .map_or((Encoding::Unread, message.size), |l| (l.encoding, l.size));
-            let body = known.as_ref().and_then(|l| l.facts.body.as_ref());
+            let (encoding, size, body) = match known {
+                Known::Learned(learned) => {
+                    let body = learned.facts.body.as_ref();
+                    let body = BodyForm::of(body.filter(|body| body.stored == learned.size));
+                    (learned.encoding, learned.size, body)
+                }
+                Known::Same(at) => match before.shown.get(*at) {
+                    Some(shown) => (shown.encoding, shown.size, shown.body),
+                    None => (Encoding::Unread, message.size, BodyForm::Unknown),
+                },
+                Known::Unread => (Encoding::Unread, message.size, BodyForm::Unknown),
+            };
             shown.push(Shown {
-                body: BodyForm::of(body.filter(|body| body.stored == size)),
                 name: all.len() as u32,
                 name_len: name.len() as u16,
                 encoding,
+                body,
                 size,
             });
             all.push_str(name);
         }
-        Listing {
-            messages,
-            shown,
-            names: all,
-            by_name: OnceLock::new(),
-            complete: known.iter().all(Option::is_some),
-            changed,
+        Some((shown, all))
+    }
+
+    /// The name of a message with an ID of so many characters.
+    fn label(
+        &self,
+        messages: &Messages,
+        known: &[Known],
+        position: usize,
+        id_len: usize,
+    ) -> String {
+        let Some(message) = messages.get(position) else {
+            return String::new();
+        };
+        if self.names == Names::Unique {
+            return match id_len {
+                name::ID_CHARS => name::store_name(messages.store_name(message)),
+                _ => name::store_name_with_id(&messages.identity(message), id_len),
+            };
+        }
+        let local = self.zone.local(message.mtime.secs);
+        let id = name::id(&messages.identity(message), id_len);
+        match known.get(position) {
+            Some(Known::Learned(learned)) => {
+                name::message_name(local, &learned.facts.sender, &learned.facts.subject, &id)
+            }
+            _ => name::message_name(local, "", "cannot be read", &id),
         }
     }
 }
 
-/// Learns of one message; `None` if it can't be read.
-fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Option<Learned>> {
+/// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
+/// known of the others yet.
+fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
+    let mut at = 0;
+    let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
+    messages
+        .iter()
+        .map(|message| {
+            let wanted = (messages.store_name(message), message.twin);
+            while let Some((other, _)) = old(at)
+                && (before.messages.store_name(other), other.twin) < wanted
+            {
+                at += 1;
+            }
+            match old(at) {
+                Some((other, shown))
+                    if (before.messages.store_name(other), other.twin) == wanted
+                        && (other.size, other.mtime) == (message.size, message.mtime)
+                        && shown.encoding != Encoding::Unread
+                        && before.has_plain_name(shown) =>
+                {
+                    Known::Same(at)
+                }
+                _ => Known::Unread,
+            }
+        })
+        .collect()
+}
+
+/// Learns of one message.
+fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Known> {
     let learned = files
         .open(messages.file_name(message), message.new)
         .and_then(|file| content::learn(&file, messages.store_name(message)));
     match learned {
-        Ok(learned) => Ok(Some(learned)),
+        Ok(learned) => Ok(Known::Learned(Box::new(learned))),
         Err(e) if is_for_all(&e) => Err(e),
         Err(e) => {
             tracing::warn!("a message cannot be read: {e}");
-            Ok(None)
+            Ok(Known::Unread)
         }
     }
 }
 
 /// Positions of names that equal another or one that is taken, ignoring case.
-fn clashes(names: &[String], taken: &HashSet<String>) -> Vec<usize> {
+fn clashes(names: &[Cow<'_, str>], taken: &HashSet<String>, kind: Names) -> Vec<usize> {
+    if kind == Names::Readable
+        && ids_differ(names)
+        && !taken.iter().any(|name| name.ends_with(".eml"))
+    {
+        return Vec::new();
+    }
     let mut first: HashMap<String, usize> = HashMap::with_capacity(names.len());
     let mut clashing = HashSet::new();
     for (position, name) in names.iter().enumerate() {
@@ -479,6 +579,15 @@ fn clashes(names: &[String], taken: &HashSet<String>) -> Vec<usize> {
         }
     }
     clashing.into_iter().collect()
+}
+
+/// Whether all names have an ID in them, each another one: then no two are the same.
+fn ids_differ(names: &[Cow<'_, str>]) -> bool {
+    let ids: Option<Vec<&str>> = names.iter().map(|name| name::id_in(name)).collect();
+    ids.is_some_and(|mut ids| {
+        ids.sort_unstable();
+        !ids.windows(2).any(|pair| pair.first() == pair.last())
+    })
 }
 
 /// What facts about a message are kept under.

@@ -55,6 +55,12 @@ pub fn message_name(local: NaiveDateTime, sender: &str, subject: &str, id: &str)
     name + &end
 }
 
+/// The ID in a name that [`message_name`] made.
+pub fn id_in(name: &str) -> Option<&str> {
+    let id = name.strip_suffix(").eml")?;
+    id.rsplit_once(" (").map(|(_, id)| id)
+}
+
 /// Name of a message by its store name: `<store name>.eml`; with an ID if the store name can't stand as it is.
 pub fn store_name(store: &[u8]) -> String {
     stored(store, None)
