@@ -5,27 +5,26 @@
 //! one `open` and mostly one read each. A message keeps what was learned of it in every folder of its mailbox and on
 //! every date, as long as its identity, size and INTERNALDATE are the same.
 //!
+//! The cast: [`Listing`] is the result, `learning` finds out what is known of each message, `naming` names them.
+//!
 //! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so; reading it is an
 //! error, and nothing of that is kept.
 
-use super::content::{self, Encoding, Learned};
-use super::{Names, View, name};
+mod learning;
+mod naming;
+
+use super::content::{Encoding, Learned};
+use super::{View, name};
 use crate::disk::{Root, lane};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
-use crate::message::facts::Facts;
 use crate::message::mboxrd::BodySize;
-use crate::store::maildir::{Files, Maildir};
+use crate::store::maildir::Maildir;
 use crate::store::{Message, Messages, take};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// Messages that a thread takes at once to learn of them.
-const LEARNED_AT_ONCE: usize = 32;
 
 /// One message as it is shown.
 #[derive(Clone, Copy, Debug)]
@@ -300,294 +299,6 @@ impl View {
         }
         Ok(listing)
     }
-
-    fn learn_all(
-        &self,
-        maildir: &Maildir<'_>,
-        mailbox: &[u8],
-        folder: &[u8],
-        messages: &Messages,
-        before: &Listing,
-    ) -> Result<Vec<Known>> {
-        if self.names == Names::Unique {
-            // Only what its own name makes suspect is opened.
-            let files = maildir.files(folder);
-            let learn = |m: &Message| {
-                let plain = |size| Learned {
-                    encoding: Encoding::Plain,
-                    size,
-                    facts: Facts::default(),
-                };
-                let plain = |size| Known::Learned(Box::new(plain(size)));
-                match crate::store::maildir::claimed_size(messages.store_name(m)) {
-                    Some(claimed) if claimed != m.size => learn_one(&files, messages, m),
-                    _ => Ok(plain(m.size)),
-                }
-            };
-            return messages.iter().map(learn).collect();
-        }
-        let mut known = same(messages, before);
-        // What is kept of each message on its own.
-        let news: Vec<usize> = (0..known.len())
-            .filter(|&at| matches!(known.get(at), Some(Known::Unread)))
-            .collect();
-        let news: Vec<(usize, &Message, Vec<u8>)> = news
-            .into_iter()
-            .filter_map(|at| Some((at, messages.get(at)?)))
-            .map(|(at, message)| (at, message, messages.identity(message)))
-            .collect();
-        let keys = news
-            .iter()
-            .map(|(_, message, identity)| key(message, identity));
-        let keys: Vec<FactKey<'_>> = keys.collect();
-        let mut unknown: Vec<usize> = Vec::new();
-        for (i, kept) in self.index.facts(mailbox, &keys).into_iter().enumerate() {
-            let learned = kept.as_deref().and_then(Learned::decode);
-            match (learned, news.get(i).and_then(|(at, ..)| known.get_mut(*at))) {
-                (Some(learned), Some(known)) => *known = Known::Learned(Box::new(learned)),
-                _ => unknown.push(i),
-            }
-        }
-        // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
-        // that its progress is the progress of all.
-        let (next, stop, beat) = (
-            AtomicUsize::new(0),
-            AtomicBool::new(false),
-            lane::current_beat(),
-        );
-        let work = || -> Result<Vec<(usize, Known)>> {
-            let files = maildir.files(folder);
-            let mut learned = Vec::new();
-            let mut fresh = Vec::new();
-            loop {
-                let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
-                let some = unknown.iter().skip(from).take(LEARNED_AT_ONCE);
-                let given_up = beat.as_ref().is_some_and(|beat| beat.is_expired());
-                if from >= unknown.len() || given_up || stop.load(Ordering::Relaxed) {
-                    self.keep(mailbox, &keys, &mut fresh);
-                    return Ok(learned);
-                }
-                for &i in some {
-                    let Some((at, message, _)) = news.get(i) else {
-                        continue;
-                    };
-                    let one = learn_one(&files, messages, message)
-                        .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                    if let Known::Learned(one) = &one {
-                        fresh.push((i, one.encode()));
-                    }
-                    learned.push((*at, one));
-                }
-                if fresh.len() >= 1000 {
-                    self.keep(mailbox, &keys, &mut fresh);
-                }
-            }
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let helpers = (unknown.len() / (4 * LEARNED_AT_ONCE)).min(cores - 1);
-        let learned = std::thread::scope(|scope| {
-            let helpers: Vec<_> = (0..helpers)
-                .filter_map(|_| {
-                    std::thread::Builder::new()
-                        .name("mailtm-learn".into())
-                        .spawn_scoped(scope, work)
-                        .ok()
-                })
-                .collect();
-            let mut all = vec![work()];
-            all.extend(helpers.into_iter().map(|helper| {
-                let fault = || Error::new(Kind::Unreadable, "a fault in mailtm itself");
-                helper.join().unwrap_or_else(|_| Err(fault()))
-            }));
-            all
-        });
-        for part in learned {
-            for (position, one) in part? {
-                if let Some(known) = known.get_mut(position) {
-                    *known = one;
-                }
-            }
-        }
-        if beat.is_some_and(|beat| beat.is_expired()) {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "given up waiting for the disk",
-            ));
-        }
-        Ok(known)
-    }
-
-    fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
-        let facts = fresh
-            .iter()
-            .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
-        self.index.put_facts(mailbox, facts);
-        fresh.clear();
-    }
-
-    /// Gives every message its name. `None` if a name that was kept clashes now: what it was made of is not kept with it.
-    fn name_all(
-        &self,
-        messages: &Messages,
-        known: &[Known],
-        before: &Listing,
-        taken: &HashSet<String>,
-    ) -> Option<(Vec<Shown>, String)> {
-        let kept = |position: usize| match known.get(position) {
-            Some(Known::Same(at)) => before.shown.get(*at).map(|shown| before.name(shown)),
-            _ => None,
-        };
-        let mut names: Vec<Cow<'_, str>> = (0..messages.len())
-            .map(|position| match kept(position) {
-                Some(name) => Cow::Borrowed(name),
-                None => Cow::Owned(self.label(messages, known, position, name::ID_CHARS)),
-            })
-            .collect();
-        // All that clash get a longer id, until none does.
-        for id_len in (2..=6).map(|n| n * name::ID_CHARS) {
-            let clashing = clashes(&names, taken, self.names);
-            if clashing.is_empty() {
-                break;
-            }
-            for position in clashing {
-                if matches!(known.get(position), Some(Known::Same(_))) {
-                    return None;
-                }
-                if let Some(name) = names.get_mut(position) {
-                    *name = Cow::Owned(self.label(messages, known, position, id_len));
-                }
-            }
-        }
-        let mut all = String::with_capacity(names.iter().map(|name| name.len()).sum());
-        let mut shown = Vec::with_capacity(names.len());
-        for ((name, message), known) in names.iter().zip(messages.iter()).zip(known) {
-            let (encoding, size, body) = match known {
-                Known::Learned(learned) => {
-                    let body = learned.facts.body.as_ref();
-                    let body = BodyForm::of(body.filter(|body| body.stored == learned.size));
-                    (learned.encoding, learned.size, body)
-                }
-                Known::Same(at) => match before.shown.get(*at) {
-                    Some(shown) => (shown.encoding, shown.size, shown.body),
-                    None => (Encoding::Unread, message.size, BodyForm::Unknown),
-                },
-                Known::Unread => (Encoding::Unread, message.size, BodyForm::Unknown),
-            };
-            shown.push(Shown {
-                name: all.len() as u32,
-                name_len: name.len() as u16,
-                encoding,
-                body,
-                size,
-            });
-            all.push_str(name);
-        }
-        Some((shown, all))
-    }
-
-    /// The name of a message with an ID of so many characters.
-    fn label(
-        &self,
-        messages: &Messages,
-        known: &[Known],
-        position: usize,
-        id_len: usize,
-    ) -> String {
-        let Some(message) = messages.get(position) else {
-            return String::new();
-        };
-        if self.names == Names::Unique {
-            return match id_len {
-                name::ID_CHARS => name::store_name(messages.store_name(message)),
-                _ => name::store_name_with_id(&messages.identity(message), id_len),
-            };
-        }
-        let local = self.zone.local(message.mtime.secs);
-        let id = name::id(&messages.identity(message), id_len);
-        match known.get(position) {
-            Some(Known::Learned(learned)) => {
-                name::message_name(local, &learned.facts.sender, &learned.facts.subject, &id)
-            }
-            _ => name::message_name(local, "", "cannot be read", &id),
-        }
-    }
-}
-
-/// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
-/// known of the others yet.
-fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
-    let mut at = 0;
-    let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
-    messages
-        .iter()
-        .map(|message| {
-            let wanted = (messages.store_name(message), message.twin);
-            while let Some((other, _)) = old(at)
-                && (before.messages.store_name(other), other.twin) < wanted
-            {
-                at += 1;
-            }
-            match old(at) {
-                Some((other, shown))
-                    if (before.messages.store_name(other), other.twin) == wanted
-                        && (other.size, other.mtime) == (message.size, message.mtime)
-                        && shown.encoding != Encoding::Unread
-                        && before.has_plain_name(shown) =>
-                {
-                    Known::Same(at)
-                }
-                _ => Known::Unread,
-            }
-        })
-        .collect()
-}
-
-/// Learns of one message.
-fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Known> {
-    let learned = files
-        .open(messages.file_name(message), message.new)
-        .and_then(|file| content::learn(&file, messages.store_name(message)));
-    match learned {
-        Ok(learned) => Ok(Known::Learned(Box::new(learned))),
-        Err(e) if is_for_all(&e) => Err(e),
-        Err(e) => {
-            tracing::warn!("a message cannot be read: {e}");
-            Ok(Known::Unread)
-        }
-    }
-}
-
-/// Positions of names that equal another or one that is taken, ignoring case.
-fn clashes(names: &[Cow<'_, str>], taken: &HashSet<String>, kind: Names) -> Vec<usize> {
-    if kind == Names::Readable
-        && ids_differ(names)
-        && !taken.iter().any(|name| name.ends_with(".eml"))
-    {
-        return Vec::new();
-    }
-    let mut first: HashMap<String, usize> = HashMap::with_capacity(names.len());
-    let mut clashing = HashSet::new();
-    for (position, name) in names.iter().enumerate() {
-        let folded = name::fold(name);
-        if taken.contains(&folded) {
-            clashing.insert(position);
-        }
-        if let Some(&other) = first.get(&folded) {
-            clashing.extend([other, position]);
-        } else {
-            first.insert(folded, position);
-        }
-    }
-    clashing.into_iter().collect()
-}
-
-/// Whether all names have an ID in them, each another one: then no two are the same.
-fn ids_differ(names: &[Cow<'_, str>]) -> bool {
-    let ids: Option<Vec<&str>> = names.iter().map(|name| name::id_in(name)).collect();
-    ids.is_some_and(|mut ids| {
-        ids.sort_unstable();
-        !ids.windows(2).any(|pair| pair.first() == pair.last())
-    })
 }
 
 /// What facts about a message are kept under.

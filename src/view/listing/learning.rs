@@ -1,0 +1,185 @@
+//! What is known of each message of a folder: from a listing on another date, from the index, or learned now.
+
+use super::{Known, Listing, is_for_all, key};
+use crate::disk::lane;
+use crate::error::{Error, Kind, Result};
+use crate::index::FactKey;
+use crate::message::facts::Facts;
+use crate::store::maildir::{self, Files, Maildir};
+use crate::store::{Message, Messages};
+use crate::view::content::{self, Encoding, Learned};
+use crate::view::{Names, View};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Messages that a thread takes at once to learn of them.
+const LEARNED_AT_ONCE: usize = 32;
+
+impl View {
+    pub(super) fn learn_all(
+        &self,
+        maildir: &Maildir<'_>,
+        mailbox: &[u8],
+        folder: &[u8],
+        messages: &Messages,
+        before: &Listing,
+    ) -> Result<Vec<Known>> {
+        if self.names == Names::Unique {
+            // Only what its own name makes suspect is opened.
+            let files = maildir.files(folder);
+            let learn = |m: &Message| {
+                let plain = |size| Learned {
+                    encoding: Encoding::Plain,
+                    size,
+                    facts: Facts::default(),
+                };
+                let plain = |size| Known::Learned(Box::new(plain(size)));
+                match maildir::claimed_size(messages.store_name(m)) {
+                    Some(claimed) if claimed != m.size => learn_one(&files, messages, m),
+                    _ => Ok(plain(m.size)),
+                }
+            };
+            return messages.iter().map(learn).collect();
+        }
+        let mut known = same(messages, before);
+        // What is kept of each message on its own.
+        let news: Vec<usize> = (0..known.len())
+            .filter(|&at| matches!(known.get(at), Some(Known::Unread)))
+            .collect();
+        let news: Vec<(usize, &Message, Vec<u8>)> = news
+            .into_iter()
+            .filter_map(|at| Some((at, messages.get(at)?)))
+            .map(|(at, message)| (at, message, messages.identity(message)))
+            .collect();
+        let keys = news
+            .iter()
+            .map(|(_, message, identity)| key(message, identity));
+        let keys: Vec<FactKey<'_>> = keys.collect();
+        let mut unknown: Vec<usize> = Vec::new();
+        for (i, kept) in self.index.facts(mailbox, &keys).into_iter().enumerate() {
+            let learned = kept.as_deref().and_then(Learned::decode);
+            match (learned, news.get(i).and_then(|(at, ..)| known.get_mut(*at))) {
+                (Some(learned), Some(known)) => *known = Known::Learned(Box::new(learned)),
+                _ => unknown.push(i),
+            }
+        }
+        // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
+        // that its progress is the progress of all.
+        let (next, stop, beat) = (
+            AtomicUsize::new(0),
+            AtomicBool::new(false),
+            lane::current_beat(),
+        );
+        let work = || -> Result<Vec<(usize, Known)>> {
+            let files = maildir.files(folder);
+            let mut learned = Vec::new();
+            let mut fresh = Vec::new();
+            loop {
+                let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
+                let some = unknown.iter().skip(from).take(LEARNED_AT_ONCE);
+                let given_up = beat.as_ref().is_some_and(|beat| beat.is_expired());
+                if from >= unknown.len() || given_up || stop.load(Ordering::Relaxed) {
+                    self.keep(mailbox, &keys, &mut fresh);
+                    return Ok(learned);
+                }
+                for &i in some {
+                    let Some((at, message, _)) = news.get(i) else {
+                        continue;
+                    };
+                    let one = learn_one(&files, messages, message)
+                        .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                    if let Known::Learned(one) = &one {
+                        fresh.push((i, one.encode()));
+                    }
+                    learned.push((*at, one));
+                }
+                if fresh.len() >= 1000 {
+                    self.keep(mailbox, &keys, &mut fresh);
+                }
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let helpers = (unknown.len() / (4 * LEARNED_AT_ONCE)).min(cores - 1);
+        let learned = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers)
+                .filter_map(|_| {
+                    std::thread::Builder::new()
+                        .name("mailtm-learn".into())
+                        .spawn_scoped(scope, work)
+                        .ok()
+                })
+                .collect();
+            let mut all = vec![work()];
+            all.extend(helpers.into_iter().map(|helper| {
+                let fault = || Error::new(Kind::Unreadable, "a fault in mailtm itself");
+                helper.join().unwrap_or_else(|_| Err(fault()))
+            }));
+            all
+        });
+        for part in learned {
+            for (position, one) in part? {
+                if let Some(known) = known.get_mut(position) {
+                    *known = one;
+                }
+            }
+        }
+        if beat.is_some_and(|beat| beat.is_expired()) {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "given up waiting for the disk",
+            ));
+        }
+        Ok(known)
+    }
+
+    fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
+        let facts = fresh
+            .iter()
+            .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
+        self.index.put_facts(mailbox, facts);
+        fresh.clear();
+    }
+}
+
+/// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
+/// known of the others yet.
+fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
+    let mut at = 0;
+    let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
+    messages
+        .iter()
+        .map(|message| {
+            let wanted = (messages.store_name(message), message.twin);
+            while let Some((other, _)) = old(at)
+                && (before.messages.store_name(other), other.twin) < wanted
+            {
+                at += 1;
+            }
+            match old(at) {
+                Some((other, shown))
+                    if (before.messages.store_name(other), other.twin) == wanted
+                        && (other.size, other.mtime) == (message.size, message.mtime)
+                        && shown.encoding != Encoding::Unread
+                        && before.has_plain_name(shown) =>
+                {
+                    Known::Same(at)
+                }
+                _ => Known::Unread,
+            }
+        })
+        .collect()
+}
+
+/// Learns of one message.
+fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Known> {
+    let learned = files
+        .open(messages.file_name(message), message.new)
+        .and_then(|file| content::learn(&file, messages.store_name(message)));
+    match learned {
+        Ok(learned) => Ok(Known::Learned(Box::new(learned))),
+        Err(e) if is_for_all(&e) => Err(e),
+        Err(e) => {
+            tracing::warn!("a message cannot be read: {e}");
+            Ok(Known::Unread)
+        }
+    }
+}
