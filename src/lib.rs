@@ -34,10 +34,10 @@
 //! [`disk::lane::Workers`], which runs it on the thread that received it. [`fs::Fs::directory`] turns the id into
 //! what it means: the snapshot by its serial, then the key of the mailbox and folder by theirs ([`index`]), then the
 //! place of that folder in its mailbox's tree ([`view::tree`]). Its messages are in the cache of listings, or
-//! [`view::View::list`] makes them: if the folder's stamp (inode, mtime and ctime of `cur` and `new`) is one that was
+//! [`view::View::list`] makes them: if the folder's stamp (inode, size, mtime and ctime of `cur` and `new`) is one that was
 //! seen on any date, the whole listing comes from the index and no message is looked at; otherwise
 //! [`store::maildir`] lists the names, the index is asked for what is known of each, and only the unknown ones are
-//! opened ([`view::content::learn`]), for [`message::header`] to find sender and subject in the first 16 KiB.
+//! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB.
 //! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!
@@ -45,7 +45,8 @@
 //! [`fs::Fs::read`] resolves the id to snapshot, mailbox, folder and position in its listing, opens the stored file
 //! beneath the snapshot's [`disk::Root`], sees that it has the size that was told, reads, and closes it. A compressed
 //! message is decoded whole ([`store::decode`]) and kept for the next READ. Afterwards the pages are the kernel's, and
-//! a second reader does not come here.
+//! a second reader does not come here. Who reads one message after the other is recognised by `fuse::ahead`, which
+//! stores the next ones into the kernel before they are asked for.
 //!
 //! **`read` of an mbox.** Its size must be exact before the first byte is read. [`view::View::lay_out`] has the
 //! length of every message in mboxrd form from the index, or reads the message once to measure it
@@ -94,6 +95,10 @@
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
 //! | serials | [`index`], `serials.sqlite` | never |
 //! | names, ids and groups | [`access`] | a minute, or ten |
+//!
+//! A listing gives attributes with the names, always and not only when the kernel sees a use for them (READDIRPLUS without
+//! AUTO): a program that lists a folder and then opens what is in it would ask for each name on its own, which costs
+//! it several times what the attributes cost; and pages can be pushed only for nodes that the kernel knows.
 //!
 //! The [`snapshot::Catalogue`] scans every `refresh`; [`fs::Fs::update`] takes over what it found, drops what was
 //! cached of vanished snapshots, and says what the kernel should forget. That is pushed by the thread of the watch:
