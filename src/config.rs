@@ -31,6 +31,9 @@ use value::wrong;
 /// The file that is read unless another one is named.
 pub const DEFAULT_FILE: &str = "/etc/mailtm/mailtm.toml";
 
+/// Where the index is unless another place is named.
+pub const DEFAULT_INDEX: &str = "/var/lib/mailtm/index";
+
 /// A longer file is no configuration.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -216,7 +219,7 @@ impl Default for Config {
                 listed: Listed::Always,
             },
             index: Index {
-                path: PathBuf::from("/var/lib/mailtm/index"),
+                path: PathBuf::from(DEFAULT_INDEX),
                 warm: Warm::Auto,
             },
         }

@@ -13,8 +13,9 @@ mod man;
 mod mount;
 mod warm;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
+use crate::view::name;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -135,7 +136,15 @@ fn use_source(config: &mut Config, source: Option<&Path>) -> Result<()> {
             source.display()
         ));
     }
-    config.source.snapshots = vec![absolute(source)?];
+    let source = absolute(source)?;
+    // What was learned of one mail store is not to be believed of another one that has mailboxes of the same names.
+    if config.index.path == Path::new(config::DEFAULT_INDEX)
+        && config.source.snapshots != [source.as_path()]
+    {
+        let id = name::id(source.as_os_str().as_encoded_bytes(), 2 * name::ID_CHARS);
+        config.index.path = PathBuf::from(format!("{}-{id}", config::DEFAULT_INDEX));
+    }
+    config.source.snapshots = vec![source];
     Ok(())
 }
 
@@ -200,8 +209,12 @@ mod tests {
         config.source.snapshots = vec!["/configured".into()];
         use_source(&mut config, None).unwrap();
         assert_eq!(config.source.snapshots, [Path::new("/configured")]);
+        use_source(&mut config, Some(Path::new("/configured"))).unwrap();
+        assert_eq!(config.index.path, Path::new(config::DEFAULT_INDEX));
         use_source(&mut config, Some(dir.path())).unwrap();
         assert_eq!(config.source.snapshots, [dir.path()]);
+        let index = config.index.path.to_str().unwrap();
+        assert!(index.starts_with("/var/lib/mailtm/index-"), "{index}");
 
         let file = dir.path().join("mailtm.toml");
         std::fs::write(&file, "").unwrap();
