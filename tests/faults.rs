@@ -214,11 +214,12 @@ fn a_store_that_hangs_takes_nothing_else_with_it() {
     let mount = Mount::new(&config).expecting_warnings();
     let inbox = |day: &str| mount.join(day).join(ALICE).join("INBOX");
     let (hung, well) = (inbox("2026-11-19"), inbox("2026-11-20"));
+    // From here on no other test drops what is read.
+    let caches = keeping_caches();
     let names = messages(&hung);
     assert_eq!((names.len(), messages(&well).len()), (40, 40));
     let known = fs::read(hung.join(&names[0])).unwrap();
 
-    let caches = keeping_caches();
     hanging.signal(Signal::STOP);
     let message = hung.join(&names[20]);
     let error = within(
