@@ -204,6 +204,11 @@ fn fill(dovecot: &Dovecot, scratch: &Scratch) {
 }
 
 fn compare(location: &str, plugin: &str) {
+    compare_changed(location, plugin, |_| {});
+}
+
+/// With something done to the store before either looks at it.
+fn compare_changed(location: &str, plugin: &str, change: impl FnOnce(&Path)) {
     if !able(&["doveadm"]) {
         return;
     }
@@ -212,6 +217,7 @@ fn compare(location: &str, plugin: &str) {
     let home = store.snapshot(DAY).join("example.com/alice");
     let dovecot = Dovecot::new(&scratch, &home, location, plugin);
     fill(&dovecot, &scratch);
+    change(&home);
     let truth = dovecot.fetch();
     assert!(truth.len() > 40, "{}", truth.len());
     let wanted: BTreeSet<String> = FOLDERS
@@ -333,4 +339,27 @@ fn compressed_with_bzip2() {
 #[test]
 fn compressed_with_lz4() {
     compare("maildir:~/Maildir", "zlib_save = lz4");
+}
+
+/// Dovecot reads xz and writes none. Half of the files stay as they are.
+#[test]
+fn compressed_with_xz_in_part() {
+    if !able(&["xz"]) {
+        return;
+    }
+    compare_changed("maildir:~/Maildir", "", |home| {
+        let mut number = 0;
+        walk(home, &mut |path, meta| {
+            let of_message = path.parent().is_some_and(|p| p.ends_with("cur"));
+            number += 1;
+            if !meta.is_file() || !of_message || number % 2 == 0 {
+                return;
+            }
+            let path = home.join(path);
+            let packed = run(Command::new("xz").arg("-c").arg(&path));
+            fs::write(&path, packed).unwrap();
+            harness::store::set_time(&path, meta.mtime());
+        });
+        assert!(number > 80, "{number}");
+    });
 }

@@ -10,6 +10,7 @@
 use crate::error::{Error, Kind, Result};
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
@@ -21,7 +22,6 @@ pub enum Encoding {
     Zstd,
     /// Dovecot's own framing of LZ4 blocks.
     Lz4,
-    /// Recognised, but there is no decoder for it.
     Xz,
     /// Encrypted by Dovecot's mail_crypt. Recognised, but there is no decoder for it.
     MailCrypt,
@@ -78,6 +78,9 @@ pub fn decode_all(
 
 const BUFFER: usize = 64 * 1024;
 
+/// Memory that xz may use, in KiB: what Dovecot grants it, and more than the highest preset needs.
+const XZ_MEMORY: u32 = 80 << 10;
+
 /// A message being decoded.
 pub struct Decoder<R: Read> {
     encoding: Encoding,
@@ -93,6 +96,7 @@ enum Stream<S: Read> {
     Bzip2(MultiBzDecoder<BufReader<S>>),
     Zstd(zstd::Decoder<'static, BufReader<S>>),
     Lz4(Lz4<BufReader<S>>),
+    Xz(Box<XzReader<BufReader<S>>>),
 }
 
 impl<R: Read> Decoder<R> {
@@ -111,10 +115,7 @@ impl<R: Read> Decoder<R> {
                 Stream::Zstd(zstd::Decoder::with_buffer(source).map_err(|e| damaged(encoding, e))?)
             }
             Encoding::Lz4 => Stream::Lz4(Lz4::new(source)),
-            Encoding::Xz => {
-                let cure = "mailtm has no decoder for xz; recompress the mailbox with zstd";
-                return Err(Error::new(Kind::Undecodable, cure));
-            }
+            Encoding::Xz => Stream::Xz(Box::new(XzReader::new_mem_limit(source, true, XZ_MEMORY))),
             Encoding::MailCrypt => {
                 let cause = "the message is encrypted (mail_crypt), and there is no key for it";
                 return Err(Error::new(Kind::Undecodable, cause));
@@ -137,6 +138,7 @@ impl<R: Read> Decoder<R> {
             Stream::Bzip2(stream) => stream.read(buffer),
             Stream::Zstd(stream) => stream.read(buffer),
             Stream::Lz4(stream) => stream.read(buffer),
+            Stream::Xz(stream) => stream.read(buffer),
         };
         let n = match read {
             Ok(n) => n,
@@ -171,6 +173,7 @@ impl<R: Read> Decoder<R> {
             Stream::Bzip2(stream) => stream.get_mut().get_mut(),
             Stream::Zstd(stream) => stream.get_mut().get_mut(),
             Stream::Lz4(stream) => stream.source.get_mut(),
+            Stream::Xz(stream) => stream.inner_mut().get_mut(),
         }
     }
 }
@@ -178,6 +181,7 @@ impl<R: Read> Decoder<R> {
 fn damaged(encoding: Encoding, error: io::Error) -> Error {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "cut short".to_owned(),
+        io::ErrorKind::OutOfMemory => format!("not to be decoded ({error})"),
         _ => format!("damaged ({error})"),
     };
     Error::new(Kind::Undecodable, format!("the {encoding} data are {what}"))
