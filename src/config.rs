@@ -17,6 +17,7 @@ pub use value::Choice;
 
 use crate::access::{Grant, OwnerRule, Policy, Principal};
 use crate::error::{Error, Kind, Result};
+use crate::store::Format;
 use crate::time::Zone;
 use document::{Mistakes, Section};
 use std::fs::{File, Metadata};
@@ -84,18 +85,12 @@ pub struct Source {
     pub mailboxes: Vec<String>,
     /// How mailboxes are named. If `None`: `{user}@{domain}`, or `{user}` where the template has no domain.
     pub mailbox_name: Option<String>,
-    pub format: Format,
+    /// Of the mail stores; recognised if `None`.
+    pub format: Option<Format>,
     /// The mail store as it is now.
     pub live: Option<PathBuf>,
     /// A read of the store that takes longer fails.
     pub timeout: Duration,
-}
-
-/// The format of the mail store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Auto,
-    Maildir,
 }
 
 #[derive(Clone, Debug)]
@@ -169,25 +164,6 @@ impl Choice for Warm {
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
 }
 
-impl Choice for Format {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("auto", Self::Auto), ("maildir", Self::Maildir)];
-
-    fn parse(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "maildir" => Ok(Self::Maildir),
-            "sdbox" | "mdbox" | "mbox" | "cyrus" => wrong(format!(
-                "this version does not read mail stores of the format \"{text}\": \
-                 it reads \"maildir\"; write that or \"auto\" for such a store"
-            )),
-            _ => wrong(format!(
-                "\"{text}\" is not allowed: write one of \"auto\", \"maildir\""
-            )),
-        }
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -204,7 +180,7 @@ impl Default for Config {
                 name: None,
                 mailboxes: Vec::new(),
                 mailbox_name: None,
-                format: Format::Auto,
+                format: None,
                 live: None,
                 timeout: Duration::from_secs(30),
             },
@@ -368,7 +344,7 @@ fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
             .unwrap_or_default(),
         mailbox_name: section.string("mailbox_name", "\"{user}@{domain}\"", value::mailbox_name),
         format: section
-            .string("format", "\"auto\"", Format::parse)
+            .string("format", "\"auto\"", value::store_format)
             .unwrap_or(defaults.format),
         live: section.string("live", "\"/srv/vmail\"", value::absolute_path),
         timeout: section

@@ -34,15 +34,15 @@
 //! [`disk::lane::Workers`], which runs it on the thread that received it. [`fs::Fs::directory`] turns the id into
 //! what it means: the snapshot by its serial, then the key of the mailbox and folder by theirs ([`index`]), then the
 //! place of that folder in its mailbox's tree ([`view::tree`]). Its messages are in the cache of listings, or
-//! [`view::View::list`] makes them: if the folder's stamp (inode, size, mtime and ctime of `cur` and `new`) is one that was
+//! [`view::View::list`] makes them: if the folder's stamp (in a Maildir inode, size, mtime and ctime of `cur` and `new`) is one that was
 //! seen on any date, the whole listing comes from the index and no message is looked at; otherwise
-//! [`store::maildir`] lists the names, the index is asked for what is known of each, and only the unknown ones are
+//! the [`store::Store`] lists the names, the index is asked for what is known of each, and only the unknown ones are
 //! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB.
 //! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!
 //! **`read` of a message.** There is no open file: OPEN was answered ENOSYS once, and the kernel sends READ alone.
-//! [`fs::Fs::read`] resolves the id to snapshot, mailbox, folder and position in its listing, opens the stored file
+//! [`fs::Fs::read`] resolves the id to snapshot, mailbox, folder and position in its listing, opens the [`store::Stored`] message
 //! beneath the snapshot's [`disk::Root`], sees that it has the size that was told, reads, and closes it. A compressed
 //! message is decoded whole ([`store::decode`]) and kept for the next READ. Afterwards the pages are the kernel's, and
 //! a second reader does not come here. Who reads one message after the other is recognised by `fuse::ahead`, which
@@ -123,12 +123,11 @@
 //!
 //! # Where to add
 //!
-//! - **A mail store format**: a module in [`store`] that lists folders and [`store::Messages`] in byte order of their
-//!   identities, gives a [`store::Stamp`] and opens a message, like [`store::maildir::Maildir`]. There is one format, so
-//!   there is no trait yet: [`view::tree`], [`view::listing`], [`view::mbox`] and [`fs`] name `Maildir`, and a second
-//!   format begins with an enum of the two in [`store`]. Recognising it is [`view::mailbox`]'s,
-//!   its name in the configuration [`config::Format`]'s. A test against the format's own server goes beside
-//!   `tests/dovecot.rs`.
+//! - **A mail store format**: a module in [`store`] that implements [`store::Store`] like [`store::maildir`]: it recognises
+//!   a mailbox, lists its folders and their [`store::Messages`] in byte order of their identities, gives a
+//!   [`store::Stamp`] of each and opens a message as [`store::Stored`]. Its line in `store::FORMATS` makes the
+//!   configuration know its name, and nothing above `store` names it. A test against the format's own server goes
+//!   beside `tests/dovecot.rs`.
 //! - **A way to compress messages**: [`store::decode`].
 //! - **A snapshot naming scheme**: a spelling of dates in [`snapshot::name`]; a well-known directory in
 //!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.

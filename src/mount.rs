@@ -144,6 +144,7 @@ pub fn layout(config: &Config) -> Result<mailbox::Layout> {
     Ok(mailbox::Layout {
         templates: templates.collect::<Result<_>>()?,
         name: config.source.mailbox_name.clone(),
+        format: config.source.format,
     })
 }
 

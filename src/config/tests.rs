@@ -110,7 +110,7 @@ fn every_setting_is_read() {
     assert_eq!(config.source.name.as_deref(), Some("%Y%m%d"));
     assert_eq!(config.source.mailboxes, ["{user}", "x/{user}"]);
     assert_eq!(config.source.mailbox_name.as_deref(), Some("{user}"));
-    assert_eq!(config.source.format, Format::Maildir);
+    assert_eq!(config.source.format, Some(crate::store::Format::MAILDIR));
     assert_eq!(config.source.timeout, Duration::from_millis(500));
     let owner = OwnerRule::Template(r"{domain}\{user}".into());
     assert_eq!(config.access.owner, owner);

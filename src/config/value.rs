@@ -2,6 +2,7 @@
 
 use crate::access::OwnerRule;
 use crate::error::{Error, Kind, Result};
+use crate::store::Format;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use std::fmt::Write as _;
 use std::path::{Component, PathBuf};
@@ -28,6 +29,27 @@ pub trait Choice: Copy + 'static {
             ));
         };
         Ok(*value)
+    }
+}
+
+/// The name of a format of mail stores; `auto`, which leaves it to be recognised, is `None`.
+pub(super) fn store_format(text: &str) -> Result<Option<Format>> {
+    let known = || {
+        let names = Format::all().map(|format| format!("\"{}\"", format.name()));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    match (text, Format::named(text)) {
+        ("auto", _) => Ok(None),
+        (_, Some(format)) => Ok(Some(format)),
+        ("sdbox" | "mdbox" | "mbox" | "cyrus", None) => wrong(format!(
+            "this version does not read mail stores of the format \"{text}\": \
+             it reads {}; write that or \"auto\" for such a store",
+            known()
+        )),
+        _ => wrong(format!(
+            "\"{text}\" is not allowed: write one of \"auto\", {}",
+            known()
+        )),
     }
 }
 

@@ -420,6 +420,12 @@ pub struct File<'a> {
 }
 
 impl File<'_> {
+    /// Its path, for people.
+    pub fn name(&self) -> String {
+        let at = self.root.path.join(OsStr::from_bytes(&self.path));
+        at.display().to_string()
+    }
+
     /// As it was when the file was opened.
     pub fn stat(&self) -> &Stat {
         &self.stat

@@ -159,7 +159,7 @@ pub(super) fn message_attr(id: NodeId, item: &Item<'_>, permissions: &Permission
         id,
         NodeKind::File,
         item.size,
-        item.stored.mtime,
+        item.stored.received,
         permissions,
     );
     let ttl = match item.encoding {

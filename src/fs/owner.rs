@@ -120,6 +120,7 @@ impl Owners {
                 domain: told.domain.clone(),
                 uid: crate::access::NOBODYS_UID,
                 changed: Default::default(),
+                format: crate::store::Format::MAILDIR,
             })
         });
         mailboxes.collect()

@@ -3,10 +3,8 @@
 use super::Fs;
 use super::node::{self, NodeId};
 use super::resolve::{Inside, Meaning};
-use crate::disk::File;
 use crate::error::{Error, Kind, Result};
-use crate::store::Message;
-use crate::store::maildir::Maildir;
+use crate::store::{Message, Store};
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
 use std::ops::Range;
@@ -45,7 +43,8 @@ impl Fs {
             return Ok(());
         };
         let stored = inside.folder(position).ok_or_else(|| folder.stale())?;
-        let files = Maildir::new(&inside.open.root, &inside.mailbox.path).files(stored);
+        let store = inside.store();
+        let files = store.files(stored);
         let mut buffer = vec![0; usize::try_from(limit).unwrap_or(0)];
         for ordinal in ordinals {
             let item = listing.get((ordinal - node::FIRST_MESSAGE) as usize);
@@ -53,12 +52,12 @@ impl Fs {
             else {
                 continue;
             };
-            let file = files.open(listing.messages().file_name(item.stored), item.stored.new)?;
+            let stored = files.open(listing.messages(), item.stored)?;
             let len = usize::try_from(item.size).unwrap_or(0);
             let Some(bytes) = buffer.get_mut(..len) else {
                 continue;
             };
-            if file.stat().size == item.size && file.read_at(bytes, 0)? == len {
+            if stored.size() == item.size && stored.read_at(bytes, 0)? == len {
                 each(folder.with_ordinal(ordinal), bytes);
             }
         }
@@ -77,18 +76,12 @@ impl Fs {
         len: usize,
     ) -> Result<Vec<u8>> {
         let folder = inside.folder(position).ok_or_else(|| id.stale())?;
-        let file_name = listing.messages().file_name(item.stored);
+        let store = inside.store();
+        let locator = listing.messages().locator(item.stored);
         let error = |kind, what: &str| {
             let path = inside.open.root.path().display();
-            let (mailbox, name) = (&inside.mailbox.name, String::from_utf8_lossy(file_name));
+            let (mailbox, name) = (&inside.mailbox.name, String::from_utf8_lossy(locator));
             Error::new(kind, format!("{path}: {mailbox}: {name}: {what}"))
-        };
-        let open = || -> Result<File<'_>> {
-            Maildir::new(&inside.open.root, &inside.mailbox.path).open(
-                folder,
-                file_name,
-                item.stored.new,
-            )
         };
         let damaged = || error(Kind::Undecodable, "the stored message is damaged");
         match item.encoding {
@@ -98,20 +91,20 @@ impl Fs {
                 Err(error(Kind::Unreadable, what))
             }
             Encoding::Compressed => {
-                let plain = self.decoded(inside, folder, id, listing, item.stored)?;
+                let plain = self.decoded(&*store, folder, id, listing, item.stored)?;
                 if plain.len() as u64 != item.size {
                     return Err(damaged());
                 }
                 Ok(part(&plain, offset, len))
             }
             Encoding::Plain => {
-                let file = open()?;
-                if file.stat().size != item.size {
+                let stored = store.open(folder, listing.messages(), item.stored)?;
+                if stored.size() != item.size {
                     return Err(error(Kind::Unreadable, "is not what it was listed as"));
                 }
                 let rest = usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
                 let mut buffer = vec![0; len.min(rest)];
-                let n = file.read_at(&mut buffer, offset)?;
+                let n = stored.read_at(&mut buffer, offset)?;
                 buffer.truncate(n);
                 Ok(buffer)
             }
@@ -121,18 +114,15 @@ impl Fs {
     /// A message that is stored compressed.
     fn decoded(
         &self,
-        inside: &Inside,
+        store: &dyn Store,
         folder: &[u8],
         id: NodeId,
         listing: &Listing,
         stored: &Message,
     ) -> Result<Arc<Vec<u8>>> {
-        let root = &inside.open.root;
-        let maildir = Maildir::new(root, &inside.mailbox.path);
-        let messages = listing.messages();
-        self.decoded.get(&id, root.lane(), || {
-            let file = maildir.open(folder, messages.file_name(stored), stored.new)?;
-            let plain = content::decode_file(&file, messages.store_name(stored))?;
+        self.decoded.get(&id, store.root().lane(), || {
+            let stored = store.open(folder, listing.messages(), stored)?;
+            let plain = content::decode_whole(&stored)?;
             let bytes = plain.len();
             Ok((plain, bytes))
         })
@@ -161,21 +151,14 @@ impl Fs {
                 "the mbox is not what it was when it was sized",
             ));
         }
+        let store = inside.store();
         let decoded = |message: u32| {
             let item = listing.get(message as usize).ok_or_else(|| id.stale())?;
             let id = id.with_ordinal(node::FIRST_MESSAGE + message);
-            self.decoded(inside, folder, id, &listing, item.stored)
+            self.decoded(&*store, folder, id, &listing, item.stored)
         };
-        self.view.read_mbox(
-            &inside.open.root,
-            &inside.mailbox.path,
-            folder,
-            &listing,
-            &layout,
-            &decoded,
-            offset,
-            len,
-        )
+        self.view
+            .read_mbox(&*store, folder, &listing, &layout, &decoded, offset, len)
     }
 }
 

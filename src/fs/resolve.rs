@@ -7,6 +7,7 @@ use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
+use crate::store::Store;
 use crate::time::Time;
 use crate::view::listing::{Listing, is_for_all};
 use crate::view::mailbox::{Mailbox, Mailboxes};
@@ -68,6 +69,10 @@ pub struct Inside {
 impl Inside {
     pub fn branch(&self, position: u32) -> Option<&Branch> {
         self.nested.tree.get(position)
+    }
+
+    pub fn store(&self) -> Box<dyn Store + '_> {
+        self.mailbox.store(&self.open.root)
     }
 
     /// The stored folder that a directory is; `None` for a parent that is no folder.
@@ -196,7 +201,7 @@ impl Fs {
     ) -> Result<Inside> {
         let serial = populated.serial(mailbox)?;
         let nested = self.trees.get(&(open.serial, serial), open.root.lane(), || {
-            let tree = Tree::read(&open.root, &mailbox.path).map_err(gone)?;
+            let tree = Tree::read(&*mailbox.store(&open.root)).map_err(gone)?;
             if tree.oddities > 0 {
                 tracing::warn!(
                     "{}: {}: {} links or too deeply nested directories among the folders are not shown",
@@ -238,7 +243,7 @@ impl Fs {
             let taken = inside.nested.tree.taken(position);
             let listing = self
                 .view
-                .list(&inside.open.root, &inside.mailbox.path, folder, &taken)
+                .list(&*inside.store(), folder, &taken)
                 .map_err(gone)?;
             if listing.len() > node::MOST_MESSAGES {
                 let message = format!(
@@ -265,7 +270,7 @@ impl Fs {
         let layout = self.layouts.get(&key, inside.open.root.lane(), || {
             let layout = self
                 .view
-                .lay_out(&inside.open.root, &inside.mailbox.path, folder, &listing)
+                .lay_out(&*inside.store(), folder, &listing)
                 .map_err(gone)?;
             let weight = layout.weight();
             Ok((layout, weight))
@@ -380,8 +385,7 @@ impl Fs {
         if let Some(listing) = self.listings.peek(&self.cache_key(inside, position)?) {
             return Ok(listing.changed);
         }
-        let maildir = crate::store::maildir::Maildir::new(&inside.open.root, &inside.mailbox.path);
-        Ok(maildir.stamp(folder).map_err(gone)?.changed)
+        Ok(inside.store().stamp(folder).map_err(gone)?.changed)
     }
 
     pub(super) fn mbox_attr(&self, inside: &Inside, position: u32) -> Result<Attr> {
@@ -427,7 +431,7 @@ impl Fs {
             Some(size) => Ok(Some(size)),
             None => self
                 .view
-                .known_mbox_size(&inside.open.root, &inside.mailbox.path, folder)
+                .known_mbox_size(&*inside.store(), folder)
                 .map_err(gone),
         }
     }

@@ -34,7 +34,7 @@ impl World {
             flags: FlagLines::Status,
             layout: Layout {
                 templates: vec![Template::parse("{domain}/{user}/Maildir").unwrap()],
-                name: None,
+                ..Layout::default()
             },
             index: Arc::new(Index::in_memory()),
         };

@@ -12,8 +12,10 @@
 //!
 //! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
 
-use super::{Folder, Folders, Message, Messages, Stamp, folder_name};
-use crate::disk::{Dir, File, FileKind, Root, Stat, lane};
+use super::{
+    Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, folder_name,
+};
+use crate::disk::{Dir, FileKind, Listing, Root, Stat, lane};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
@@ -33,6 +35,13 @@ const MOST_LEVELS: u64 = 4 << 20;
 /// Files in a folder at most: more than there are numbers for messages.
 const MOST_FILES: usize = 1 << 22;
 
+pub(super) static FORMAT: Definition = Definition {
+    name: "maildir",
+    shown_by: |_, _, names| Ok(is_shown_by(names)),
+    is_at: |root, path| Maildir::is_at(root, path),
+    open: |root, path| Box::new(Maildir::new(root, path)),
+};
+
 /// One mailbox in a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Maildir<'a> {
@@ -47,17 +56,9 @@ impl<'a> Maildir<'a> {
     }
 
     /// Whether a directory holds a Maildir: a folder of its own or one below it.
-    pub fn is_at(root: &'a Root, path: &'a [u8]) -> Result<bool> {
+    fn is_at(root: &'a Root, path: &'a [u8]) -> Result<bool> {
         let found = Self::new(root, path).search(true)?;
         Ok(!found.folders.is_empty())
-    }
-
-    /// All folders, subscribed or not. One that cannot be read is among them.
-    ///
-    /// # Errors
-    /// [`Kind::Unreadable`] also if there are more of them than there is room for.
-    pub fn folders(&self) -> Result<Folders> {
-        self.search(false)
     }
 
     /// `one`: any one folder is enough.
@@ -166,8 +167,43 @@ impl<'a> Maildir<'a> {
         Ok(())
     }
 
-    /// What changes whenever a message comes, goes or changes its flags.
-    pub fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
+    fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
+        self.root.dir(&join(self.path, folder))
+    }
+
+    fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
+        join(&join(self.path, folder), name)
+    }
+}
+
+impl Store for Maildir<'_> {
+    fn root(&self) -> &Root {
+        self.root
+    }
+
+    fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    fn folders(&self) -> Result<Folders> {
+        self.search(false)
+    }
+
+    fn describe(&self, folders: &[Folder]) -> String {
+        let flat = folders.iter().any(|f| f.stored.starts_with(b"."));
+        let nested = folders
+            .iter()
+            .any(|f| !f.stored.is_empty() && !f.stored.starts_with(b"."));
+        match (flat, nested) {
+            (false, false) => "Maildir",
+            (true, false) => "Maildir++",
+            (false, true) => "Maildir, LAYOUT=fs",
+            (true, true) => "Maildir++ and LAYOUT=fs",
+        }
+        .to_owned()
+    }
+
+    fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
         let dir = self.dir(folder)?;
         let mut bytes = Vec::with_capacity(64);
         let mut changed = None;
@@ -193,8 +229,7 @@ impl<'a> Maildir<'a> {
         })
     }
 
-    /// The messages of a folder.
-    pub fn messages(&self, folder: &[u8]) -> Result<Messages> {
+    fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
         let dir = self.dir(folder)?;
         let mut found = Finder::default();
         for new in [false, true] {
@@ -228,55 +263,53 @@ impl<'a> Maildir<'a> {
         Ok(found.finish())
     }
 
-    /// Opens a message's stored file.
-    pub fn open(&self, folder: &[u8], file_name: &[u8], new: bool) -> Result<File<'a>> {
-        let sub: &[u8] = if new { b"new/" } else { b"cur/" };
-        self.root
-            .open(&self.path_of(folder, &[sub, file_name].concat()))
+    fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {
+        claimed_size(messages.store_name(message))
     }
 
-    /// Opens one stored file of a folder after the other.
-    pub fn files(&self, folder: &[u8]) -> Files<'a> {
-        Files {
+    fn open(&self, folder: &[u8], messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        let path = [sub(message), b"/", messages.locator(message)].concat();
+        let file = self.root.open(&self.path_of(folder, &path))?;
+        Ok(Stored::whole(file, self.claimed_size(messages, message)))
+    }
+
+    fn files(&self, folder: &[u8]) -> Box<dyn Files + '_> {
+        Box::new(Directories {
             root: self.root,
             path: join(self.path, folder),
             cur: OnceCell::new(),
             new: OnceCell::new(),
-        }
-    }
-
-    fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
-        self.root.dir(&join(self.path, folder))
-    }
-
-    fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
-        join(&join(self.path, folder), name)
+        })
     }
 }
 
-/// The stored files of a folder, opened through their directories, which stay open as long as this lives.
+/// A folder's messages, opened through its directories, which stay open as long as this lives.
 #[derive(Debug)]
-pub struct Files<'a> {
+struct Directories<'a> {
     root: &'a Root,
     path: Vec<u8>,
     cur: OnceCell<Dir<'a>>,
     new: OnceCell<Dir<'a>>,
 }
 
-impl<'a> Files<'a> {
-    pub fn open(&self, file_name: &[u8], new: bool) -> Result<File<'a>> {
-        let (slot, sub): (_, &[u8]) = match new {
-            true => (&self.new, b"new"),
-            false => (&self.cur, b"cur"),
-        };
-        match slot.get() {
-            Some(dir) => dir.open(file_name),
+impl Files for Directories<'_> {
+    fn open(&self, messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        let slot = if message.new { &self.new } else { &self.cur };
+        let dir = match slot.get() {
+            Some(dir) => dir,
             None => {
-                let dir = self.root.dir(&join(&self.path, sub))?;
-                slot.get_or_init(|| dir).open(file_name)
+                let dir = self.root.dir(&join(&self.path, sub(message)))?;
+                slot.get_or_init(|| dir)
             }
-        }
+        };
+        let claimed = claimed_size(messages.store_name(message));
+        Ok(Stored::whole(dir.open(messages.locator(message))?, claimed))
     }
+}
+
+/// The directory that a message is in.
+fn sub(message: &Message) -> &'static [u8] {
+    if message.new { b"new" } else { b"cur" }
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
@@ -294,6 +327,12 @@ fn is_reserved(name: &[u8]) -> bool {
 /// Whether an error is about one directory, and neither about the snapshot nor about who may wait for it.
 fn is_of_one(error: &Error) -> bool {
     error.kind() == Kind::Unreadable && !lane::current_beat().is_some_and(|beat| beat.is_expired())
+}
+
+/// Whether a directory with these names is a folder itself.
+fn is_shown_by(names: &Listing) -> bool {
+    let mut directories = names.iter().filter(|e| e.kind == FileKind::Directory);
+    directories.any(|e| matches!(e.name, b"cur" | b"new"))
 }
 
 fn is_folder(dir: &Dir<'_>) -> Result<bool> {
@@ -323,8 +362,8 @@ fn split(name: &[u8]) -> (usize, Flags) {
     }
 }
 
-/// The plain size that a file name claims with `,S=<bytes>`.
-pub fn claimed_size(store_name: &[u8]) -> Option<u64> {
+/// The decoded size that a file name claims with `,S=<bytes>`.
+fn claimed_size(store_name: &[u8]) -> Option<u64> {
     let mut fields = store_name.split(|&b| b == b',').skip(1);
     let digits = fields.find_map(|field| field.strip_prefix(b"S="))?;
     std::str::from_utf8(digits)
@@ -368,8 +407,9 @@ impl Finder {
             new,
             twin: false,
             flags,
+            keywords: 0,
             size: stat.size,
-            mtime: stat.mtime,
+            received: stat.mtime,
         });
         self.changed.push(stat.ctime);
         Ok(())
@@ -386,7 +426,7 @@ impl Finder {
         order.sort_by(|&a, &b| {
             let key = |i: usize| rows.get(i).map(|m| (all.store_name(m), m.new));
             let changed = |i: usize| changed.get(i).copied();
-            let file = |i: usize| rows.get(i).map(|m| all.file_name(m));
+            let file = |i: usize| rows.get(i).map(|m| all.locator(m));
             key(a)
                 .cmp(&key(b))
                 .then(changed(b).cmp(&changed(a)))
@@ -419,158 +459,4 @@ impl Finder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::path::Path;
-
-    fn store(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            write(dir.path(), name, content);
-        }
-        dir
-    }
-
-    fn write(dir: &Path, name: &str, content: &str) {
-        let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        if !name.ends_with('/') {
-            fs::write(path, content).unwrap();
-        } else {
-            fs::create_dir_all(path).unwrap();
-        }
-    }
-
-    fn identities(dir: &Path, folder: &str) -> Vec<(String, bool, u64)> {
-        let root = Root::new(dir);
-        let messages = Maildir::new(&root, b"")
-            .messages(folder.as_bytes())
-            .unwrap();
-        messages
-            .iter()
-            .map(|m| {
-                (
-                    String::from_utf8_lossy(&messages.identity(m)).into_owned(),
-                    m.new,
-                    m.size,
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn folders_of_both_layouts() {
-        let dir = store(&[
-            ("cur/", ""),
-            (".Sent/new/", ""),
-            (".Archiv.2024.M&AOQ-rz/cur/", ""),
-            (".no-folder/x", ""),
-            ("..DOVECOT-TRASHED/cur/", ""),
-            ("Lists/rust/cur/", ""),
-            ("tmp/not/cur/", ""),
-        ]);
-        let root = Root::new(dir.path());
-        let mut paths: Vec<String> = Maildir::new(&root, b"")
-            .folders()
-            .unwrap()
-            .folders
-            .iter()
-            .map(|f| f.path.join("/"))
-            .collect();
-        paths.sort();
-        assert_eq!(paths, ["Archiv/2024/März", "INBOX", "Lists/rust", "Sent"]);
-    }
-
-    #[test]
-    fn a_path_too_long_to_open_is_a_folder_that_cannot_be_read() {
-        let dir = store(&[("cur/", ""), ("Lists/cur/", "")]);
-        let name = "x".repeat(200);
-        let mut at = std::fs::File::open(dir.path()).unwrap();
-        for _ in 0..30 {
-            rustix::fs::mkdirat(&at, &name, rustix::fs::Mode::RWXU).unwrap();
-            let flags = rustix::fs::OFlags::DIRECTORY;
-            at = rustix::fs::openat(&at, &name, flags, rustix::fs::Mode::empty())
-                .unwrap()
-                .into();
-        }
-        let root = Root::new(dir.path());
-        let found = Maildir::new(&root, b"").folders().unwrap();
-        let mut depths: Vec<usize> = found.folders.iter().map(|f| f.path.len()).collect();
-        depths.sort_unstable();
-        assert_eq!(depths[..2], [1, 1]);
-        assert!(depths.len() == 3 && depths[2] > 15, "{depths:?}");
-    }
-
-    #[test]
-    fn folders_whose_names_alone_would_fill_the_memory_are_refused() {
-        let dir = store(&[("cur/", "")]);
-        let deep = ".a".repeat(120);
-        for i in 0..300 {
-            fs::create_dir_all(dir.path().join(format!("{deep}.{i}/cur"))).unwrap();
-        }
-        let root = Root::new(dir.path());
-        let error = Maildir::new(&root, b"").folders().unwrap_err();
-        assert_eq!(error.kind(), Kind::Unreadable);
-        assert!(Maildir::is_at(&root, b"").unwrap());
-    }
-
-    #[test]
-    fn a_base_name_found_a_great_many_times() {
-        let dir = store(&[]);
-        let root = Root::new(dir.path());
-        let stat = root.stat(b"").unwrap();
-        let mut finder = Finder::default();
-        let start = std::time::Instant::now();
-        for size in 0..200_000 {
-            let name = format!("1.same:2,{size}");
-            finder
-                .add(name.as_bytes(), false, &Stat { size, ..stat })
-                .unwrap();
-        }
-        assert_eq!(finder.finish().len(), 200_000);
-        assert!(start.elapsed().as_secs() < 20);
-    }
-
-    #[test]
-    fn a_base_name_found_twice() {
-        let dir = store(&[
-            ("cur/1.same:2,S", "abc"),
-            ("new/1.same", "abc"),
-            ("cur/2.differs:2,", "abc"),
-            ("new/2.differs", "abcd"),
-            ("cur/3.flags:2,S", "x"),
-            ("cur/3.flags:2,FS", "x"),
-            ("tmp/4.tmp", "x"),
-            ("cur/.hidden", "x"),
-        ]);
-        assert_eq!(
-            identities(dir.path(), ""),
-            [
-                ("1.same".into(), false, 3),
-                ("2.differs".into(), false, 3),
-                ("2.differs/4".into(), true, 4),
-                ("3.flags".into(), false, 1),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_no_message_is_counted_and_left_out() {
-        let dir = store(&[("cur/1:2,", "x"), ("cur/dir/", "")]);
-        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("cur/link")).unwrap();
-        let root = Root::new(dir.path());
-        let messages = Maildir::new(&root, b"").messages(b"").unwrap();
-        assert_eq!((messages.len(), messages.oddities), (1, 2));
-    }
-
-    #[test]
-    fn file_names() {
-        assert_eq!(split(b"1.M2P3.host,S=5:2,FS").0, b"1.M2P3.host,S=5".len());
-        assert_eq!(split(b"1.host;2,S").0, b"1.host".len());
-        assert_eq!(split(b"1.host:1,x").0, b"1.host:1,x".len());
-        assert_eq!(claimed_size(b"1.host,S=123,W=130"), Some(123));
-        assert_eq!(claimed_size(b"1.host,S=12x"), None);
-        assert_eq!(claimed_size(b"S=12"), None);
-    }
-}
+mod tests;

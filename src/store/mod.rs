@@ -6,22 +6,140 @@
 //! 1. A message's [`identity`](Messages::identity) is what the store itself calls it (the base name in a Maildir), so
 //!    it is the same in every snapshot, whatever the message's flags. Two messages of a folder never share one.
 //! 2. [`Messages`] are in byte order of their identities: their position is part of a node id.
-//! 3. Nothing here opens a message to list a folder.
+//! 3. To list a folder opens no message, but where a format keeps a message's identity or its INTERNALDATE in the
+//!    message's own file; then what an earlier listing tells is not read again.
 //!
-//! The cast: [`maildir`] reads Maildir++ and `LAYOUT=fs`; [`folder_name`] decodes folder names; [`decode`] undoes
-//! compression.
+//! Who is above knows no format: it has a [`Format`], which recognises mailboxes and opens one as a [`Store`]. A new
+//! format is a module that implements [`Store`] and has a [`Definition`], and a line in `FORMATS`.
+//!
+//! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
+//! Maildir++ and `LAYOUT=fs`; [`folder_name`] decodes folder names; [`decode`] undoes compression.
 
 pub mod decode;
 pub mod folder_name;
 pub mod maildir;
+mod messages;
+mod stored;
 
-use crate::message::Flags;
+pub use messages::{Message, Messages, take};
+pub use stored::Stored;
+
+use crate::disk::{Listing, Root};
+use crate::error::Result;
 use crate::time::Time;
+use std::fmt;
+
+/// The formats there are. Where a directory might be of several, the first is taken.
+static FORMATS: [&Definition; 1] = [&maildir::FORMAT];
+
+/// What a format says of itself.
+pub struct Definition {
+    /// As in the configuration.
+    name: &'static str,
+    /// Whether the names in a directory show a mailbox of this format, with a few looks more at most.
+    shown_by: fn(&Root, &[u8], &Listing) -> Result<bool>,
+    /// Whether a directory is a mailbox of this format: one with at least one folder, wherever that is.
+    is_at: fn(&Root, &[u8]) -> Result<bool>,
+    open: for<'a> fn(&'a Root, &'a [u8]) -> Box<dyn Store + 'a>,
+}
+
+/// A format of mail stores.
+#[derive(Clone, Copy)]
+pub struct Format(&'static Definition);
+
+impl Format {
+    /// The one that an empty directory is taken for, and one that cannot be read.
+    pub const MAILDIR: Self = Self(&maildir::FORMAT);
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        FORMATS.into_iter().map(Self)
+    }
+
+    /// The format that the configuration calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|format| format.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Whether the names in a directory, which are its listing, show a mailbox of this format at once.
+    pub fn shown_by(self, root: &Root, path: &[u8], names: &Listing) -> Result<bool> {
+        (self.0.shown_by)(root, path, names)
+    }
+
+    /// Whether the directory at a path is a mailbox of this format: one with at least one folder.
+    pub fn is_at(self, root: &Root, path: &[u8]) -> Result<bool> {
+        (self.0.is_at)(root, path)
+    }
+
+    /// The mailbox at a path, which need not be there; nothing is read yet.
+    pub fn open<'a>(self, root: &'a Root, path: &'a [u8]) -> Box<dyn Store + 'a> {
+        (self.0.open)(root, path)
+    }
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Format {}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One mailbox in a snapshot.
+///
+/// Folders are named as their [`Folder::stored`]. A store may keep in memory what it has read, as long as it lives:
+/// that is one request, or one walk through the mailbox.
+pub trait Store: Sync {
+    fn root(&self) -> &Root;
+
+    /// The mailbox directory, relative to the root.
+    fn path(&self) -> &[u8];
+
+    /// All folders, subscribed or not. One that cannot be read is among them.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`](crate::Kind::Unreadable) also if there are more of them than there is room for.
+    fn folders(&self) -> Result<Folders>;
+
+    /// What the mailbox is, for people, such as `Maildir++`; `folders` are its own.
+    fn describe(&self, folders: &[Folder]) -> String;
+
+    /// What changes whenever a message comes, goes, changes its flags, or is found elsewhere.
+    fn stamp(&self, folder: &[u8]) -> Result<Stamp>;
+
+    /// The messages of a folder. `before` is how it was on another date, or nothing: what cannot have changed since need
+    /// not be read again.
+    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages>;
+
+    /// The size that the store claims for a message of a folder once it is decoded, in bytes; reads nothing.
+    fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64>;
+
+    /// Opens one message of a folder.
+    fn open(&self, folder: &[u8], messages: &Messages, message: &Message) -> Result<Stored<'_>>;
+
+    /// Opens one message of a folder after the other.
+    fn files(&self, folder: &[u8]) -> Box<dyn Files + '_>;
+}
+
+/// Opens messages of one folder; what many of them need stays open as long as this lives.
+pub trait Files {
+    fn open(&self, messages: &Messages, message: &Message) -> Result<Stored<'_>>;
+}
 
 /// A folder of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// The folder's directory, relative to the mailbox; empty for a Maildir's own INBOX.
+    /// What the folder is known by on every date; mostly its directory relative to the mailbox, empty for a Maildir's
+    /// own INBOX.
     pub stored: Vec<u8>,
     /// The decoded name, one component for each level; never empty.
     pub path: Vec<String>,
@@ -35,157 +153,10 @@ pub struct Folders {
     pub oddities: u64,
 }
 
-/// What says that a folder has not changed: inode, size, mtime and ctime of each of its directories.
+/// What says that a folder has not changed, such as inode, size, mtime and ctime of each of its directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub bytes: Vec<u8>,
     /// The folder's last change.
     pub changed: Time,
-}
-
-/// One message as its folder lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
-    name: u32,
-    name_len: u16,
-    /// How much of the file name is the base name.
-    base_len: u16,
-    /// In `new/`, not in `cur/`.
-    pub new: bool,
-    /// The base name occurs twice with different sizes, and this is the second one.
-    pub twin: bool,
-    pub flags: Flags,
-    /// Size of the stored file in bytes.
-    pub size: u64,
-    /// mtime of the stored file, which is the message's INTERNALDATE.
-    pub mtime: Time,
-}
-
-/// The messages of a folder in byte order of their identities.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Messages {
-    names: Vec<u8>,
-    rows: Vec<Message>,
-    /// Symbolic links, FIFOs, devices and directories where a message should be.
-    pub oddities: u64,
-    /// Names of the first of them, for a warning; not kept when the listing is.
-    pub odd_names: Vec<String>,
-}
-
-impl Messages {
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub fn get(&self, position: usize) -> Option<&Message> {
-        self.rows.get(position)
-    }
-
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Message> {
-        self.rows.iter()
-    }
-
-    /// The name of the stored file.
-    pub fn file_name(&self, message: &Message) -> &[u8] {
-        let start = message.name as usize;
-        self.names
-            .get(start..start + usize::from(message.name_len))
-            .unwrap_or_default()
-    }
-
-    /// The name that the store knows the message by: the Maildir base name.
-    pub fn store_name(&self, message: &Message) -> &[u8] {
-        self.file_name(message)
-            .get(..usize::from(message.base_len))
-            .unwrap_or_default()
-    }
-
-    /// What the message is called in every snapshot. A twin is told apart by its size, behind a byte that no file
-    /// name can have.
-    pub fn identity(&self, message: &Message) -> Vec<u8> {
-        let mut identity = self.store_name(message).to_vec();
-        if message.twin {
-            identity.extend_from_slice(format!("/{}", message.size).as_bytes());
-        }
-        identity
-    }
-
-    /// Bytes of memory in use.
-    pub fn weight(&self) -> usize {
-        self.names.capacity() + self.rows.capacity() * size_of::<Message>()
-    }
-}
-
-/// Bytes of one message in an encoded listing, its file name left out.
-const ENCODED: usize = 26;
-
-impl Messages {
-    /// Appends the listing as bytes that [`decode`](Self::decode) reads.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
-        out.extend_from_slice(&self.oddities.to_le_bytes());
-        for row in &self.rows {
-            out.extend_from_slice(&row.name_len.to_le_bytes());
-            out.extend_from_slice(&row.base_len.to_le_bytes());
-            out.push(u8::from(row.new) | u8::from(row.twin) << 1);
-            out.push(row.flags.bits());
-            out.extend_from_slice(&row.size.to_le_bytes());
-            out.extend_from_slice(&row.mtime.secs.to_le_bytes());
-            out.extend_from_slice(&row.mtime.nanos.to_le_bytes());
-        }
-        for row in &self.rows {
-            out.extend_from_slice(self.file_name(row));
-        }
-    }
-
-    /// Reads what [`encode`](Self::encode) wrote from the front of `bytes`; `None` if that is not what is there.
-    pub fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let count = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
-        let oddities = u64::from_le_bytes(take(bytes)?);
-        let (mut fixed, mut names) = bytes.split_at_checked(count.checked_mul(ENCODED)?)?;
-        let mut rows = Vec::with_capacity(count);
-        let (mut start, all) = (0u32, names);
-        for _ in 0..count {
-            let name_len = u16::from_le_bytes(take(&mut fixed)?);
-            let base_len = u16::from_le_bytes(take(&mut fixed)?);
-            let [bits, flags] = take(&mut fixed)?;
-            let flags = Flags::from_bits(flags);
-            let size = u64::from_le_bytes(take(&mut fixed)?);
-            let secs = i64::from_le_bytes(take(&mut fixed)?);
-            let nanos = u32::from_le_bytes(take(&mut fixed)?);
-            let (new, twin) = (bits & 1 != 0, bits & 2 != 0);
-            let mtime = Time { secs, nanos };
-            rows.push(Message {
-                name: start,
-                name_len,
-                base_len,
-                new,
-                twin,
-                flags,
-                size,
-                mtime,
-            });
-            names = names.get(usize::from(name_len)..)?;
-            start = start.checked_add(u32::from(name_len))?;
-        }
-        let used = all.get(..start as usize)?.to_vec();
-        *bytes = names;
-        Some(Self {
-            names: used,
-            rows,
-            oddities,
-            odd_names: Vec::new(),
-        })
-    }
-}
-
-/// Takes a fixed number of bytes from the front.
-pub fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (front, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*front)
 }

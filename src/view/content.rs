@@ -1,17 +1,15 @@
 //! The bytes of one message, and what is learned from them once.
 //!
-//! A stored file is the message itself, or the message compressed. It is compressed if it begins like it and its name
-//! does not say that this is its plain size (a message may well begin with such bytes). What was compressed must
-//! decode to the end, and to the size that its name claims if it claims one; otherwise it is damaged: listed, and
-//! reading it is an error. A plain file is shown as it is, torn or empty, whatever its name claims.
+//! What is stored is the message itself, or the message compressed. It is compressed if it begins like it and its store
+//! does not claim that this is its plain size (a message may well begin with such bytes). What was compressed must
+//! decode to the end, and to the size that the store claims if it claims one; otherwise it is damaged: listed, and
+//! reading it is an error. A plain message is shown as it is, torn or empty, whatever is claimed.
 
-use crate::disk::File;
 use crate::error::{Error, Kind, Result};
 use crate::message::facts::Facts;
 use crate::message::header::{self, Scan};
 use crate::message::mboxrd::Measure;
-use crate::store::decode;
-use crate::store::{maildir, take};
+use crate::store::{Stored, decode, take};
 
 /// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
 /// second, and none is read further than the last.
@@ -23,14 +21,14 @@ const CHUNK: usize = 256 << 10;
 /// A compressed message that is longer than this is taken for a bomb.
 const LARGEST_DECODED: u64 = 512 << 20;
 
-/// How a stored file becomes the message.
+/// How what is stored becomes the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Plain,
     Compressed,
     /// Can't be decoded.
     Damaged,
-    /// Not known, for the file could not be read; never kept.
+    /// Not known, for it could not be read; never kept.
     Unread,
 }
 
@@ -55,7 +53,7 @@ impl Encoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
     pub encoding: Encoding,
-    /// Size of the message in bytes; of the stored file, if that is damaged.
+    /// Size of the message in bytes; of what is stored, if that is damaged.
     pub size: u64,
     pub facts: Facts,
 }
@@ -79,65 +77,57 @@ impl Learned {
     }
 }
 
-/// Whether a name settles that its file is plain, with no look inside.
-pub fn is_plain_by_name(store_name: &[u8], stored_size: u64) -> bool {
-    maildir::claimed_size(store_name) == Some(stored_size)
+/// Whether the store settles that a message is plain, with no look inside.
+fn is_plain_by_claim(stored: &Stored<'_>) -> bool {
+    stored.claimed_size() == Some(stored.size())
 }
 
-/// How a stored file is compressed, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
-pub fn compression(file: &File<'_>, store_name: &[u8]) -> Result<Option<decode::Encoding>> {
-    if is_plain_by_name(store_name, file.stat().size) {
+/// How a message is compressed, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
+pub fn compression(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
+    if is_plain_by_claim(stored) {
         return Ok(None);
     }
     let mut first = [0; decode::DETECT_LEN];
-    let len = file.read_at(&mut first, 0)?;
+    let len = stored.read_at(&mut first, 0)?;
     Ok(decode::detect(first.get(..len).unwrap_or_default()))
 }
 
 /// Reads a message to its end and keeps nothing of it: how it is compressed, and its size, decoded.
 ///
 /// # Errors
-/// [`Kind::Undecodable`] as for [`decode_file`]; [`Kind::Unreadable`] also if the file ends before its size.
-pub fn read_to_end(file: &File<'_>, store_name: &[u8]) -> Result<(Option<decode::Encoding>, u64)> {
+/// [`Kind::Undecodable`] as for [`decode_whole`]; [`Kind::Unreadable`] also if the file ends before its size.
+pub fn read_to_end(stored: &Stored<'_>) -> Result<(Option<decode::Encoding>, u64)> {
     let mut bytes = 0;
-    let Some(compression) = compression(file, store_name)? else {
-        stream(file, 0, |chunk| {
+    let Some(compression) = compression(stored)? else {
+        stream(stored, 0, |chunk| {
             bytes += chunk.len() as u64;
             true
         })?;
-        let size = file.stat().size;
+        let size = stored.size();
         if bytes < size {
             let ends = format!("the file ends after {bytes} of {size} bytes");
             return Err(Error::new(Kind::Unreadable, ends));
         }
         return Ok((None, bytes));
     };
-    let reader = Reader { file, offset: 0 };
-    let claimed = maildir::claimed_size(store_name);
-    let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match decoder.read(&mut buffer)? {
-            0 => return Ok((Some(compression), bytes)),
-            n => bytes += n as u64,
-        }
-    }
+    decode(stored, compression, |decoded| bytes += decoded.len() as u64)?;
+    Ok((Some(compression), bytes))
 }
 
-/// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that.
-pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
-    let stored = file.stat().size;
+/// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that. `name` is the
+/// message's, for a warning.
+pub fn learn(stored: &Stored<'_>, name: &[u8]) -> Result<Learned> {
     let mut buffer = Vec::new();
     for (step, limit) in HEADER_READS.into_iter().enumerate() {
         let have = buffer.len();
         buffer.resize(limit, 0);
-        let more = file.read_at(buffer.get_mut(have..).unwrap_or_default(), have as u64)?;
+        let more = stored.read_at(buffer.get_mut(have..).unwrap_or_default(), have as u64)?;
         buffer.truncate(have + more);
         if step == 0
-            && !is_plain_by_name(store_name, stored)
+            && !is_plain_by_claim(stored)
             && let Some(compression) = decode::detect(&buffer)
         {
-            return learn_compressed(file, store_name, compression);
+            return learn_compressed(stored, name, compression);
         }
         let whole = buffer.len() < limit;
         let last = whole || step + 1 == HEADER_READS.len();
@@ -149,27 +139,27 @@ pub fn learn(file: &File<'_>, store_name: &[u8]) -> Result<Learned> {
             };
             return Ok(Learned {
                 encoding: Encoding::Plain,
-                size: stored,
+                size: stored.size(),
                 facts,
             });
         }
     }
     Ok(Learned {
         encoding: Encoding::Plain,
-        size: stored,
+        size: stored.size(),
         facts: Facts::default(),
     })
 }
 
 fn learn_compressed(
-    file: &File<'_>,
-    store_name: &[u8],
+    stored: &Stored<'_>,
+    name: &[u8],
     compression: decode::Encoding,
 ) -> Result<Learned> {
     let mut start = Vec::new();
     let mut measure = Measure::new();
     let mut size = 0;
-    let decoded = decode(file, store_name, compression, |bytes| {
+    let decoded = decode(stored, compression, |bytes| {
         let room = HEADER_READS[2] - start.len();
         start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         measure.feed(bytes);
@@ -193,11 +183,11 @@ fn learn_compressed(
         Err(e) if e.kind() == Kind::Undecodable => {
             tracing::warn!(
                 "{}: {e}; it is listed, and reading it is an error",
-                String::from_utf8_lossy(store_name)
+                String::from_utf8_lossy(name)
             );
             Ok(Learned {
                 encoding: Encoding::Damaged,
-                size: file.stat().size,
+                size: stored.size(),
                 facts: Facts::default(),
             })
         }
@@ -212,14 +202,14 @@ fn measure(message: &[u8]) -> crate::message::mboxrd::BodySize {
 }
 
 /// The whole of a compressed message.
-pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
+pub fn decode_whole(stored: &Stored<'_>) -> Result<Vec<u8>> {
     let mut first = [0; decode::DETECT_LEN];
-    let len = file.read_at(&mut first, 0)?;
+    let len = stored.read_at(&mut first, 0)?;
     let Some(compression) = decode::detect(first.get(..len).unwrap_or_default()) else {
         return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
     };
     let mut plain = Vec::new();
-    decode(file, store_name, compression, |bytes| {
+    decode(stored, compression, |bytes| {
         plain.extend_from_slice(bytes);
     })?;
     Ok(plain)
@@ -227,13 +217,12 @@ pub fn decode_file(file: &File<'_>, store_name: &[u8]) -> Result<Vec<u8>> {
 
 /// Gives the whole message to `take`, in pieces.
 fn decode(
-    file: &File<'_>,
-    store_name: &[u8],
+    stored: &Stored<'_>,
     compression: decode::Encoding,
     mut take: impl FnMut(&[u8]),
 ) -> Result<()> {
-    let claimed = maildir::claimed_size(store_name);
-    let reader = Reader { file, offset: 0 };
+    let reader = Reader { stored, offset: 0 };
+    let claimed = stored.claimed_size();
     let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -244,32 +233,36 @@ fn decode(
     }
 }
 
-/// A file as the standard library reads one.
+/// What is stored as the standard library reads it.
 struct Reader<'a, 'b> {
-    file: &'a File<'b>,
+    stored: &'a Stored<'b>,
     offset: u64,
 }
 
 impl std::io::Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         // The disk's error stays one: the decoder takes it out again.
-        let read = self.file.read_at(buffer, self.offset);
+        let read = self.stored.read_at(buffer, self.offset);
         let n = read.map_err(std::io::Error::other)?;
         self.offset += n as u64;
         Ok(n)
     }
 }
 
-/// Feeds a plain file from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
-pub fn stream(file: &File<'_>, mut offset: u64, mut feed: impl FnMut(&[u8]) -> bool) -> Result<()> {
+/// Feeds a plain message from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
+pub fn stream(
+    stored: &Stored<'_>,
+    mut offset: u64,
+    mut feed: impl FnMut(&[u8]) -> bool,
+) -> Result<()> {
     let mut buffer = vec![
         0;
         CHUNK
-            .min(usize::try_from(file.stat().size).unwrap_or(CHUNK))
+            .min(usize::try_from(stored.size()).unwrap_or(CHUNK))
             .max(1)
     ];
     loop {
-        let n = file.read_at(&mut buffer, offset)?;
+        let n = stored.read_at(&mut buffer, offset)?;
         if n == 0 || !feed(buffer.get(..n).unwrap_or_default()) {
             return Ok(());
         }

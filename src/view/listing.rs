@@ -15,12 +15,11 @@ mod naming;
 
 use super::content::{Encoding, Learned};
 use super::{View, name};
-use crate::disk::{Root, lane};
+use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
-use crate::store::maildir::Maildir;
-use crate::store::{Message, Messages, take};
+use crate::store::{Message, Messages, Store, take};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -232,13 +231,12 @@ impl View {
     /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
     pub fn list(
         &self,
-        root: &Root,
-        mailbox: &[u8],
+        store: &dyn Store,
         folder: &[u8],
         taken: &HashSet<String>,
     ) -> Result<Listing> {
-        let maildir = Maildir::new(root, mailbox);
-        let stamp = maildir.stamp(folder)?;
+        let mailbox = store.path();
+        let stamp = store.stamp(folder)?;
         let mut key = self.fingerprint();
         // The names of folders decide nothing but a clash; there may be a million of them.
         let mut around: Vec<&String> = taken.iter().collect();
@@ -255,27 +253,27 @@ impl View {
         if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
             return Ok(listing);
         }
-        let messages = maildir.messages(folder)?;
+        // On another date the folder was nearly the same.
+        let before = self.index.latest_pack(mailbox, folder, &any_state);
+        let before = before.and_then(|pack| Listing::decode(&pack, stamp.changed));
+        let before = before.unwrap_or_default();
+        let messages = store.messages(folder, &before.messages)?;
         if messages.oddities > 0 {
             tracing::warn!(
                 "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
-                root.path().display(),
+                store.root().path().display(),
                 String::from_utf8_lossy(folder),
                 String::from_utf8_lossy(mailbox),
                 messages.oddities,
                 messages.odd_names
             );
         }
-        // On another date the folder was nearly the same.
-        let before = self.index.latest_pack(mailbox, folder, &any_state);
-        let before = before.and_then(|pack| Listing::decode(&pack, stamp.changed));
-        let before = before.unwrap_or_default();
-        let known = self.learn_all(&maildir, mailbox, folder, &messages, &before)?;
+        let known = self.learn_all(store, folder, &messages, &before)?;
         let named = match self.name_all(&messages, &known, &before, taken) {
             Some(named) => Some((named, known)),
             None => {
                 let before = Listing::default();
-                let known = self.learn_all(&maildir, mailbox, folder, &messages, &before)?;
+                let known = self.learn_all(store, folder, &messages, &before)?;
                 let named = self.name_all(&messages, &known, &before, taken);
                 named.map(|named| (named, known))
             }
@@ -306,7 +304,7 @@ pub fn key<'a>(message: &Message, identity: &'a [u8]) -> FactKey<'a> {
     FactKey {
         identity,
         size: message.size,
-        mtime: message.mtime,
+        mtime: message.received,
     }
 }
 

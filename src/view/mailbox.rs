@@ -13,9 +13,9 @@ pub use template::Template;
 
 use super::listing::is_for_all;
 use super::name;
-use crate::disk::{FileKind, Root};
+use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
-use crate::store::maildir::Maildir;
+use crate::store::{Format, Store};
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
 use template::Found;
@@ -43,6 +43,14 @@ pub struct Mailbox {
     /// Who owns the mailbox directory.
     pub uid: u32,
     pub changed: Time,
+    pub format: Format,
+}
+
+impl Mailbox {
+    /// The mailbox in a snapshot, which `root` is.
+    pub fn store<'a>(&'a self, root: &'a Root) -> Box<dyn Store + 'a> {
+        self.format.open(root, &self.path)
+    }
 }
 
 /// The mailboxes of a snapshot, in byte order of their paths.
@@ -138,6 +146,8 @@ pub struct Layout {
     pub templates: Vec<Template>,
     /// Such as `{user}@{domain}`; the default is that, or `{user}` where no domain is known.
     pub name: Option<String>,
+    /// None: recognised by content.
+    pub format: Option<Format>,
 }
 
 impl Layout {
@@ -190,15 +200,22 @@ impl Layout {
                 .filter(|e| e.kind == FileKind::Directory)
                 .map(|e| e.name)
                 .collect();
-            if names.iter().any(|name| matches!(*name, b"cur" | b"new")) {
-                self.add(root, path, Found::default(), false, out)?;
-                continue;
+            match self.shown_by(root, &path, &listing) {
+                Ok(Some(format)) => {
+                    self.add(root, path, Found::default(), format, out)?;
+                    continue;
+                }
+                Ok(None) => {}
+                Err(e) => out.do_without(e)?,
             }
             let before = out.all.len();
             for store in STORE_NAMES {
                 let store = store.as_bytes();
-                if names.contains(&store) && is_store(root, &below(&path, store))? {
-                    self.add(root, below(&path, store), Found::default(), false, out)?;
+                let at = below(&path, store);
+                if names.contains(&store)
+                    && let Some(format) = self.format_at(root, &at)?
+                {
+                    self.add(root, at, Found::default(), format, out)?;
                 }
             }
             // `mail/<domain>/<user>` beside `mail/cur`, as cPanel has it, is the exception to the exception.
@@ -210,30 +227,38 @@ impl Layout {
         Ok(())
     }
 
-    /// Adds the mailbox at a path, unless what is there is no mail store. A template may end at the home directory
-    /// of the store.
+    /// Adds the mailbox at a template's path, unless what is there is no mail store. A template may end at the home
+    /// directory of the store.
+    fn add_found(
+        &self,
+        root: &Root,
+        path: Vec<u8>,
+        found: Found,
+        out: &mut Mailboxes,
+    ) -> Result<()> {
+        match self.store_at(root, &path) {
+            Ok(Some((path, format))) => self.add(root, path, found, format, out),
+            Ok(None) => {
+                tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
+                Ok(())
+            }
+            Err(e) if is_for_all(&e) => Err(e),
+            Err(e) => {
+                tracing::warn!("a mailbox cannot be read: {e}");
+                self.add(root, path, found, self.presumed(), out)
+            }
+        }
+    }
+
+    /// Adds the mailbox at a path.
     fn add(
         &self,
         root: &Root,
-        mut path: Vec<u8>,
+        path: Vec<u8>,
         found: Found,
-        check: bool,
+        format: Format,
         out: &mut Mailboxes,
     ) -> Result<()> {
-        if check {
-            path = match self.store_at(root, &path) {
-                Ok(Some(store)) => store,
-                Ok(None) => {
-                    tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
-                    return Ok(());
-                }
-                Err(e) if is_for_all(&e) => return Err(e),
-                Err(e) => {
-                    tracing::warn!("a mailbox cannot be read: {e}");
-                    path
-                }
-            };
-        }
         let stat = match root.stat(&path) {
             Ok(stat) => stat,
             Err(e) => return out.do_without(e),
@@ -250,29 +275,60 @@ impl Layout {
             domain,
             uid: stat.uid,
             changed: stat.mtime,
+            format,
         });
         Ok(())
     }
 
     /// The mail store that a template's directory is or holds; a directory with nothing in it is a mailbox that has
     /// not been used yet.
-    fn store_at(&self, root: &Root, path: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn store_at(&self, root: &Root, path: &[u8]) -> Result<Option<(Vec<u8>, Format)>> {
         let listing = root.list(path)?;
         let has = |name: &str| {
             let mut directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
             directories.any(|e| e.name == name.as_bytes())
         };
-        if has("cur") || has("new") {
-            return Ok(Some(path.to_vec()));
+        if let Some(format) = self.shown_by(root, path, &listing)? {
+            return Ok(Some((path.to_vec(), format)));
         }
         for name in STORE_NAMES.iter().filter(|name| has(name)) {
             let at = below(path, name.as_bytes());
-            if is_store(root, &at)? {
-                return Ok(Some(at));
+            if let Some(format) = self.format_at(root, &at)? {
+                return Ok(Some((at, format)));
             }
         }
-        let is_one = listing.is_empty() || Maildir::is_at(root, path)?;
-        Ok(is_one.then(|| path.to_vec()))
+        if listing.is_empty() {
+            return Ok(Some((path.to_vec(), self.presumed())));
+        }
+        let format = first(self.formats(), |format| format.is_at(root, path))?;
+        Ok(format.map(|format| (path.to_vec(), format)))
+    }
+
+    /// The formats that mailboxes may have.
+    fn formats(&self) -> impl Iterator<Item = Format> {
+        Format::all().filter(|format| self.format.is_none_or(|only| only == *format))
+    }
+
+    /// The format of what cannot be recognised.
+    fn presumed(&self) -> Format {
+        self.format.unwrap_or(Format::MAILDIR)
+    }
+
+    /// The format that the names in a directory show.
+    fn shown_by(&self, root: &Root, path: &[u8], names: &Listing) -> Result<Option<Format>> {
+        first(self.formats(), |format| format.shown_by(root, path, names))
+    }
+
+    /// The format of a directory with a store's name, if it holds mail. One that cannot be read is taken for a store,
+    /// which then is shown and cannot be read.
+    fn format_at(&self, root: &Root, path: &[u8]) -> Result<Option<Format>> {
+        match first(self.formats(), |format| format.is_at(root, path)) {
+            Err(e) if !is_for_all(&e) => {
+                tracing::warn!("a mailbox cannot be read: {e}");
+                Ok(Some(self.presumed()))
+            }
+            other => other,
+        }
     }
 
     fn label(&self, user: &str, domain: Option<&str>) -> String {
@@ -290,16 +346,14 @@ impl Layout {
     }
 }
 
-/// Whether a directory with a store's name holds mail. One that cannot be read is taken for a store, which then is
-/// shown and cannot be read.
-fn is_store(root: &Root, path: &[u8]) -> Result<bool> {
-    match Maildir::is_at(root, path) {
-        Err(e) if !is_for_all(&e) => {
-            tracing::warn!("a mailbox cannot be read: {e}");
-            Ok(true)
-        }
-        other => other,
-    }
+/// The first format for which something is true.
+fn first(
+    mut formats: impl Iterator<Item = Format>,
+    is: impl Fn(Format) -> Result<bool>,
+) -> Result<Option<Format>> {
+    formats
+        .find_map(|format| is(format).map(|is| is.then_some(format)).transpose())
+        .transpose()
 }
 
 /// `user@domain` in one level is both.
@@ -377,7 +431,7 @@ mod tests {
     fn layout(template: &str) -> Layout {
         Layout {
             templates: vec![Template::parse(template).unwrap()],
-            name: None,
+            ..Layout::default()
         }
     }
 

@@ -8,11 +8,10 @@
 use super::View;
 use super::content::{self, Encoding, Learned};
 use super::listing::{Item, Listing, is_for_all, key};
-use crate::disk::{File, Root};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
-use crate::store::maildir::{Files, Maildir};
+use crate::store::{Files, Store, Stored};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -74,7 +73,7 @@ const MOST_RESUMABLE: usize = 4;
 
 /// Where the bytes of a message come from.
 enum Plain<'a> {
-    File(&'a File<'a>),
+    Stored(&'a Stored<'a>),
     Decoded(&'a [u8]),
 }
 
@@ -82,7 +81,7 @@ impl Plain<'_> {
     /// Feeds the message from `offset` on, in chunks, until its end or until `feed` has enough and returns false.
     fn stream(&self, offset: u64, mut feed: impl FnMut(&[u8]) -> bool) -> Result<()> {
         match self {
-            Self::File(file) => content::stream(file, offset, feed),
+            Self::Stored(stored) => content::stream(stored, offset, feed),
             Self::Decoded(message) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let rest = message.get(start..).unwrap_or_default();
@@ -125,22 +124,16 @@ impl Layout {
 
 impl View {
     /// Works out the mbox of a folder: reads every message that has never been measured.
-    pub fn lay_out(
-        &self,
-        root: &Root,
-        mailbox: &[u8],
-        folder: &[u8],
-        listing: &Listing,
-    ) -> Result<Layout> {
+    pub fn lay_out(&self, store: &dyn Store, folder: &[u8], listing: &Listing) -> Result<Layout> {
         let messages = listing.messages();
-        let maildir = Maildir::new(root, mailbox);
+        let mailbox = store.path();
         let mut kept = self.kept_sizes(mailbox, listing);
-        let files = maildir.files(folder);
+        let files = store.files(folder);
         let mut order: Vec<u32> = (0..messages.len() as u32).collect();
         let sort_key = |p: u32| {
             messages
                 .get(p as usize)
-                .map(|m| (m.mtime.secs, messages.store_name(m), m.new, m.size))
+                .map(|m| (m.received.secs, messages.store_name(m), m.new, m.size))
         };
         order.sort_by(|&a, &b| sort_key(a).cmp(&sort_key(b)));
 
@@ -156,7 +149,7 @@ impl View {
                 _ if item.encoding == Encoding::Damaged => None,
                 Some(body) => Some(body),
                 None => {
-                    let body = self.measure(&files, mailbox, listing, at)?;
+                    let body = self.measure(&*files, mailbox, listing, at)?;
                     settled &= body.is_some();
                     body
                 }
@@ -181,7 +174,7 @@ impl View {
         if layout.settled {
             let size = layout.size().to_le_bytes().to_vec();
             self.index
-                .put_pack(mailbox, folder, &self.size_key(&maildir, folder)?, size);
+                .put_pack(mailbox, folder, &self.size_key(store, folder)?, size);
         }
         Ok(layout)
     }
@@ -217,22 +210,17 @@ impl View {
     }
 
     /// The size of a folder's mbox, if it was worked out before for the state that the folder is in.
-    pub fn known_mbox_size(
-        &self,
-        root: &Root,
-        mailbox: &[u8],
-        folder: &[u8],
-    ) -> Result<Option<u64>> {
-        let key = self.size_key(&Maildir::new(root, mailbox), folder)?;
-        let size = self.index.pack(mailbox, folder, &key);
+    pub fn known_mbox_size(&self, store: &dyn Store, folder: &[u8]) -> Result<Option<u64>> {
+        let key = self.size_key(store, folder)?;
+        let size = self.index.pack(store.path(), folder, &key);
         Ok(size.and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?))))
     }
 
-    fn size_key(&self, maildir: &Maildir<'_>, folder: &[u8]) -> Result<Vec<u8>> {
+    fn size_key(&self, store: &dyn Store, folder: &[u8]) -> Result<Vec<u8>> {
         Ok([
             b"mbox",
             [self.flags as u8].as_slice(),
-            &maildir.stamp(folder)?.bytes,
+            &store.stamp(folder)?.bytes,
         ]
         .concat())
     }
@@ -250,7 +238,7 @@ impl View {
     /// Measures one message and keeps the result; `None` if it cannot be decoded.
     fn measure(
         &self,
-        files: &Files<'_>,
+        files: &dyn Files,
         mailbox: &[u8],
         listing: &Listing,
         position: usize,
@@ -260,20 +248,18 @@ impl View {
             return Ok(None);
         };
         let store_name = messages.store_name(item.stored);
-        let result = files
-            .open(messages.file_name(item.stored), item.stored.new)
-            .and_then(|file| {
-                let mut learned = content::learn(&file, store_name)?;
-                if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
-                    let mut measure = Measure::new();
-                    content::stream(&file, 0, |chunk| {
-                        measure.feed(chunk);
-                        true
-                    })?;
-                    learned.facts.body = Some(measure.finish());
-                }
-                Ok(learned)
-            });
+        let result = files.open(messages, item.stored).and_then(|stored| {
+            let mut learned = content::learn(&stored, store_name)?;
+            if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
+                let mut measure = Measure::new();
+                content::stream(&stored, 0, |chunk| {
+                    measure.feed(chunk);
+                    true
+                })?;
+                learned.facts.body = Some(measure.finish());
+            }
+            Ok(learned)
+        });
         match result {
             Ok(learned) => {
                 let identity = messages.identity(item.stored);
@@ -297,8 +283,7 @@ impl View {
     #[allow(clippy::too_many_arguments)] // which folder, and which part of it
     pub fn read_mbox(
         &self,
-        root: &Root,
-        mailbox: &[u8],
+        store: &dyn Store,
         folder: &[u8],
         listing: &Listing,
         layout: &Layout,
@@ -308,7 +293,7 @@ impl View {
     ) -> Result<Vec<u8>> {
         let to = offset.saturating_add(len as u64).min(layout.size());
         let mut out = Vec::with_capacity(usize::try_from(to.saturating_sub(offset)).unwrap_or(0));
-        let files = Maildir::new(root, mailbox).files(folder);
+        let files = store.files(folder);
         let mut at = offset;
         let first = layout.entries.partition_point(|entry| entry.end <= offset);
         for (i, entry) in layout.entries.iter().enumerate().skip(first) {
@@ -322,7 +307,7 @@ impl View {
             };
             let (from, until) = (at - start, to.min(entry.end) - start);
             self.read_entry(
-                &files,
+                &*files,
                 listing,
                 layout,
                 decoded,
@@ -344,7 +329,7 @@ impl View {
     #[allow(clippy::too_many_arguments)] // what an entry is, and which part of it
     fn read_entry(
         &self,
-        files: &Files<'_>,
+        files: &dyn Files,
         listing: &Listing,
         layout: &Layout,
         decoded: &Decoded<'_>,
@@ -356,7 +341,7 @@ impl View {
         let Some(item) = listing.get(entry.message as usize) else {
             return Ok(());
         };
-        let head = mboxrd::head(layout.mode, item.stored.mtime.secs, item.stored.flags);
+        let head = mboxrd::head(layout.mode, item.stored.received.secs, item.stored.flags);
         let body_start = head.len() as u64;
         let body_end = len - TAIL.len() as u64;
         append(out, &head, 0, &range);
@@ -364,48 +349,48 @@ impl View {
             ..range.end.clamp(body_start, body_end) - body_start;
         if !body.is_empty() {
             let messages = listing.messages();
-            let file_name = messages.file_name(item.stored);
-            let open = || files.open(file_name, item.stored.new);
+            let locator = messages.locator(item.stored);
+            let open = || files.open(messages, item.stored);
             match entry.body {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
                 Body::Rendered if item.encoding == Encoding::Compressed => {
                     let plain = decoded(entry.message)?;
                     if plain.len() as u64 != item.size {
-                        return Err(changed(&String::from_utf8_lossy(file_name)));
+                        return Err(changed(&String::from_utf8_lossy(locator)));
                     }
                     render(&Plain::Decoded(&plain), layout, entry.message, &body, out)?;
                 }
                 Body::Rendered => {
-                    let file = open()?;
-                    if file.stat().size != item.size {
-                        return Err(changed(&String::from_utf8_lossy(file_name)));
+                    let stored = open()?;
+                    if stored.size() != item.size {
+                        return Err(changed(&String::from_utf8_lossy(locator)));
                     }
-                    render(&Plain::File(&file), layout, entry.message, &body, out)?;
+                    render(&Plain::Stored(&stored), layout, entry.message, &body, out)?;
                 }
                 Body::Verbatim { newline } => {
-                    let stored = body_end - body_start - u64::from(newline);
-                    let wanted = body.start.min(stored)..body.end.min(stored);
+                    let size = body_end - body_start - u64::from(newline);
+                    let wanted = body.start.min(size)..body.end.min(size);
                     if item.encoding == Encoding::Compressed {
                         append(out, &decoded(entry.message)?, 0, &wanted);
                     } else if !wanted.is_empty() {
-                        let file = open()?;
-                        if file.stat().size != stored {
-                            return Err(changed(&String::from_utf8_lossy(file_name)));
+                        let stored = open()?;
+                        if stored.size() != size {
+                            return Err(changed(&String::from_utf8_lossy(locator)));
                         }
                         let have = out.len();
                         out.resize(
                             have + usize::try_from(wanted.end - wanted.start).unwrap_or(0),
                             0,
                         );
-                        let n =
-                            file.read_at(out.get_mut(have..).unwrap_or_default(), wanted.start)?;
+                        let n = stored
+                            .read_at(out.get_mut(have..).unwrap_or_default(), wanted.start)?;
                         out.truncate(have + n);
                     }
                     append(
                         out,
                         b"\n",
-                        stored,
-                        &(body.start..body.end.min(stored + u64::from(newline))),
+                        size,
+                        &(body.start..body.end.min(size + u64::from(newline))),
                     );
                 }
             }

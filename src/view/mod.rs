@@ -46,7 +46,7 @@ pub struct View {
 impl View {
     /// Changes whenever the names made from the same facts would; part of the key of what is kept.
     fn fingerprint(&self) -> Vec<u8> {
-        const FORMAT: u8 = 2;
+        const FORMAT: u8 = 3;
         let mut bytes = vec![FORMAT, self.names as u8];
         if self.names == Names::Readable {
             // What a zone does is all that matters of it, and an update of its rules must be noticed.

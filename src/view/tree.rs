@@ -6,15 +6,14 @@
 //! wrote it) and the others get an id.
 
 use super::{about, name};
-use crate::disk::Root;
 use crate::error::Result;
-use crate::store::maildir::Maildir;
+use crate::store::Store;
 use std::collections::{BTreeMap, HashSet};
 
 /// What a directory of the tree is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A folder: its directory relative to the mailbox.
+    /// A folder: what its store knows it by.
     Folder(Vec<u8>),
     /// No folder: the decoded name, one component for each level.
     Parent(Vec<String>),
@@ -60,8 +59,8 @@ struct Level {
 }
 
 impl Tree {
-    pub fn read(root: &Root, mailbox: &[u8]) -> Result<Self> {
-        let found = Maildir::new(root, mailbox).folders()?;
+    pub fn read(store: &dyn Store) -> Result<Self> {
+        let found = store.folders()?;
         let mut top = Level::default();
         for folder in found.folders {
             let level = folder
@@ -217,6 +216,8 @@ fn choose(decoded: &str, identity: &[u8], taken: &mut HashSet<String>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Root;
+    use crate::store::Format;
     use std::fs;
 
     fn tree(folders: &[&str]) -> (tempfile::TempDir, Tree) {
@@ -224,7 +225,7 @@ mod tests {
         for folder in folders {
             fs::create_dir_all(dir.path().join(folder).join("cur")).unwrap();
         }
-        let tree = Tree::read(&Root::new(dir.path()), b"").unwrap();
+        let tree = Tree::read(&*Format::MAILDIR.open(&Root::new(dir.path()), b"")).unwrap();
         (dir, tree)
     }
 

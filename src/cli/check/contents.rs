@@ -7,8 +7,7 @@ use super::report::{Counted, Findings, Sample, Unreadable, counted, printable, p
 use crate::disk::Root;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
-use crate::store::maildir::Maildir;
-use crate::store::{Folder, Messages, decode};
+use crate::store::{Folder, Messages, Store, decode};
 use crate::view::content;
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use serde::Serialize;
@@ -95,21 +94,25 @@ struct Survey<'a> {
 impl Survey<'_> {
     fn look_into(&mut self, mailbox: &Mailbox) {
         self.contents.mailboxes += 1;
-        let maildir = Maildir::new(self.root, &mailbox.path);
-        let found = match maildir.folders() {
+        let root = self.root;
+        let store = mailbox.store(root);
+        let found = match store.folders() {
             Ok(found) => found,
             Err(e) => return self.findings.failed(self.at(mailbox, None, None), &e),
         };
         self.contents.oddities.add(found.oddities, &mailbox.name);
         self.contents.folders += found.folders.len() as u64;
-        *self.formats.entry(format(&found.folders)).or_insert(0) += 1;
+        *self
+            .formats
+            .entry(store.describe(&found.folders))
+            .or_insert(0) += 1;
         let mut to_open = match self.effort {
             Effort::Quick => OPENED,
             Effort::Unlimited => 0,
         };
         let (mut count, mut all_known) = (0, true);
         for folder in &found.folders {
-            let messages = match maildir.messages(&folder.stored) {
+            let messages = match store.messages(&folder.stored, &Messages::default()) {
                 Ok(messages) => messages,
                 Err(e) => {
                     all_known = false;
@@ -127,7 +130,7 @@ impl Survey<'_> {
             let ends = [0, messages.len().saturating_sub(1)];
             for position in ends.into_iter().take(messages.len()).take(to_open) {
                 to_open -= 1;
-                self.open(mailbox, &maildir, folder, &messages, position);
+                self.open(mailbox, &*store, folder, &messages, position);
             }
         }
         self.contents.messages += count;
@@ -140,7 +143,7 @@ impl Survey<'_> {
     fn open(
         &mut self,
         mailbox: &Mailbox,
-        maildir: &Maildir<'_>,
+        store: &dyn Store,
         folder: &Folder,
         messages: &Messages,
         position: usize,
@@ -148,10 +151,10 @@ impl Survey<'_> {
         let Some(message) = messages.get(position) else {
             return;
         };
-        let name = messages.file_name(message);
+        let name = messages.locator(message);
         let compression = || -> Result<Option<decode::Encoding>> {
-            let file = maildir.open(&folder.stored, name, message.new)?;
-            content::compression(&file, messages.store_name(message))
+            let stored = store.open(&folder.stored, messages, message)?;
+            content::compression(&stored)
         };
         match compression() {
             Ok(compression) => {
@@ -194,20 +197,6 @@ impl Survey<'_> {
 /// A folder's decoded name, with `/` between its levels.
 pub fn folder_name(folder: &Folder) -> String {
     printable(&folder.path.join("/"))
-}
-
-fn format(folders: &[Folder]) -> String {
-    let flat = folders.iter().any(|f| f.stored.starts_with(b"."));
-    let nested = folders
-        .iter()
-        .any(|f| !f.stored.is_empty() && !f.stored.starts_with(b"."));
-    match (flat, nested) {
-        (false, false) => "Maildir",
-        (true, false) => "Maildir++",
-        (false, true) => "Maildir, LAYOUT=fs",
-        (true, true) => "Maildir++ and LAYOUT=fs",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

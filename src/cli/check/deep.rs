@@ -10,8 +10,7 @@ use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
-use crate::store::maildir::Maildir;
-use crate::store::{Folder, Message, decode};
+use crate::store::{Folder, Format, Message, Messages, decode};
 use crate::view::content;
 use crate::view::mailbox::Layout;
 use serde::Serialize;
@@ -48,8 +47,15 @@ struct Day<'a> {
 struct Wanted {
     path: Vec<u8>,
     name: String,
-    /// Positions of the dates that have it, the newest first.
-    days: Vec<usize>,
+    /// The dates that have it, the newest first.
+    days: Vec<On>,
+}
+
+/// A mailbox on one date.
+struct On {
+    /// The position of the date.
+    day: usize,
+    format: Format,
 }
 
 /// What reading gave so far.
@@ -106,14 +112,17 @@ pub fn read(dates: &Dates, layout: &Layout, findings: &mut Findings) -> Result<D
 
 /// The mailboxes of all dates.
 fn wanted(days: &[Day<'_>], layout: &Layout, findings: &mut Findings) -> Vec<Wanted> {
-    let mut by_path: BTreeMap<Vec<u8>, (String, Vec<usize>)> = BTreeMap::new();
+    let mut by_path: BTreeMap<Vec<u8>, (String, Vec<On>)> = BTreeMap::new();
     for (position, day) in days.iter().enumerate() {
         match layout.find(&day.root) {
             Ok(mailboxes) => {
                 for mailbox in mailboxes.iter() {
                     let known = by_path.entry(mailbox.path.clone());
                     let (_, on) = known.or_insert_with(|| (mailbox.name.clone(), Vec::new()));
-                    on.push(position);
+                    on.push(On {
+                        day: position,
+                        format: mailbox.format,
+                    });
                 }
             }
             // The newest one's were looked for before.
@@ -150,8 +159,10 @@ impl<'a, I: Iterator<Item = &'a Wanted>> Queue<'a, I> {
                 .next();
             let Some(wanted) = next else { return };
             let mut reader = Reader::default();
-            for day in wanted.days.iter().filter_map(|&day| days.get(day)) {
-                reader.read_mailbox(day, wanted);
+            for on in &wanted.days {
+                if let Some(day) = days.get(on.day) {
+                    reader.read_mailbox(day, wanted, on.format);
+                }
             }
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
             let (sum, mailboxes, told) = &mut *done;
@@ -202,8 +213,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted) {
-        let maildir = Maildir::new(&day.root, &wanted.path);
+    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted, format: Format) {
+        let store = format.open(&day.root, &wanted.path);
         let at = |folder: Option<&Folder>, message: Option<&[u8]>| Unreadable {
             date: day.label.to_owned(),
             mailbox: Some(wanted.name.clone()),
@@ -211,17 +222,17 @@ impl Reader {
             message: message.map(printable_bytes),
             ..Unreadable::default()
         };
-        let folders = match maildir.folders() {
+        let folders = match store.folders() {
             Ok(found) => found.folders,
             Err(e) => return self.sum.findings.failed(at(None, None), &e),
         };
         for folder in &folders {
-            let messages = maildir.stamp(&folder.stored).and_then(|stamp| {
+            let messages = store.stamp(&folder.stored).and_then(|stamp| {
                 let key = (folder.stored.clone(), stamp.bytes);
                 if self.unchanged.contains(&key) {
                     return Ok(None);
                 }
-                let messages = maildir.messages(&folder.stored)?;
+                let messages = store.messages(&folder.stored, &Messages::default())?;
                 self.unchanged.insert(key);
                 Ok(Some(messages))
             });
@@ -233,14 +244,15 @@ impl Reader {
                     continue;
                 }
             };
+            let files = store.files(&folder.stored);
             for message in messages.iter() {
                 if !self.read.insert(hash(&messages.identity(message), message)) {
                     continue;
                 }
-                let name = messages.file_name(message);
-                let read = maildir
-                    .open(&folder.stored, name, message.new)
-                    .and_then(|file| content::read_to_end(&file, messages.store_name(message)));
+                let name = messages.locator(message);
+                let read = files
+                    .open(&messages, message)
+                    .and_then(|stored| content::read_to_end(&stored));
                 match read {
                     Ok((compression, bytes)) => self.sum.count(compression, bytes),
                     Err(e) => self.sum.findings.failed(at(Some(folder), Some(name)), &e),
@@ -254,8 +266,8 @@ impl Reader {
 fn hash(identity: &[u8], message: &Message) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(message.size.to_le_bytes());
-    hash.update(message.mtime.secs.to_le_bytes());
-    hash.update(message.mtime.nanos.to_le_bytes());
+    hash.update(message.received.secs.to_le_bytes());
+    hash.update(message.received.nanos.to_le_bytes());
     hash.update(identity);
     hash.finalize().into()
 }

@@ -99,6 +99,7 @@ pub fn judge(layout: &Layout, root: &Root, found: &mailbox::Mailboxes, findings:
     let without = Layout {
         templates: Vec::new(),
         name: layout.name.clone(),
+        format: layout.format,
     };
     // What the store looks like is no more than advice here.
     let others = match layout.templates.is_empty() {
@@ -233,7 +234,7 @@ mod tests {
         let root = Root::new(dir.path());
         let layout = Layout {
             templates: vec![mailbox::Template::parse("mail/{user}").unwrap()],
-            name: None,
+            ..Layout::default()
         };
         let mut findings = Findings::default();
         judge(&layout, &root, &layout.find(&root).unwrap(), &mut findings);

@@ -5,8 +5,7 @@ use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
-use crate::store::maildir::{self, Files, Maildir};
-use crate::store::{Message, Messages};
+use crate::store::{Files, Message, Messages, Store};
 use crate::view::content::{self, Encoding, Learned};
 use crate::view::{Names, View};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,15 +16,15 @@ const LEARNED_AT_ONCE: usize = 32;
 impl View {
     pub(super) fn learn_all(
         &self,
-        maildir: &Maildir<'_>,
-        mailbox: &[u8],
+        store: &dyn Store,
         folder: &[u8],
         messages: &Messages,
         before: &Listing,
     ) -> Result<Vec<Known>> {
+        let mailbox = store.path();
         if self.names == Names::Unique {
-            // Only what its own name makes suspect is opened.
-            let files = maildir.files(folder);
+            // Only what the claimed size makes suspect is opened.
+            let files = store.files(folder);
             let learn = |m: &Message| {
                 let plain = |size| Learned {
                     encoding: Encoding::Plain,
@@ -33,8 +32,8 @@ impl View {
                     facts: Facts::default(),
                 };
                 let plain = |size| Known::Learned(Box::new(plain(size)));
-                match maildir::claimed_size(messages.store_name(m)) {
-                    Some(claimed) if claimed != m.size => learn_one(&files, messages, m),
+                match store.claimed_size(messages, m) {
+                    Some(claimed) if claimed != m.size => learn_one(&*files, messages, m),
                     _ => Ok(plain(m.size)),
                 }
             };
@@ -70,7 +69,7 @@ impl View {
             lane::current_beat(),
         );
         let work = || -> Result<Vec<(usize, Known)>> {
-            let files = maildir.files(folder);
+            let files = store.files(folder);
             let mut learned = Vec::new();
             let mut fresh = Vec::new();
             loop {
@@ -85,7 +84,7 @@ impl View {
                     let Some((at, message, _)) = news.get(i) else {
                         continue;
                     };
-                    let one = learn_one(&files, messages, message)
+                    let one = learn_one(&*files, messages, message)
                         .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
@@ -157,7 +156,7 @@ fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
             match old(at) {
                 Some((other, shown))
                     if (before.messages.store_name(other), other.twin) == wanted
-                        && (other.size, other.mtime) == (message.size, message.mtime)
+                        && (other.size, other.received) == (message.size, message.received)
                         && shown.encoding != Encoding::Unread
                         && before.has_plain_name(shown) =>
                 {
@@ -170,10 +169,10 @@ fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
 }
 
 /// Learns of one message.
-fn learn_one(files: &Files<'_>, messages: &Messages, message: &Message) -> Result<Known> {
+fn learn_one(files: &dyn Files, messages: &Messages, message: &Message) -> Result<Known> {
     let learned = files
-        .open(messages.file_name(message), message.new)
-        .and_then(|file| content::learn(&file, messages.store_name(message)));
+        .open(messages, message)
+        .and_then(|stored| content::learn(&stored, messages.store_name(message)));
     match learned {
         Ok(learned) => Ok(Known::Learned(Box::new(learned))),
         Err(e) if is_for_all(&e) => Err(e),

@@ -85,7 +85,7 @@ impl View {
                 _ => name::store_name_with_id(&messages.identity(message), id_len),
             };
         }
-        let local = self.zone.local(message.mtime.secs);
+        let local = self.zone.local(message.received.secs);
         let id = name::id(&messages.identity(message), id_len);
         match known.get(position) {
             Some(Known::Learned(learned)) => {

@@ -105,7 +105,7 @@ impl Template {
         layout: &Layout,
     ) -> Result<()> {
         let Some((level, deeper)) = levels.split_first() else {
-            return layout.add(root, path, found, true, out);
+            return layout.add_found(root, path, found, out);
         };
         if let [Piece::Literal(name)] = level.as_slice() {
             return match root.stat(&below(&path, name)) {

@@ -1,0 +1,157 @@
+//! Maildirs on a real disk.
+
+use super::*;
+use std::fs;
+use std::path::Path;
+
+fn store(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        write(dir.path(), name, content);
+    }
+    dir
+}
+
+fn write(dir: &Path, name: &str, content: &str) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    if !name.ends_with('/') {
+        fs::write(path, content).unwrap();
+    } else {
+        fs::create_dir_all(path).unwrap();
+    }
+}
+
+fn identities(dir: &Path, folder: &str) -> Vec<(String, bool, u64)> {
+    let root = Root::new(dir);
+    let messages = Maildir::new(&root, b"")
+        .messages(folder.as_bytes(), &Messages::default())
+        .unwrap();
+    messages
+        .iter()
+        .map(|m| {
+            (
+                String::from_utf8_lossy(&messages.identity(m)).into_owned(),
+                m.new,
+                m.size,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn folders_of_both_layouts() {
+    let dir = store(&[
+        ("cur/", ""),
+        (".Sent/new/", ""),
+        (".Archiv.2024.M&AOQ-rz/cur/", ""),
+        (".no-folder/x", ""),
+        ("..DOVECOT-TRASHED/cur/", ""),
+        ("Lists/rust/cur/", ""),
+        ("tmp/not/cur/", ""),
+    ]);
+    let root = Root::new(dir.path());
+    let mut paths: Vec<String> = Maildir::new(&root, b"")
+        .folders()
+        .unwrap()
+        .folders
+        .iter()
+        .map(|f| f.path.join("/"))
+        .collect();
+    paths.sort();
+    assert_eq!(paths, ["Archiv/2024/März", "INBOX", "Lists/rust", "Sent"]);
+}
+
+#[test]
+fn a_path_too_long_to_open_is_a_folder_that_cannot_be_read() {
+    let dir = store(&[("cur/", ""), ("Lists/cur/", "")]);
+    let name = "x".repeat(200);
+    let mut at = std::fs::File::open(dir.path()).unwrap();
+    for _ in 0..30 {
+        rustix::fs::mkdirat(&at, &name, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::DIRECTORY;
+        at = rustix::fs::openat(&at, &name, flags, rustix::fs::Mode::empty())
+            .unwrap()
+            .into();
+    }
+    let root = Root::new(dir.path());
+    let found = Maildir::new(&root, b"").folders().unwrap();
+    let mut depths: Vec<usize> = found.folders.iter().map(|f| f.path.len()).collect();
+    depths.sort_unstable();
+    assert_eq!(depths[..2], [1, 1]);
+    assert!(depths.len() == 3 && depths[2] > 15, "{depths:?}");
+}
+
+#[test]
+fn folders_whose_names_alone_would_fill_the_memory_are_refused() {
+    let dir = store(&[("cur/", "")]);
+    let deep = ".a".repeat(120);
+    for i in 0..300 {
+        fs::create_dir_all(dir.path().join(format!("{deep}.{i}/cur"))).unwrap();
+    }
+    let root = Root::new(dir.path());
+    let error = Maildir::new(&root, b"").folders().unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreadable);
+    assert!(Maildir::is_at(&root, b"").unwrap());
+}
+
+#[test]
+fn a_base_name_found_a_great_many_times() {
+    let dir = store(&[]);
+    let root = Root::new(dir.path());
+    let stat = root.stat(b"").unwrap();
+    let mut finder = Finder::default();
+    let start = std::time::Instant::now();
+    for size in 0..200_000 {
+        let name = format!("1.same:2,{size}");
+        finder
+            .add(name.as_bytes(), false, &Stat { size, ..stat })
+            .unwrap();
+    }
+    assert_eq!(finder.finish().len(), 200_000);
+    assert!(start.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn a_base_name_found_twice() {
+    let dir = store(&[
+        ("cur/1.same:2,S", "abc"),
+        ("new/1.same", "abc"),
+        ("cur/2.differs:2,", "abc"),
+        ("new/2.differs", "abcd"),
+        ("cur/3.flags:2,S", "x"),
+        ("cur/3.flags:2,FS", "x"),
+        ("tmp/4.tmp", "x"),
+        ("cur/.hidden", "x"),
+    ]);
+    assert_eq!(
+        identities(dir.path(), ""),
+        [
+            ("1.same".into(), false, 3),
+            ("2.differs".into(), false, 3),
+            ("2.differs/4".into(), true, 4),
+            ("3.flags".into(), false, 1),
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_message_is_counted_and_left_out() {
+    let dir = store(&[("cur/1:2,", "x"), ("cur/dir/", "")]);
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("cur/link")).unwrap();
+    let root = Root::new(dir.path());
+    let messages = Maildir::new(&root, b"")
+        .messages(b"", &Messages::default())
+        .unwrap();
+    assert_eq!((messages.len(), messages.oddities), (1, 2));
+}
+
+#[test]
+fn file_names() {
+    assert_eq!(split(b"1.M2P3.host,S=5:2,FS").0, b"1.M2P3.host,S=5".len());
+    assert_eq!(split(b"1.host;2,S").0, b"1.host".len());
+    assert_eq!(split(b"1.host:1,x").0, b"1.host:1,x".len());
+    assert_eq!(claimed_size(b"1.host,S=123,W=130"), Some(123));
+    assert_eq!(claimed_size(b"1.host,S=12x"), None);
+    assert_eq!(claimed_size(b"S=12"), None);
+}

@@ -1,0 +1,279 @@
+//! The messages of a folder as a store lists them, in memory and as bytes for the index.
+//!
+//! A [`Message`] is a row of fixed size. What has no fixed size is the folder's: the locators, one behind the other, and
+//! the keywords, of which a message has one of the sets that occur.
+
+use crate::message::Flags;
+use crate::time::Time;
+
+/// One message as its folder lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub(super) name: u32,
+    pub(super) name_len: u16,
+    /// How much of the locator is the store name.
+    pub(super) base_len: u16,
+    /// In a Maildir's `new/`, not in `cur/`.
+    pub new: bool,
+    /// The store name occurs twice with different sizes, and this is the second one.
+    pub twin: bool,
+    pub flags: Flags,
+    /// Which set of keywords it has; 0 is none.
+    pub(super) keywords: u32,
+    /// Size of the stored message in bytes, as the store keeps it: compressed, for example.
+    pub size: u64,
+    /// INTERNALDATE.
+    pub received: Time,
+}
+
+/// The messages of a folder in byte order of their identities.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    pub(super) names: Vec<u8>,
+    pub(super) rows: Vec<Message>,
+    pub(super) keywords: Keywords,
+    /// Symbolic links, FIFOs, devices and directories where a message should be.
+    pub oddities: u64,
+    /// Names of the first of them, for a warning; not kept when the listing is.
+    pub odd_names: Vec<String>,
+}
+
+impl Messages {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub fn get(&self, position: usize) -> Option<&Message> {
+        self.rows.get(position)
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Message> {
+        self.rows.iter()
+    }
+
+    /// What the store finds the message by: a file name, in a Maildir. It begins with the store name.
+    pub fn locator(&self, message: &Message) -> &[u8] {
+        let start = message.name as usize;
+        self.names
+            .get(start..start + usize::from(message.name_len))
+            .unwrap_or_default()
+    }
+
+    /// The name that the store knows the message by: the Maildir base name, the dbox GUID.
+    pub fn store_name(&self, message: &Message) -> &[u8] {
+        self.locator(message)
+            .get(..usize::from(message.base_len))
+            .unwrap_or_default()
+    }
+
+    /// The keywords that users gave the message, in the order in which the folder knows them.
+    pub fn keywords(&self, message: &Message) -> impl Iterator<Item = &[u8]> {
+        self.keywords.of(message.keywords)
+    }
+
+    /// What the message is called in every snapshot. A twin is told apart by its size, behind a byte that no file
+    /// name can have.
+    pub fn identity(&self, message: &Message) -> Vec<u8> {
+        let mut identity = self.store_name(message).to_vec();
+        if message.twin {
+            identity.extend_from_slice(format!("/{}", message.size).as_bytes());
+        }
+        identity
+    }
+
+    /// Bytes of memory in use.
+    pub fn weight(&self) -> usize {
+        self.names.capacity() + self.rows.capacity() * size_of::<Message>() + self.keywords.weight()
+    }
+}
+
+/// Bytes of one message in an encoded listing, its locator left out.
+const ENCODED: usize = 30;
+
+impl Messages {
+    /// Appends the listing as bytes that [`decode`](Self::decode) reads.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
+        out.extend_from_slice(&self.oddities.to_le_bytes());
+        self.keywords.encode(out);
+        for row in &self.rows {
+            out.extend_from_slice(&row.name_len.to_le_bytes());
+            out.extend_from_slice(&row.base_len.to_le_bytes());
+            out.push(u8::from(row.new) | u8::from(row.twin) << 1);
+            out.push(row.flags.bits());
+            out.extend_from_slice(&row.keywords.to_le_bytes());
+            out.extend_from_slice(&row.size.to_le_bytes());
+            out.extend_from_slice(&row.received.secs.to_le_bytes());
+            out.extend_from_slice(&row.received.nanos.to_le_bytes());
+        }
+        for row in &self.rows {
+            out.extend_from_slice(self.locator(row));
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote from the front of `bytes`; `None` if that is not what is there.
+    pub fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let count = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
+        let oddities = u64::from_le_bytes(take(bytes)?);
+        let keywords = Keywords::decode(bytes)?;
+        let (mut fixed, mut names) = bytes.split_at_checked(count.checked_mul(ENCODED)?)?;
+        let mut rows = Vec::with_capacity(count);
+        let (mut start, all) = (0u32, names);
+        for _ in 0..count {
+            let name_len = u16::from_le_bytes(take(&mut fixed)?);
+            let base_len = u16::from_le_bytes(take(&mut fixed)?);
+            let [bits, flags] = take(&mut fixed)?;
+            let flags = Flags::from_bits(flags);
+            let keywords = u32::from_le_bytes(take(&mut fixed)?);
+            let size = u64::from_le_bytes(take(&mut fixed)?);
+            let secs = i64::from_le_bytes(take(&mut fixed)?);
+            let nanos = u32::from_le_bytes(take(&mut fixed)?);
+            let (new, twin) = (bits & 1 != 0, bits & 2 != 0);
+            let received = Time { secs, nanos };
+            rows.push(Message {
+                name: start,
+                name_len,
+                base_len,
+                new,
+                twin,
+                flags,
+                keywords,
+                size,
+                received,
+            });
+            names = names.get(usize::from(name_len)..)?;
+            start = start.checked_add(u32::from(name_len))?;
+        }
+        let used = all.get(..start as usize)?.to_vec();
+        *bytes = names;
+        Some(Self {
+            names: used,
+            rows,
+            keywords,
+            oddities,
+            odd_names: Vec::new(),
+        })
+    }
+}
+
+/// The keywords of a folder, and the sets of them that its messages have.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Keywords {
+    pub names: Vec<Vec<u8>>,
+    /// Bitmaps over the names, the lowest bit of the first byte for the first name. The first set is number 1.
+    pub sets: Vec<Box<[u8]>>,
+}
+
+impl Keywords {
+    fn of(&self, set: u32) -> impl Iterator<Item = &[u8]> {
+        let set = (set as usize).checked_sub(1);
+        let set = set.and_then(|at| self.sets.get(at));
+        let set: &[u8] = set.map(AsRef::as_ref).unwrap_or_default();
+        let has = |at: usize| {
+            set.get(at / 8)
+                .is_some_and(|byte| byte >> (at % 8) & 1 != 0)
+        };
+        let names = self.names.iter().enumerate();
+        names
+            .filter(move |(at, _)| has(*at))
+            .map(|(_, name)| name.as_slice())
+    }
+
+    fn weight(&self) -> usize {
+        let weight = |len: usize| len + size_of::<Vec<u8>>() + 16;
+        let names = self.names.iter().map(|name| weight(name.len()));
+        names
+            .chain(self.sets.iter().map(|set| weight(set.len())))
+            .sum()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut put = |strings: &mut dyn ExactSizeIterator<Item = &[u8]>| {
+            out.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+            for string in strings {
+                out.extend_from_slice(&(string.len() as u32).to_le_bytes());
+                out.extend_from_slice(string);
+            }
+        };
+        put(&mut self.names.iter().map(Vec::as_slice));
+        put(&mut self.sets.iter().map(AsRef::as_ref));
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let mut strings = || -> Option<Vec<&[u8]>> {
+            let count = u32::from_le_bytes(take(bytes)?);
+            let mut strings = Vec::new();
+            for _ in 0..count {
+                let len = u32::from_le_bytes(take(bytes)?) as usize;
+                let (string, rest) = bytes.split_at_checked(len)?;
+                strings.push(string);
+                *bytes = rest;
+            }
+            Some(strings)
+        };
+        Some(Self {
+            names: strings()?.into_iter().map(<[u8]>::to_vec).collect(),
+            sets: strings()?.into_iter().map(Box::from).collect(),
+        })
+    }
+}
+
+/// Takes a fixed number of bytes from the front.
+pub fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (front, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*front)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages() -> Messages {
+        let row = |name: u32, keywords| Message {
+            name,
+            name_len: 5,
+            base_len: 2,
+            new: false,
+            twin: name > 0,
+            flags: Flags::SEEN,
+            keywords,
+            size: 7,
+            received: Time { secs: -3, nanos: 9 },
+        };
+        Messages {
+            names: b"m1:2,m1:3,".to_vec(),
+            rows: vec![row(0, 2), row(5, 0)],
+            keywords: Keywords {
+                names: (0..10).map(|n| format!("k{n}").into_bytes()).collect(),
+                sets: vec![vec![1].into(), vec![2, 2].into()],
+            },
+            oddities: 4,
+            odd_names: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_listing_comes_back_from_its_bytes_and_no_part_of_them_passes_for_one() {
+        let mut bytes = Vec::new();
+        messages().encode(&mut bytes);
+        assert_eq!(Messages::decode(&mut bytes.as_slice()), Some(messages()));
+        for end in 0..bytes.len() {
+            assert_eq!(Messages::decode(&mut &bytes[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn keywords_and_identities() {
+        let messages = messages();
+        let of = |at: usize| messages.keywords(messages.get(at).unwrap());
+        assert_eq!(of(0).collect::<Vec<_>>(), [b"k1", b"k9"]);
+        assert_eq!(of(1).count(), 0);
+        assert_eq!(messages.identity(messages.get(0).unwrap()), b"m1");
+        assert_eq!(messages.identity(messages.get(1).unwrap()), b"m1/7");
+    }
+}

@@ -1,0 +1,66 @@
+//! The bytes that a store keeps of one message.
+
+use crate::disk::File;
+use crate::error::{Error, Kind, Result};
+use std::rc::Rc;
+
+/// The bytes that a store keeps of one message: a file, or a part of one. They may be compressed or encrypted.
+#[derive(Clone, Debug)]
+pub struct Stored<'a> {
+    file: Rc<File<'a>>,
+    start: u64,
+    size: u64,
+    claimed: Option<u64>,
+}
+
+impl<'a> Stored<'a> {
+    /// A message that is a file of its own. `claimed` as in [`claimed_size`](Self::claimed_size).
+    pub fn whole(file: File<'a>, claimed: Option<u64>) -> Self {
+        Self {
+            start: 0,
+            size: file.stat().size,
+            file: Rc::new(file),
+            claimed,
+        }
+    }
+
+    /// A message that is `size` bytes of a file from `start` on.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`] if the file ends before that.
+    pub fn part(file: Rc<File<'a>>, start: u64, size: u64, claimed: Option<u64>) -> Result<Self> {
+        let end = start.checked_add(size);
+        if end.is_none_or(|end| end > file.stat().size) {
+            let message = format!(
+                "{}: ends before the message of {size} bytes at {start} does",
+                file.name()
+            );
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        Ok(Self {
+            file,
+            start,
+            size,
+            claimed,
+        })
+    }
+
+    /// In bytes, as stored.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The size that the store claims for the message once it is decoded. If it is that of the stored bytes, they are
+    /// the message itself, whatever they begin like.
+    pub fn claimed_size(&self) -> Option<u64> {
+        self.claimed
+    }
+
+    /// Reads from `offset` on until the buffer is full or the message ends; returns how many bytes.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = buffer.len().min(left);
+        let buffer = buffer.get_mut(..len).unwrap_or_default();
+        self.file.read_at(buffer, self.start.saturating_add(offset))
+    }
+}
