@@ -75,7 +75,7 @@ pub enum Names {
 }
 
 /// Where the mail is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Directories whose children are snapshots; or, from the command line, a live directory that has one.
     pub snapshots: Vec<PathBuf>,
@@ -101,7 +101,7 @@ pub struct Access {
     pub audit: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mbox {
     pub flags: MboxFlags,
     pub listed: Listed,
@@ -122,7 +122,7 @@ pub enum Listed {
     Never,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     pub path: PathBuf,
     pub warm: Warm,
@@ -423,6 +423,23 @@ impl Config {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The settings that another configuration has otherwise, but for those of the access policy; tables by their name.
+    pub fn differs_besides_access(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("mountpoint", self.mountpoint != other.mountpoint),
+            ("timezone", self.timezone != other.timezone),
+            ("granularity", self.granularity != other.granularity),
+            ("keep_days", self.keep_days != other.keep_days),
+            ("refresh", self.refresh != other.refresh),
+            ("names", self.names != other.names),
+            ("[source]", self.source != other.source),
+            ("[mbox]", self.mbox != other.mbox),
+            ("[index]", self.index != other.index),
+        ];
+        let differing = differs.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(name, _)| name).collect()
     }
 
     /// Fails unless it is known where the snapshots are.

@@ -109,7 +109,8 @@
 //! [`access::Policy`] makes of the configuration an owner, a mode and, where one group does not say it all, a POSIX ACL
 //! for each mailbox. The mailbox directory and everything in it carry them, so that a forged NFS handle opens nothing
 //! either. The kernel checks them (`default_permissions`, `FUSE_POSIX_ACL`) with the caller's supplementary groups,
-//! whoever the caller came through: a shell, Samba, knfsd. The root and the dates are 0505 with a group
+//! whoever the caller came through: a shell, Samba, knfsd. SIGHUP puts another policy in force; what the kernel was told under
+//! the old one is found by comparing, like a change of owners, and pushed. The root and the dates are 0505 with a group
 //! that nobody is in, so that no ACL is fetched on the way down. That a date's listing leaves out what
 //! its caller cannot enter is courtesy.
 //!

@@ -3,10 +3,17 @@
 //! Invariants: nothing is hidden (a mount point must be there, empty and free, or hold only a dead mount of ours); who is told that it
 //! is ready can use it; it ends cleanly on SIGINT, SIGTERM, and when somebody else unmounts it.
 //!
-//! The cast: `point` is the mount point, [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command.
+//! The cast: `point` is the mount point, [`spawn`] mounts, [`Mounted`] is the mount while it lives, `policy` follows who may
+//! enter, `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that it lives,
+//! [`run`] is the command.
 
+mod lateness;
 mod point;
+mod policy;
 mod quiet;
+mod watchdog;
+
+pub use policy::Reread;
 
 use crate::config::{self, Config};
 use crate::disk::lane::Workers;
@@ -18,6 +25,8 @@ use crate::message::mboxrd::FlagLines;
 use crate::snapshot::source::{self, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::view::{self, View, mailbox};
+use lateness::Lateness;
+use policy::{Forget, Reload};
 use quiet::Quiet;
 use rustix::mount::UnmountFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -28,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use watchdog::Watchdog;
 
 /// Bytes for folder listings in memory.
 const LISTING_BYTES: usize = 64 << 20;
@@ -36,10 +46,12 @@ const LISTING_BYTES: usize = 64 << 20;
 const PARTING: Duration = Duration::from_secs(3);
 
 /// How a mount is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub struct MountOptions {
     /// Whoever started it waits for the line that says that it is ready, and goes.
     pub background: bool,
+    /// What SIGHUP reads; without it, SIGHUP does nothing.
+    pub reread: Option<Reread>,
 }
 
 /// A mount while it lives.
@@ -53,13 +65,15 @@ pub struct Mounted {
     ended: mpsc::Receiver<()>,
     signals: Handle,
     _quiet: Option<Quiet>,
+    _watchdog: Option<Watchdog>,
+    _lateness: Lateness,
     // Declared last: no more is pushed when the session is gone.
     _watch: Watch,
 }
 
 /// Mounts and stays until unmounted.
 pub fn run(config: Config, options: MountOptions) -> Result<()> {
-    let mounted = spawn(config)?;
+    let mounted = spawn(config, options.reread)?;
     let dates = mounted.fs.catalogue().dates();
     let line = format!(
         "mailtm: {} is ready: {} dates\n",
@@ -72,9 +86,10 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
     if options.background {
         detach_output();
     }
-    if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::debug!("systemd was not told: {e}");
-    }
+    policy::notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status("Serving"),
+    ]);
     mounted.wait()
 }
 
@@ -161,8 +176,8 @@ pub fn source(config: &Config) -> Result<Source> {
     }
 }
 
-/// Mounts; returns when the file system answers.
-pub fn spawn(config: Config) -> Result<Mounted> {
+/// Mounts; returns when the file system answers. SIGHUP takes over the access policy of what `reread` gives.
+pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let mountpoint = config.mountpoint.clone().ok_or_else(|| {
         Error::new(
             Kind::Config,
@@ -192,12 +207,25 @@ pub fn spawn(config: Config) -> Result<Mounted> {
             result
         })
         .map_err(|e| failed("starting threads", &e))?;
+    let (review, changes) = mpsc::channel();
+    let forget: Forget = Arc::new(move |change| push_owners(&[change]));
+    let mut reload = reread.map(|reread| Reload {
+        fs: fs.clone(),
+        config: config.clone(),
+        reread,
+        forget: forget.clone(),
+        review: review.clone(),
+    });
     let handle = signals.handle();
     std::thread::Builder::new()
         .name("mailtm-signals".into())
         .spawn(move || {
             for signal in &mut signals {
-                if signal != SIGHUP && end.send(()).is_err() {
+                if signal == SIGHUP {
+                    if let Some(reload) = &mut reload {
+                        reload.run();
+                    }
+                } else if end.send(()).is_err() {
                     return;
                 }
             }
@@ -212,7 +240,6 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         }
         config::Warm::Off => (None, None),
     };
-    let (changed, changes) = mpsc::channel();
     let changing = fs.clone();
     let watch = fs.catalogue().watch(move |changes| {
         match changing.update(&changes) {
@@ -220,17 +247,18 @@ pub fn spawn(config: Config) -> Result<Mounted> {
             Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
         }
         // Who does not listen has ended with the mount.
-        let _ = changed.send(());
+        let _ = review.send(());
         if let Some(tell) = &new_snapshots {
             let _ = tell.send(());
         }
     })?;
     let (reviewed, refresh) = (fs.clone(), config.refresh);
-    let forget = move |change| push_owners(&[change]);
     std::thread::Builder::new()
         .name("mailtm-owners".into())
-        .spawn(move || follow_owners(&reviewed, forget, &changes, refresh))
+        .spawn(move || policy::follow(&reviewed, &forget, &changes, refresh))
         .map_err(|e| failed("starting threads", &e))?;
+    let watchdog = Watchdog::start(&mountpoint).map_err(|e| failed("starting threads", &e))?;
+    let lateness = Lateness::watch(fs.clone()).map_err(|e| failed("starting threads", &e))?;
     Ok(Mounted {
         mountpoint,
         fs,
@@ -239,44 +267,10 @@ pub fn spawn(config: Config) -> Result<Mounted> {
         ended,
         signals: handle,
         _quiet: quiet,
+        _watchdog: watchdog,
+        _lateness: lateness,
         _watch: watch,
     })
-}
-
-/// Keeps the kernel from letting in who may no longer enter a mailbox, until the watch over the snapshots ends. A thread
-/// of its own: a store or a name service that hangs holds up nothing else.
-fn follow_owners(
-    fs: &Fs,
-    forget: impl Fn(fs::Invalidation),
-    changes: &mpsc::Receiver<()>,
-    refresh: Duration,
-) {
-    let mut due = false;
-    let mut warned = false;
-    fs.prepare();
-    loop {
-        match changes.recv_timeout(refresh.max(Duration::from_secs(1))) {
-            Ok(()) => {
-                fs.prepare();
-                due = true;
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
-        }
-        let result = if due {
-            fs.review(&forget)
-        } else {
-            fs.push_changed(&forget)
-        };
-        match result {
-            Ok(()) => (due, warned) = (false, false),
-            Err(e) if warned => tracing::debug!("owners of mailboxes: {e}"),
-            Err(e) => {
-                tracing::warn!("owners of mailboxes are as before until this can be read: {e}");
-                warned = true;
-            }
-        }
-    }
 }
 
 impl Mounted {

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         ))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mounted = mount::spawn(config::load(Some(&demo.config()))?)?;
+    let mounted = mount::spawn(config::load(Some(&demo.config()))?, None)?;
     let mountpoint = mounted.mountpoint();
     let tour = demo
         .tour(mountpoint)

@@ -76,8 +76,12 @@ impl Arguments {
         if settled.detached {
             background::detach()?;
         }
+        let background = settled.detached;
+        let file = config.file.clone();
+        let reread = move || settled.configure(file.as_deref());
         let options = MountOptions {
-            background: settled.detached,
+            background,
+            reread: Some(Box::new(reread)),
         };
         crate::mount::run(config, options)?;
         Ok(ExitCode::SUCCESS)
@@ -102,12 +106,7 @@ impl Arguments {
             (None, Some(file)) => Some(absolute(file)?),
             (None, None) => None,
         };
-        let mut config = config::load(file.as_deref())?;
-        options.apply(&mut config)?;
-        use_source(&mut config, self.source.as_deref())?;
-        if let Some(mountpoint) = &self.mountpoint {
-            config.mountpoint = Some(mountpoint.clone());
-        }
+        let config = self.configure(file.as_deref())?;
         if config.mountpoint.is_none() {
             return usage(match &self.source {
                 Some(source) => format!(
@@ -119,6 +118,17 @@ impl Arguments {
         }
         config.require_snapshots()?;
         Ok((config, self))
+    }
+
+    /// The configuration file, and what the command line says instead.
+    fn configure(&self, file: Option<&Path>) -> Result<Config> {
+        let mut config = config::load(file)?;
+        Options::parse(&self.options).apply(&mut config)?;
+        use_source(&mut config, self.source.as_deref())?;
+        if let Some(mountpoint) = &self.mountpoint {
+            config.mountpoint = Some(mountpoint.clone());
+        }
+        Ok(config)
     }
 }
 

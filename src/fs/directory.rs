@@ -165,11 +165,10 @@ impl Fs {
         from: Cookie,
         mut add: impl FnMut(Entry) -> bool,
     ) -> Result<()> {
+        let policy = self.policy();
         for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from)) {
             let permissions = self.permissions_of(open, mailbox)?;
-            if self.policy.hide_unreadable
-                && !self.policy.may_enter(caller.uid, caller.gid, &permissions)
-            {
+            if policy.hide_unreadable && !policy.may_enter(caller.uid, caller.gid, &permissions) {
                 continue;
             }
             let serial = populated.serials.get(position).copied().unwrap_or_default();

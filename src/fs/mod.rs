@@ -78,11 +78,11 @@ pub struct Open {
     pub root: Root,
 }
 
-/// The snapshots there are, with their serials.
-#[derive(Default)]
+/// The snapshots there are, with their serials, and who may see what of them.
 struct Shown {
     /// Grows by one with every change.
     generation: u64,
+    policy: Arc<Policy>,
     by_serial: HashMap<u32, Arc<Open>>,
     by_label: BTreeMap<String, Arc<Open>>,
 }
@@ -108,7 +108,6 @@ pub struct Options {
 /// The file system.
 pub struct Fs {
     view: View,
-    policy: Policy,
     catalogue: Catalogue,
     options: Options,
     index: Arc<Index>,
@@ -131,9 +130,15 @@ pub struct Fs {
 
 impl Fs {
     pub fn new(view: View, policy: Policy, catalogue: Catalogue, options: Options) -> Result<Self> {
+        let nothing = Shown {
+            generation: 0,
+            policy: Arc::new(policy),
+            by_serial: HashMap::new(),
+            by_label: BTreeMap::new(),
+        };
         let fs = Self {
             index: view.index.clone(),
-            shown: RwLock::default(),
+            shown: RwLock::new(Arc::new(nothing)),
             replacing: Mutex::new(()),
             owners: Owners::default(),
             mailboxes: Cache::new(48 << 20),
@@ -145,7 +150,6 @@ impl Fs {
             searched: Mutex::default(),
             space: Mutex::default(),
             view,
-            policy,
             catalogue,
             options,
         };
@@ -157,13 +161,33 @@ impl Fs {
         &self.catalogue
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// Who may see what, at this moment.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.shown().policy.clone()
     }
 
     /// Whether listings are the same for every caller.
     pub fn same_for_all(&self) -> bool {
-        !self.policy.hide_unreadable
+        !self.shown().policy.hide_unreadable
+    }
+
+    /// Lets another policy decide from now on. What the kernel was told by the old one is found and pushed by a
+    /// [`review`](Self::review), which is to follow.
+    pub fn set_policy(&self, policy: Policy) {
+        let _guard = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.shown();
+        let shown = Arc::new(Shown {
+            generation: before.generation + 1,
+            policy: Arc::new(policy),
+            by_serial: before.by_serial.clone(),
+            by_label: before.by_label.clone(),
+        });
+        self.owners.keep(shown.generation, || {
+            *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
+        });
     }
 
     /// Takes over what the catalogue has found; says what the kernel should forget. Waits for the disk a second at most. It is to be
@@ -242,6 +266,7 @@ impl Fs {
         let generation = before.generation + 1;
         let shown = Arc::new(Shown {
             generation,
+            policy: before.policy.clone(),
             by_serial,
             by_label,
         });
@@ -377,7 +402,7 @@ impl Fs {
 
     /// Logs that somebody opens mail that is not his, if the policy wants it logged.
     pub fn audit(&self, id: NodeId, caller: Caller) -> Result<()> {
-        if !self.policy.audit {
+        if !self.shown().policy.audit {
             return Ok(());
         }
         let meaning = self.resolve(id)?;

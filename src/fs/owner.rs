@@ -2,7 +2,7 @@
 //!
 //! A mailbox belongs, on every date, to who owns it in the newest snapshot that holds it, and the kernel keeps what it is
 //! told for years. So what was told of a mailbox is remembered. It is worked out anew from every new state of the
-//! catalogue, and where it differs everything of the mailbox is invalidated.
+//! catalogue and by every new policy, and where it differs everything of the mailbox is invalidated.
 //!
 //! Invariant: nothing is told that was worked out from snapshots which are no longer the ones shown, so that whatever
 //! was told is either of the present state or remembered here to be compared with it.
@@ -30,6 +30,8 @@ struct State {
     told: HashMap<Vec<u8>, Told>,
     /// Paths and names of mailboxes of which something else was told before.
     changed: HashSet<(Vec<u8>, String)>,
+    /// Those that were pushed last. They are pushed once more, after answers that were under way meanwhile.
+    pushed: HashSet<(Vec<u8>, String)>,
 }
 
 struct Told {
@@ -54,6 +56,18 @@ impl Owners {
         state.generation = generation;
     }
 
+    /// Lets another policy decide over the same snapshots, by `replace`: who owns which directory stays known.
+    pub fn keep(&self, generation: u64, replace: impl FnOnce()) {
+        let mut state = self.lock();
+        replace();
+        let before = std::mem::replace(&mut state.generation, generation);
+        for told in state.told.values_mut() {
+            if told.generation == before {
+                told.generation = generation;
+            }
+        }
+    }
+
     /// The owner of a mailbox's directory, if that was found in the snapshots of this generation.
     fn known(&self, generation: u64, path: &[u8]) -> Option<Option<u32>> {
         let state = self.lock();
@@ -73,6 +87,7 @@ impl Owners {
             generation: current,
             told,
             changed,
+            ..
         } = &mut *self.lock();
         if *current != generation {
             return false;
@@ -98,8 +113,7 @@ impl Owners {
         {
             Some((_, before)) if Arc::ptr_eq(before, permissions) => {}
             Some((_, before)) => {
-                // What was not settled is not kept for long.
-                if before.settled && *before != *permissions {
+                if *before != *permissions {
                     changed.insert((mailbox.path.clone(), mailbox.name.clone()));
                 }
                 *before = permissions.clone();
@@ -126,8 +140,13 @@ impl Owners {
         mailboxes.collect()
     }
 
+    /// What is to be pushed now.
     fn take_changed(&self) -> HashSet<(Vec<u8>, String)> {
-        std::mem::take(&mut self.lock().changed)
+        let mut state = self.lock();
+        let changed = std::mem::take(&mut state.changed);
+        let mut due = std::mem::replace(&mut state.pushed, changed.clone());
+        due.extend(changed);
+        due
     }
 }
 
@@ -144,7 +163,7 @@ impl Fs {
                 None if shown.newest_is(open) => Some(mailbox.uid),
                 None => self.newest_uid(&shown, &mailbox.path)?,
             };
-            let permissions = self.policy.permissions(
+            let permissions = shown.policy.permissions(
                 &mailbox.name,
                 &mailbox.user,
                 mailbox.domain.as_deref().unwrap_or_default(),
@@ -195,8 +214,12 @@ impl Fs {
             let Some(newest) = shown.by_label.values().next_back() else {
                 break;
             };
+            let uid = match self.owners.known(shown.generation, &mailbox.path) {
+                Some(uid) => Ok(uid),
+                None => self.newest_uid(&shown, &mailbox.path),
+            };
             // Of a mailbox that no snapshot holds any more nothing can be asked.
-            result = match self.newest_uid(&shown, &mailbox.path) {
+            result = match uid {
                 Ok(Some(uid)) => self
                     .permissions_of(newest, &Mailbox { uid, ..mailbox })
                     .map(drop),

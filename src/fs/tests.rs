@@ -1,7 +1,7 @@
 //! Tests of the operations on node ids.
 
 use super::*;
-use crate::access::OwnerRule;
+use crate::access::{OwnerRule, Principal};
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot;
 use crate::time::Zone;
@@ -151,9 +151,30 @@ fn a_new_owner_is_told_of_everything_the_old_one_could_open() {
         assert!(forget.contains(&change), "{change:?} in {forget:?}");
     }
     assert_eq!(world.fs.getattr(inbox.id).unwrap().uid, mailbox.uid + 4242);
-    forget.clear();
+    let mut again = Vec::new();
+    world.fs.review(|change| again.push(change)).unwrap();
+    assert_eq!(again.len(), forget.len(), "for answers that were under way");
+    again.clear();
+    world.fs.review(|change| again.push(change)).unwrap();
+    assert_eq!(again, [], "and then no more");
+}
+
+#[test]
+fn a_new_policy_is_told_of_where_it_says_something_else() {
+    let world = World::new(|dir| message(&maildir(dir, "2026-11-20"), "", "1"));
+    let inbox = world.find(&format!("2026-11-20/{ANN}/INBOX")).unwrap();
+    let policy = |admins: &[&str]| {
+        let admins = admins.iter().map(|name| Principal::parse(name).unwrap());
+        Policy::new(OwnerRule::Store, admins.collect(), Vec::new(), false, false)
+    };
+    world.fs.set_policy(policy(&[]));
+    world.fs.review(|change| panic!("{change:?}")).unwrap();
+    world.fs.set_policy(policy(&["@4242"]));
+    let mut forget = Vec::new();
     world.fs.review(|change| forget.push(change)).unwrap();
-    assert_eq!(forget, [], "told once");
+    assert!(forget.contains(&Invalidation::Node(inbox.id)), "{forget:?}");
+    let attr = world.fs.getattr(inbox.id).unwrap();
+    assert_eq!((attr.gid, attr.mode), (4242, 0o550));
 }
 
 #[test]

@@ -167,8 +167,14 @@ impl Mount {
 
     /// Starts a daemon, and waits for the line that says that it is ready or for its end.
     pub fn start(config: &Config) -> Result<Self, Failure> {
+        Self::start_with(config, &[])
+    }
+
+    /// The same in an environment with these variables.
+    pub fn start_with(config: &Config, variables: &[(&str, &str)]) -> Result<Self, Failure> {
         let file = config.write();
         let mut child = mailtm(&["mount", "--config", file.to_str().unwrap()])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -228,11 +234,13 @@ impl Mount {
         String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
     }
 
-    /// The lines of standard error that are warnings or errors.
+    /// The lines of standard error that are warnings or errors; but not that no new snapshots come, as those of tests are of
+    /// the past.
     pub fn warnings(&self) -> Vec<String> {
         self.stderr()
             .lines()
             .filter(|l| l.contains("WARN") || l.contains("ERROR"))
+            .filter(|l| !l.contains("the newest snapshot is"))
             .map(str::to_owned)
             .collect()
     }
@@ -261,6 +269,21 @@ impl Mount {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until its log has a line with all of `words`.
+    pub fn wait_for_line(&self, words: &[&str]) {
+        super::eventually(PATIENCE, &format!("a line with {words:?}"), || {
+            let said = self.stderr();
+            said.lines()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        });
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Kills the daemon outright; its mount stays, and answers nobody any more.

@@ -1,0 +1,139 @@
+//! Who may enter, while the mount lives: owners that change with the snapshots, and the policy that SIGHUP reads again.
+//!
+//! Invariants: a configuration with a mistake changes nothing; the new policy decides from the moment that it is taken
+//! over, and the kernel is made to forget what the old one said; nothing here waits for a store or a name service on a
+//! thread that something else waits for.
+//!
+//! The cast: [`Reload`] reads the configuration again and puts its policy in force; [`follow`] finds out what changes with the
+//! snapshots, and has it pushed.
+
+use crate::access::Policy;
+use crate::config::Config;
+use crate::error::Result;
+use crate::fs::{Fs, Invalidation};
+use sd_notify::NotifyState;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// Reads the configuration again, from where it was read at first.
+pub type Reread = Box<dyn Fn() -> Result<Config> + Send>;
+
+/// Has the kernel forget something.
+pub(super) type Forget = Arc<dyn Fn(Invalidation) + Send + Sync>;
+
+/// What SIGHUP does.
+pub(super) struct Reload {
+    pub fs: Arc<Fs>,
+    /// The configuration that the mount runs on.
+    pub config: Config,
+    pub reread: Reread,
+    pub forget: Forget,
+    /// To [`follow`].
+    pub review: Sender<()>,
+}
+
+impl Reload {
+    /// Takes over the access policy of the configuration as it is now; on a mistake in it, nothing.
+    pub fn run(&mut self) {
+        let mut state = vec![NotifyState::Reloading];
+        state.extend(NotifyState::monotonic_usec_now());
+        notify(&state);
+        let config = match (self.reread)() {
+            Ok(config) => config,
+            Err(e) => {
+                for line in e.to_string().lines() {
+                    tracing::error!("the configuration is not taken over: {line}");
+                }
+                tracing::error!("who may enter stays as it was until that is mended");
+                let status =
+                    "Serving; the configuration is broken, who may enter is as before it was";
+                return notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+            }
+        };
+        let others = config.differs_besides_access(&self.config);
+        if !others.is_empty() {
+            tracing::warn!(
+                "changed in the configuration, and taken over by a restart only: {}",
+                others.join(", ")
+            );
+        }
+        let mut policy = config.policy();
+        keep_what_the_kernel_was_told(&mut policy, &self.fs.policy());
+        self.fs.set_policy(policy);
+        let (fs, forget, review) = (self.fs.clone(), self.forget.clone(), self.review.clone());
+        let in_force = move || {
+            if let Err(e) = fs.review(|change| forget(change)) {
+                tracing::debug!("reviewed again, for now: {e}");
+            }
+            tracing::info!("the access policy was read again and is in force");
+            notify(&[NotifyState::Ready, NotifyState::Status("Serving")]);
+            // What could not be found out, and answers that were under way. Who does not listen has ended with the mount.
+            let _ = review.send(());
+        };
+        let thread = std::thread::Builder::new().name("mailtm-policy".into());
+        if let Err(e) = thread.spawn(in_force) {
+            tracing::error!(
+                "the kernel keeps what the old policy said until a restart: starting threads: {e}"
+            );
+        }
+    }
+}
+
+/// Once the kernel has been told that files are opened without asking, it never asks again; nor for listings that are
+/// the same for all.
+fn keep_what_the_kernel_was_told(policy: &mut Policy, before: &Policy) {
+    for (name, wanted, was) in [
+        ("access.audit", &mut policy.audit, before.audit),
+        (
+            "hide_unreadable",
+            &mut policy.hide_unreadable,
+            before.hide_unreadable,
+        ),
+    ] {
+        if *wanted && !was {
+            tracing::warn!(
+                "{name} can be switched off, and not on, without a restart: it stays off"
+            );
+            *wanted = false;
+        }
+    }
+}
+
+/// Keeps the kernel from letting in who may no longer enter a mailbox, until nobody tells of changes any more. On a
+/// thread of its own: a store or a name service that hangs holds up nothing else.
+pub(super) fn follow(fs: &Fs, forget: &Forget, changes: &Receiver<()>, refresh: Duration) {
+    let mut due = false;
+    let mut warned = false;
+    fs.prepare();
+    loop {
+        match changes.recv_timeout(refresh.max(Duration::from_secs(1))) {
+            Ok(()) => {
+                fs.prepare();
+                due = true;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let result = if due {
+            fs.review(|change| forget(change))
+        } else {
+            fs.push_changed(|change| forget(change))
+        };
+        match result {
+            Ok(()) => (due, warned) = (false, false),
+            Err(e) if warned => tracing::debug!("owners of mailboxes: {e}"),
+            Err(e) => {
+                tracing::warn!("owners of mailboxes are as before until this can be read: {e}");
+                warned = true;
+            }
+        }
+    }
+}
+
+/// Tells systemd, if it listens.
+pub(super) fn notify(state: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(state) {
+        tracing::debug!("systemd was not told: {e}");
+    }
+}
