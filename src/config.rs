@@ -87,6 +87,8 @@ pub struct Source {
     pub mailbox_name: Option<String>,
     /// Of the mail stores; recognised if `None`.
     pub format: Option<Format>,
+    /// PEM files of the private keys that open encrypted messages.
+    pub mail_crypt_keys: Vec<PathBuf>,
     /// The mail store as it is now.
     pub live: Option<PathBuf>,
     /// A read of the store that takes longer fails.
@@ -181,6 +183,7 @@ impl Default for Config {
                 mailboxes: Vec::new(),
                 mailbox_name: None,
                 format: None,
+                mail_crypt_keys: Vec::new(),
                 live: None,
                 timeout: Duration::from_secs(30),
             },
@@ -346,6 +349,13 @@ fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
         format: section
             .string("format", "\"auto\"", value::store_format)
             .unwrap_or(defaults.format),
+        mail_crypt_keys: section
+            .list(
+                "mail_crypt_keys",
+                "[\"/etc/mailtm/ecprivkey.pem\"]",
+                value::absolute_path,
+            )
+            .unwrap_or_default(),
         live: section.string("live", "\"/srv/vmail\"", value::absolute_path),
         timeout: section
             .string("timeout", "\"30s\"", value::duration)

@@ -19,6 +19,8 @@ pub enum Kind {
     Unreadable,
     /// A stored message whose encoding is damaged or unknown.
     Undecodable,
+    /// A stored message that is encrypted for a key that mailtm does not have.
+    NoKey,
     /// No such extended attribute.
     NoData,
     /// A buffer that the caller gave is too small.

@@ -43,7 +43,7 @@
 //!
 //! **`read` of a message.** There is no open file: OPEN was answered ENOSYS once, and the kernel sends READ alone.
 //! [`fs::Fs::read`] resolves the id to snapshot, mailbox, folder and position in its listing, opens the [`store::Stored`] message
-//! beneath the snapshot's [`disk::Root`], sees that it has the size that was told, reads, and closes it. A compressed
+//! beneath the snapshot's [`disk::Root`], sees that it has the size that was told, reads, and closes it. A compressed or encrypted
 //! message is decoded whole ([`store::decode`]) and kept for the next READ. Afterwards the pages are the kernel's, and
 //! a second reader does not come here. Who reads one message after the other is recognised by `fuse::ahead`, which
 //! stores the next ones into the kernel before they are asked for.
@@ -129,7 +129,7 @@
 //!   [`store::Stamp`] of each and opens a message as [`store::Stored`]. Its line in `store::FORMATS` makes the
 //!   configuration know its name, and nothing above `store` names it. A test against the format's own server goes
 //!   beside `tests/dovecot.rs`.
-//! - **A way to compress messages**: [`store::decode`].
+//! - **A way to compress or encrypt messages**: [`store::decode`].
 //! - **A snapshot naming scheme**: a spelling of dates in [`snapshot::name`]; a well-known directory in
 //!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.
 //! - **A command**: a module in `cli` with `Arguments` and `run`, and its line in `cli::Command`; help, manual page and

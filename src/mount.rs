@@ -24,6 +24,7 @@ use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot::source::{self, Source};
 use crate::snapshot::{self, Catalogue, Watch};
+use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
 use lateness::Lateness;
 use policy::{Forget, Reload};
@@ -116,6 +117,7 @@ pub fn build(config: &Config) -> Result<Fs> {
             config::MboxFlags::None => FlagLines::None,
         },
         layout: layout(config)?,
+        keys: keys(config)?,
         index: Arc::new(Index::open(&config.index.path)),
     };
     let options = fs::Options {
@@ -161,6 +163,11 @@ pub fn layout(config: &Config) -> Result<mailbox::Layout> {
         name: config.source.mailbox_name.clone(),
         format: config.source.format,
     })
+}
+
+/// The keys that the configuration names.
+pub fn keys(config: &Config) -> Result<Keys> {
+    Keys::read(&config.source.mail_crypt_keys)
 }
 
 /// The directories of snapshots that a configuration means, and the path of the mail store inside each snapshot.

@@ -8,7 +8,7 @@ use harness::tree::{ABOUT, messages, sha256, walk};
 use harness::{Config, Mount, Scratch, Store, able, mail, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,11 +41,16 @@ impl Dovecot {
         }
         let conf = scratch.join("dovecot.conf");
         let (run, home_text) = (run.display(), home.display());
+        let encrypts = if plugin.contains("mail_crypt") {
+            "mail_crypt"
+        } else {
+            ""
+        };
         fs::write(
             &conf,
             format!(
                 "base_dir = {run}\nlog_path = {run}/log\nssl = no\nprotocols =\n\
-                 mail_plugins = zlib\nmail_uid = {OWNER}\nmail_gid = {OWNER}\nfirst_valid_uid = 1\n\
+                 mail_plugins = zlib {encrypts}\nmail_uid = {OWNER}\nmail_gid = {OWNER}\nfirst_valid_uid = 1\n\
                  mail_home = {home_text}\nmail_location = {location}\nmail_fsync = never\n\
                  namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n\
                  userdb {{\n  driver = static\n  args = uid={OWNER} gid={OWNER} home={home_text}\n}}\n\
@@ -204,19 +209,23 @@ fn fill(dovecot: &Dovecot, scratch: &Scratch) {
 }
 
 fn compare(location: &str, plugin: &str) {
-    compare_changed(location, plugin, |_| {});
+    if able(&["doveadm"]) {
+        compare_changed(&Scratch::new(), location, plugin, |_| {}, |config| config);
+    }
 }
 
-/// With something done to the store before either looks at it.
-fn compare_changed(location: &str, plugin: &str, change: impl FnOnce(&Path)) {
-    if !able(&["doveadm"]) {
-        return;
-    }
-    let scratch = Scratch::new();
+/// With something done to the store before either looks at it, and something in the configuration.
+fn compare_changed(
+    scratch: &Scratch,
+    location: &str,
+    plugin: &str,
+    change: impl FnOnce(&Path),
+    configure: impl FnOnce(Config) -> Config,
+) {
     let store = Store::new(scratch.join("snapshots"));
     let home = store.snapshot(DAY).join("example.com/alice");
-    let dovecot = Dovecot::new(&scratch, &home, location, plugin);
-    fill(&dovecot, &scratch);
+    let dovecot = Dovecot::new(scratch, &home, location, plugin);
+    fill(&dovecot, scratch);
     change(&home);
     let truth = dovecot.fetch();
     assert!(truth.len() > 40, "{}", truth.len());
@@ -229,7 +238,7 @@ fn compare_changed(location: &str, plugin: &str, change: impl FnOnce(&Path)) {
     let listed = dovecot.folders();
     assert!(wanted.is_subset(&listed), "{listed:?}");
 
-    let mount = Mount::new(&Config::new(&scratch, &store));
+    let mount = Mount::new(&configure(Config::new(scratch, &store)));
     let top = mount.join(DAY).join(ALICE);
     // A folder is what has an mbox beside it.
     let mut folders = BTreeSet::new();
@@ -344,10 +353,10 @@ fn compressed_with_lz4() {
 /// Dovecot reads xz and writes none. Half of the files stay as they are.
 #[test]
 fn compressed_with_xz_in_part() {
-    if !able(&["xz"]) {
+    if !able(&["doveadm", "xz"]) {
         return;
     }
-    compare_changed("maildir:~/Maildir", "", |home| {
+    let pack = |home: &Path| {
         let mut number = 0;
         walk(home, &mut |path, meta| {
             let of_message = path.parent().is_some_and(|p| p.ends_with("cur"));
@@ -361,5 +370,137 @@ fn compressed_with_xz_in_part() {
             harness::store::set_time(&path, meta.mtime());
         });
         assert!(number > 80, "{number}");
-    });
+    };
+    compare_changed(&Scratch::new(), "maildir:~/Maildir", "", pack, |c| c);
+}
+
+/// A pair of keys made by OpenSSL, and what Dovecot wants to be told of them.
+fn key_pair(scratch: &Scratch, generate: &[&str]) -> (PathBuf, String) {
+    let keys = scratch.subdirectory("keys");
+    let (private, public) = (keys.join("private.pem"), keys.join("public.pem"));
+    let key = run(Command::new("openssl").args(generate));
+    fs::write(&private, key).unwrap();
+    let of = Command::new("openssl")
+        .args(["pkey", "-pubout", "-in"])
+        .arg(&private)
+        .output()
+        .unwrap();
+    fs::write(&public, of.stdout).unwrap();
+    let settings = format!(
+        "mail_crypt_save_version = 2\n  mail_crypt_global_private_key = <{}\n  mail_crypt_global_public_key = <{}\n",
+        private.display(),
+        public.display()
+    );
+    (private, settings)
+}
+
+fn encrypted(generate: &[&str], plugin: &str) {
+    if !able(&["doveadm", "openssl"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let (key, settings) = key_pair(&scratch, generate);
+    let files = vec![key.to_str().unwrap().to_owned()];
+    compare_changed(
+        &scratch,
+        "maildir:~/Maildir",
+        &format!("{settings}  {plugin}"),
+        |_| {},
+        |config| config.set("source.mail_crypt_keys", files),
+    );
+}
+
+/// What makes a key on an elliptic curve.
+fn elliptic(curve: &str) -> Vec<&str> {
+    vec!["genpkey", "-algorithm", "EC", "-pkeyopt", curve]
+}
+
+const P256: &str = "ec_paramgen_curve:prime256v1";
+
+/// As mailcow has it.
+#[test]
+fn encrypted_for_p256_and_compressed() {
+    encrypted(&elliptic(P256), "zlib_save = lz4");
+}
+
+#[test]
+fn encrypted_for_p521() {
+    encrypted(&elliptic("ec_paramgen_curve:secp521r1"), "");
+}
+
+#[test]
+fn encrypted_for_p384_and_compressed() {
+    encrypted(&elliptic("ec_paramgen_curve:secp384r1"), "zlib_save = zstd");
+}
+
+#[test]
+fn encrypted_for_rsa() {
+    let rsa = ["genpkey", "-algorithm", "RSA", "-pkeyopt"];
+    encrypted(&[&rsa[..], &["rsa_keygen_bits:2048"]].concat(), "");
+}
+
+/// Listed with date and size, and with their names once there is the key.
+#[test]
+fn encrypted_and_no_key() {
+    if !able(&["doveadm", "openssl"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let home = store.snapshot(DAY).join("example.com/alice");
+    let (key, settings) = key_pair(&scratch, &elliptic(P256));
+    let dovecot = Dovecot::new(&scratch, &home, "maildir:~/Maildir", &settings);
+    fill(&dovecot, &scratch);
+    let mut received: Vec<i64> = dovecot.fetch().iter().map(|m| m.received).collect();
+    received.sort_unstable();
+
+    let config = Config::new(&scratch, &store);
+    let inbox = |mount: &Mount| mount.join(DAY).join(ALICE).join("INBOX");
+    {
+        let mount = Mount::new(&config).expecting_warnings();
+        let mut seen = Vec::new();
+        walk(&mount.join(DAY).join(ALICE), &mut |path, meta| {
+            if path.extension().is_some_and(|e| e == "eml") {
+                seen.push(meta.mtime());
+                assert!(meta.len() > 0);
+                let error = fs::read(mount.join(DAY).join(ALICE).join(path)).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(5));
+            }
+        });
+        seen.sort_unstable();
+        assert_eq!(seen, received);
+        let mbox = fs::read_to_string(inbox(&mount).with_extension("mbox")).unwrap();
+        let unreadable = mbox.matches("X-Mailtm-Unreadable:").count();
+        assert_eq!(unreadable, messages(inbox(&mount)).len());
+    }
+    let check = |config: &Config| {
+        let path = config.write().to_str().unwrap().to_owned();
+        let said = harness::mount::mailtm(&["check", "--config", &path])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(said.stdout).unwrap();
+        (said.status.code(), text)
+    };
+    let (code, text) = check(&config);
+    assert!(
+        code == Some(3) && text.contains("mail_crypt_keys"),
+        "{text}"
+    );
+
+    let files = vec![key.to_str().unwrap().to_owned()];
+    let config = config.set("source.mail_crypt_keys", files);
+    let mount = Mount::new(&config);
+    for name in messages(inbox(&mount)) {
+        assert!(name.contains("Bob - Number "), "{name}");
+        assert!(fs::read(inbox(&mount).join(name)).is_ok());
+    }
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, text) = check(&config);
+    assert!(code == Some(0) && text.contains("chmod 600"), "{text}");
+    fs::remove_file(&key).unwrap();
+    let (code, text) = check(&config);
+    assert!(
+        code == Some(2) && text.contains("mail_crypt_keys"),
+        "{text}"
+    );
 }

@@ -142,6 +142,8 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
     let mut findings = Findings::default();
     let source = mount::source(config)?;
     let layout = mount::layout(config)?;
+    let keys = mount::keys(config)?;
+    surroundings::keys(config, &mut findings);
     let catalogue = mount::catalogue(config, &source)?;
     let dates = catalogue.dates();
     let directories =
@@ -165,15 +167,15 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
             facts.contents = Some(if deep {
                 // What cannot be read is found again, and told, by reading everything.
                 let mut aside = Findings::default();
-                contents::survey(newest, &root, &found, Effort::Unlimited, &mut aside)
+                contents::survey(newest, &root, &found, &keys, Effort::Unlimited, &mut aside)
             } else {
-                contents::survey(newest, &root, &found, Effort::Quick, &mut findings)
+                contents::survey(newest, &root, &found, &keys, Effort::Quick, &mut findings)
             });
             facts.access = Some(entry::facts(config, &found, &mut findings));
         }
     }
     if deep {
-        facts.deep = Some(deep::read(&dates, &layout, &mut findings)?);
+        facts.deep = Some(deep::read(&dates, &layout, &keys, &mut findings)?);
     }
     facts.findings = findings;
     Ok(facts)

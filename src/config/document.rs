@@ -40,6 +40,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "mailbox_name",
             "format",
             "live",
+            "mail_crypt_keys",
             "timeout",
         ],
     ),

@@ -86,11 +86,15 @@ impl Fs {
         let damaged = || error(Kind::Undecodable, "the stored message is damaged");
         match item.encoding {
             Encoding::Damaged => Err(damaged()),
+            Encoding::Locked => Err(error(
+                Kind::NoKey,
+                "is encrypted, and there is no key for it",
+            )),
             Encoding::Unread => {
                 let what = "could not be read when its folder was listed";
                 Err(error(Kind::Unreadable, what))
             }
-            Encoding::Compressed => {
+            Encoding::Encoded => {
                 let plain = self.decoded(&*store, folder, id, listing, item.stored)?;
                 if plain.len() as u64 != item.size {
                     return Err(damaged());
@@ -111,7 +115,7 @@ impl Fs {
         }
     }
 
-    /// A message that is stored compressed.
+    /// A message that is stored compressed or encrypted.
     fn decoded(
         &self,
         store: &dyn Store,
@@ -122,7 +126,7 @@ impl Fs {
     ) -> Result<Arc<Vec<u8>>> {
         self.decoded.get(&id, store.root().lane(), || {
             let stored = store.open(folder, listing.messages(), stored)?;
-            let plain = content::decode_whole(&stored)?;
+            let plain = content::decode_whole(&stored, &self.view.keys)?;
             let bytes = plain.len();
             Ok((plain, bytes))
         })

@@ -4,6 +4,7 @@ use super::*;
 use crate::access::{OwnerRule, Principal};
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot;
+use crate::store::decode::Keys;
 use crate::time::Zone;
 use crate::view::Names;
 use crate::view::mailbox::{Layout, Template};
@@ -36,6 +37,7 @@ impl World {
                 templates: vec![Template::parse("{domain}/{user}/Maildir").unwrap()],
                 ..Layout::default()
             },
+            keys: Keys::default(),
             index: Arc::new(Index::in_memory()),
         };
         let policy = Policy::new(OwnerRule::Store, Vec::new(), Vec::new(), false, false);

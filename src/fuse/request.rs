@@ -90,7 +90,7 @@ where
         }
         if let Some(reply) = self.take() {
             match failed.kind() {
-                Kind::Unreadable | Kind::Undecodable => tracing::warn!("{failed}"),
+                Kind::Unreadable | Kind::Undecodable | Kind::NoKey => tracing::warn!("{failed}"),
                 kind => tracing::debug!("{kind:?}: {failed}"),
             }
             reply.fail(errno(failed.kind(), self.context));
@@ -117,7 +117,12 @@ fn errno(kind: Kind, context: Context) -> Errno {
         (Kind::TooSmall, _) => Errno::ERANGE,
         (Kind::Invalid, _) => Errno::EINVAL,
         (
-            Kind::Unreadable | Kind::Undecodable | Kind::WouldBlock | Kind::Config | Kind::Failed,
+            Kind::Unreadable
+            | Kind::Undecodable
+            | Kind::NoKey
+            | Kind::WouldBlock
+            | Kind::Config
+            | Kind::Failed,
             _,
         ) => Errno::EIO,
     }

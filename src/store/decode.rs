@@ -1,16 +1,24 @@
-//! Messages that a mail store keeps compressed.
+//! Messages that a mail store keeps compressed, encrypted or both.
 //!
 //! [`detect`] knows the encodings by their first bytes; but a mail may happen to start so too, and only decoding it to
-//! the end shows. [`Decoder`] does that in pieces.
+//! the end shows. [`Decoder`] does that in pieces. A message that is both was compressed before it was encrypted.
 //!
 //! Invariants: never more than the limit comes out, whatever a few bytes claim to expand to; data that are cut short,
 //! damaged, followed by anything, or of another size than expected end in [`Kind::Undecodable`], never in a shorter
-//! message; a failure to read the source keeps its own kind.
+//! message; a message that no key opens ends in [`Kind::NoKey`]; a failure to read the source keeps its own kind.
+//!
+//! The cast: [`Terms`] is what is known of a message beforehand, [`Keys`] what opens encrypted ones, `mail_crypt` how.
+
+mod mail_crypt;
+mod private_key;
+
+pub use private_key::Keys;
 
 use crate::error::{Error, Kind, Result};
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
+use mail_crypt::Decryption;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
@@ -23,7 +31,7 @@ pub enum Encoding {
     /// Dovecot's own framing of LZ4 blocks.
     Lz4,
     Xz,
-    /// Encrypted by Dovecot's mail_crypt. Recognised, but there is no decoder for it.
+    /// Encrypted by Dovecot's mail_crypt; what was encrypted may be compressed.
     MailCrypt,
 }
 
@@ -53,19 +61,25 @@ pub fn detect(start: &[u8]) -> Option<Encoding> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Encoding::Zstd),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Encoding::Xz),
         _ if start.starts_with(LZ4_MAGIC) => Some(Encoding::Lz4),
-        _ if start.starts_with(b"CRYPTED\x03\x07") => Some(Encoding::MailCrypt),
+        _ if start.starts_with(mail_crypt::MAGIC) => Some(Encoding::MailCrypt),
         _ => None,
     }
 }
 
-/// Decodes a whole message into memory. See [`Decoder::new`].
-pub fn decode_all(
-    encoding: Encoding,
-    source: impl Read,
-    expected: Option<u64>,
-    limit: u64,
-) -> Result<Vec<u8>> {
-    let mut decoder = Decoder::new(encoding, source, expected, limit)?;
+/// What is known of a message before it is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The size, in bytes, that it must have.
+    pub expected: Option<u64>,
+    /// It may not have more bytes than this.
+    pub limit: u64,
+    /// What may open it if it is encrypted.
+    pub keys: &'a Keys,
+}
+
+/// Decodes a whole message into memory.
+pub fn decode_all(encoding: Encoding, source: impl Read, terms: &Terms<'_>) -> Result<Vec<u8>> {
+    let mut decoder = Decoder::new(encoding, source, terms)?;
     let mut message = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -84,7 +98,7 @@ const XZ_MEMORY: u32 = 80 << 10;
 /// A message being decoded.
 pub struct Decoder<R: Read> {
     encoding: Encoding,
-    stream: Stream<Source<R>>,
+    stream: Stream<Input<R>>,
     /// Bytes decoded so far.
     done: u64,
     expected: Option<u64>,
@@ -92,6 +106,8 @@ pub struct Decoder<R: Read> {
 }
 
 enum Stream<S: Read> {
+    /// Only within what was encrypted.
+    Plain(BufReader<S>),
     Gzip(MultiGzDecoder<BufReader<S>>),
     Bzip2(MultiBzDecoder<BufReader<S>>),
     Zstd(zstd::Decoder<'static, BufReader<S>>),
@@ -99,34 +115,47 @@ enum Stream<S: Read> {
     Xz(Box<XzReader<BufReader<S>>>),
 }
 
+/// What the stream that undoes the compression reads.
+enum Input<R> {
+    Stored(Source<R>),
+    Encrypted(Box<Decryption<Source<R>>>),
+}
+
 impl<R: Read> Decoder<R> {
-    /// Decodes a message that must have the `expected` size, in bytes, if that is known, and may not have more than
-    /// `limit`.
-    pub fn new(encoding: Encoding, source: R, expected: Option<u64>, limit: u64) -> Result<Self> {
+    /// Begins to decode a message that is encoded so; of an encrypted one, the header is read.
+    pub fn new(encoding: Encoding, source: R, terms: &Terms<'_>) -> Result<Self> {
         let source = Source {
             source,
             failure: None,
         };
-        let source = BufReader::with_capacity(BUFFER, source);
-        let stream = match encoding {
-            Encoding::Gzip => Stream::Gzip(MultiGzDecoder::new(source)),
-            Encoding::Bzip2 => Stream::Bzip2(MultiBzDecoder::new(source)),
-            Encoding::Zstd => {
-                Stream::Zstd(zstd::Decoder::with_buffer(source).map_err(|e| damaged(encoding, e))?)
-            }
-            Encoding::Lz4 => Stream::Lz4(Lz4::new(source)),
-            Encoding::Xz => Stream::Xz(Box::new(XzReader::new_mem_limit(source, true, XZ_MEMORY))),
+        let fault = |e| damaged(encoding, e);
+        let (input, compression) = match encoding {
             Encoding::MailCrypt => {
-                let cause = "the message is encrypted (mail_crypt), and there is no key for it";
-                return Err(Error::new(Kind::Undecodable, cause));
+                let mut plain = Decryption::new(source, terms.keys).map_err(fault)?;
+                let compression = compression_within(&mut plain, terms.expected).map_err(fault)?;
+                (Input::Encrypted(Box::new(plain)), compression)
+            }
+            compression => (Input::Stored(source), Some(compression)),
+        };
+        let input = BufReader::with_capacity(BUFFER, input);
+        let stream = match compression {
+            // Nobody encrypts twice: a message that looks like it was written so.
+            None | Some(Encoding::MailCrypt) => Stream::Plain(input),
+            Some(Encoding::Gzip) => Stream::Gzip(MultiGzDecoder::new(input)),
+            Some(Encoding::Bzip2) => Stream::Bzip2(MultiBzDecoder::new(input)),
+            Some(Encoding::Zstd) => Stream::Zstd(zstd::Decoder::with_buffer(input).map_err(fault)?),
+            Some(Encoding::Lz4) => Stream::Lz4(Lz4::new(input)),
+            Some(Encoding::Xz) => {
+                let reader = XzReader::new_mem_limit(input, true, XZ_MEMORY);
+                Stream::Xz(Box::new(reader))
             }
         };
         Ok(Self {
             encoding,
             stream,
             done: 0,
-            expected,
-            limit,
+            expected: terms.expected,
+            limit: terms.limit,
         })
     }
 
@@ -134,6 +163,7 @@ impl<R: Read> Decoder<R> {
     /// not be empty. After an error there is nothing more to be had.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(buffer),
             Stream::Gzip(stream) => stream.read(buffer),
             Stream::Bzip2(stream) => stream.read(buffer),
             Stream::Zstd(stream) => stream.read(buffer),
@@ -168,23 +198,57 @@ impl<R: Read> Decoder<R> {
     }
 
     fn source(&mut self) -> &mut Source<R> {
-        match &mut self.stream {
+        let input = match &mut self.stream {
+            Stream::Plain(stream) => stream.get_mut(),
             Stream::Gzip(stream) => stream.get_mut().get_mut(),
             Stream::Bzip2(stream) => stream.get_mut().get_mut(),
             Stream::Zstd(stream) => stream.get_mut().get_mut(),
             Stream::Lz4(stream) => stream.source.get_mut(),
             Stream::Xz(stream) => stream.inner_mut().get_mut(),
+        };
+        match input {
+            Input::Stored(source) => source,
+            Input::Encrypted(plain) => plain.source(),
         }
     }
 }
 
+/// How what was encrypted is compressed. It is not, whatever it begins like, if it has the size that is expected.
+fn compression_within<R: Read>(
+    plain: &mut Decryption<R>,
+    expected: Option<u64>,
+) -> io::Result<Option<Encoding>> {
+    let (start, size) = plain.peek()?;
+    let settled = size.is_some() && size == expected;
+    Ok(detect(start).filter(|_| !settled))
+}
+
+impl<R: Read> Read for Input<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Stored(source) => source.read(buffer),
+            Self::Encrypted(plain) => plain.read(buffer),
+        }
+    }
+}
+
+/// The error of a stream that has come upon one.
 fn damaged(encoding: Encoding, error: io::Error) -> Error {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    if let Some(failure) = inner {
+        return failure.clone();
+    }
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "cut short".to_owned(),
         io::ErrorKind::OutOfMemory => format!("not to be decoded ({error})"),
         _ => format!("damaged ({error})"),
     };
     Error::new(Kind::Undecodable, format!("the {encoding} data are {what}"))
+}
+
+/// Bytes as a store's own tools write them.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Remembers a failure to read, which is none of the data.
@@ -196,16 +260,17 @@ struct Source<R> {
 impl<R: Read> Read for Source<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let result = self.source.read(buffer);
-            let Err(error) = &result else { return result };
-            if error.kind() == io::ErrorKind::Interrupted {
-                continue;
-            }
+            let error = match self.source.read(buffer) {
+                Ok(n) => return Ok(n),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => e,
+            };
             let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
-            self.failure = Some(inner.cloned().unwrap_or_else(|| {
+            let failure = inner.cloned().unwrap_or_else(|| {
                 Error::new(Kind::Unreadable, format!("reading the message: {error}"))
-            }));
-            return result;
+            });
+            self.failure = Some(failure.clone());
+            return Err(io::Error::other(failure));
         }
     }
 }

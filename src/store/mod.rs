@@ -13,7 +13,7 @@
 //! format is a module that implements [`Store`] and has a [`Definition`], and a line in `FORMATS`.
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
-//! Maildir++ and `LAYOUT=fs`; [`folder_name`] decodes folder names; [`decode`] undoes compression.
+//! Maildir++ and `LAYOUT=fs`; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 pub mod decode;
 pub mod folder_name;

@@ -1,15 +1,17 @@
 //! The bytes of one message, and what is learned from them once.
 //!
-//! What is stored is the message itself, or the message compressed. It is compressed if it begins like it and its store
-//! does not claim that this is its plain size (a message may well begin with such bytes). What was compressed must
-//! decode to the end, and to the size that the store claims if it claims one; otherwise it is damaged: listed, and
-//! reading it is an error. A plain message is shown as it is, torn or empty, whatever is claimed.
+//! What is stored is the message itself, or the message compressed, encrypted or both. It is encoded if it begins like
+//! it and its store does not claim that this is its plain size (a message may well begin with such bytes). What was
+//! encoded must decode to the end, and to the size that the store claims if it claims one; otherwise it is damaged:
+//! listed, and reading it is an error. So it is with an encrypted message for which there is no key. A plain message is
+//! shown as it is, torn or empty, whatever is claimed.
 
 use crate::error::{Error, Kind, Result};
 use crate::message::facts::Facts;
 use crate::message::header::{self, Scan};
 use crate::message::mboxrd::Measure;
-use crate::store::{Stored, decode, take};
+use crate::store::decode::{self, Keys};
+use crate::store::{Stored, take};
 
 /// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
 /// second, and none is read further than the last.
@@ -18,16 +20,19 @@ const HEADER_READS: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
 /// Bytes read at once from a message that is read as a whole.
 const CHUNK: usize = 256 << 10;
 
-/// A compressed message that is longer than this is taken for a bomb.
+/// An encoded message that is longer than this is taken for a bomb.
 const LARGEST_DECODED: u64 = 512 << 20;
 
 /// How what is stored becomes the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Plain,
-    Compressed,
+    /// Compressed, encrypted or both.
+    Encoded,
     /// Can't be decoded.
     Damaged,
+    /// Encrypted, and there was no key for it.
+    Locked,
     /// Not known, for it could not be read; never kept.
     Unread,
 }
@@ -36,16 +41,22 @@ impl Encoding {
     pub fn to_byte(self) -> u8 {
         match self {
             Self::Plain => 0,
-            Self::Compressed => 1,
+            Self::Encoded => 1,
             Self::Damaged => 2,
             Self::Unread => 3,
+            Self::Locked => 4,
         }
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Plain, Self::Compressed, Self::Damaged]
+        [Self::Plain, Self::Encoded, Self::Damaged, Self::Locked]
             .into_iter()
             .find(|e| e.to_byte() == byte)
+    }
+
+    /// Whether it is known that the message can't be had.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::Damaged | Self::Locked)
     }
 }
 
@@ -53,7 +64,7 @@ impl Encoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
     pub encoding: Encoding,
-    /// Size of the message in bytes; of what is stored, if that is damaged.
+    /// Size of the message in bytes; of what is stored, if that cannot be decoded.
     pub size: u64,
     pub facts: Facts,
 }
@@ -82,8 +93,8 @@ fn is_plain_by_claim(stored: &Stored<'_>) -> bool {
     stored.claimed_size() == Some(stored.size())
 }
 
-/// How a message is compressed, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
-pub fn compression(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
+/// How a message is encoded, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
+pub fn encoding(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
     if is_plain_by_claim(stored) {
         return Ok(None);
     }
@@ -92,13 +103,14 @@ pub fn compression(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
     Ok(decode::detect(first.get(..len).unwrap_or_default()))
 }
 
-/// Reads a message to its end and keeps nothing of it: how it is compressed, and its size, decoded.
+/// Reads a message to its end and keeps nothing of it: how it is encoded, and its size, decoded.
 ///
 /// # Errors
-/// [`Kind::Undecodable`] as for [`decode_whole`]; [`Kind::Unreadable`] also if the file ends before its size.
-pub fn read_to_end(stored: &Stored<'_>) -> Result<(Option<decode::Encoding>, u64)> {
+/// [`Kind::Undecodable`] and [`Kind::NoKey`] as for [`decode_whole`]; [`Kind::Unreadable`] also if the file ends before
+/// its size.
+pub fn read_to_end(stored: &Stored<'_>, keys: &Keys) -> Result<(Option<decode::Encoding>, u64)> {
     let mut bytes = 0;
-    let Some(compression) = compression(stored)? else {
+    let Some(encoding) = encoding(stored)? else {
         stream(stored, 0, |chunk| {
             bytes += chunk.len() as u64;
             true
@@ -110,13 +122,15 @@ pub fn read_to_end(stored: &Stored<'_>) -> Result<(Option<decode::Encoding>, u64
         }
         return Ok((None, bytes));
     };
-    decode(stored, compression, |decoded| bytes += decoded.len() as u64)?;
-    Ok((Some(compression), bytes))
+    decode(stored, encoding, keys, |decoded| {
+        bytes += decoded.len() as u64;
+    })?;
+    Ok((Some(encoding), bytes))
 }
 
 /// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that. `name` is the
 /// message's, for a warning.
-pub fn learn(stored: &Stored<'_>, name: &[u8]) -> Result<Learned> {
+pub fn learn(stored: &Stored<'_>, name: &[u8], keys: &Keys) -> Result<Learned> {
     let mut buffer = Vec::new();
     for (step, limit) in HEADER_READS.into_iter().enumerate() {
         let have = buffer.len();
@@ -125,9 +139,9 @@ pub fn learn(stored: &Stored<'_>, name: &[u8]) -> Result<Learned> {
         buffer.truncate(have + more);
         if step == 0
             && !is_plain_by_claim(stored)
-            && let Some(compression) = decode::detect(&buffer)
+            && let Some(encoding) = decode::detect(&buffer)
         {
-            return learn_compressed(stored, name, compression);
+            return learn_encoded(stored, name, encoding, keys);
         }
         let whole = buffer.len() < limit;
         let last = whole || step + 1 == HEADER_READS.len();
@@ -151,15 +165,16 @@ pub fn learn(stored: &Stored<'_>, name: &[u8]) -> Result<Learned> {
     })
 }
 
-fn learn_compressed(
+fn learn_encoded(
     stored: &Stored<'_>,
     name: &[u8],
-    compression: decode::Encoding,
+    encoding: decode::Encoding,
+    keys: &Keys,
 ) -> Result<Learned> {
     let mut start = Vec::new();
     let mut measure = Measure::new();
     let mut size = 0;
-    let decoded = decode(stored, compression, |bytes| {
+    let decoded = decode(stored, encoding, keys, |bytes| {
         let room = HEADER_READS[2] - start.len();
         start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         measure.feed(bytes);
@@ -175,18 +190,26 @@ fn learn_compressed(
                 Scan::NeedMore => Facts::default(),
             };
             Ok(Learned {
-                encoding: Encoding::Compressed,
+                encoding: Encoding::Encoded,
                 size,
                 facts,
             })
         }
-        Err(e) if e.kind() == Kind::Undecodable => {
-            tracing::warn!(
+        Err(e) if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) => {
+            let told = format!(
                 "{}: {e}; it is listed, and reading it is an error",
                 String::from_utf8_lossy(name)
             );
+            // Where one is locked, most are: that is told once for the folder.
+            let encoding = if e.kind() == Kind::NoKey {
+                tracing::debug!("{told}");
+                Encoding::Locked
+            } else {
+                tracing::warn!("{told}");
+                Encoding::Damaged
+            };
             Ok(Learned {
-                encoding: Encoding::Damaged,
+                encoding,
                 size: stored.size(),
                 facts: Facts::default(),
             })
@@ -201,15 +224,15 @@ fn measure(message: &[u8]) -> crate::message::mboxrd::BodySize {
     measure.finish()
 }
 
-/// The whole of a compressed message.
-pub fn decode_whole(stored: &Stored<'_>) -> Result<Vec<u8>> {
+/// The whole of an encoded message.
+pub fn decode_whole(stored: &Stored<'_>, keys: &Keys) -> Result<Vec<u8>> {
     let mut first = [0; decode::DETECT_LEN];
     let len = stored.read_at(&mut first, 0)?;
-    let Some(compression) = decode::detect(first.get(..len).unwrap_or_default()) else {
+    let Some(encoding) = decode::detect(first.get(..len).unwrap_or_default()) else {
         return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
     };
     let mut plain = Vec::new();
-    decode(stored, compression, |bytes| {
+    decode(stored, encoding, keys, |bytes| {
         plain.extend_from_slice(bytes);
     })?;
     Ok(plain)
@@ -218,12 +241,17 @@ pub fn decode_whole(stored: &Stored<'_>) -> Result<Vec<u8>> {
 /// Gives the whole message to `take`, in pieces.
 fn decode(
     stored: &Stored<'_>,
-    compression: decode::Encoding,
+    encoding: decode::Encoding,
+    keys: &Keys,
     mut take: impl FnMut(&[u8]),
 ) -> Result<()> {
     let reader = Reader { stored, offset: 0 };
-    let claimed = stored.claimed_size();
-    let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
+    let terms = decode::Terms {
+        expected: stored.claimed_size(),
+        limit: LARGEST_DECODED,
+        keys,
+    };
+    let mut decoder = decode::Decoder::new(encoding, reader, &terms)?;
     let mut buffer = vec![0; CHUNK];
     loop {
         match decoder.read(&mut buffer)? {

@@ -292,6 +292,20 @@ impl View {
             complete: !known.iter().any(|known| matches!(known, Known::Unread)),
             changed: stamp.changed,
         };
+        let locked = listing
+            .shown
+            .iter()
+            .filter(|s| s.encoding == Encoding::Locked);
+        let locked = locked.count();
+        if locked > 0 {
+            tracing::warn!(
+                "{}: folder {:?} of {}: {locked} messages are encrypted (mail_crypt), and there is no key for them in \
+                 [source] mail_crypt_keys: they are listed, and reading them is an error",
+                store.root().path().display(),
+                String::from_utf8_lossy(folder),
+                String::from_utf8_lossy(mailbox)
+            );
+        }
         if listing.is_complete() {
             self.index.put_pack(mailbox, folder, &key, listing.encode());
         }

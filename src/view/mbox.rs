@@ -146,7 +146,7 @@ impl View {
                 continue;
             };
             let body = match item.body.or_else(|| kept.remove(&position)) {
-                _ if item.encoding == Encoding::Damaged => None,
+                _ if item.encoding.is_lost() => None,
                 Some(body) => Some(body),
                 None => {
                     let body = self.measure(&*files, mailbox, listing, at)?;
@@ -185,7 +185,7 @@ impl View {
         let wanted: Vec<(u32, Item<'_>, Vec<u8>)> = listing
             .iter()
             .zip(0..)
-            .filter(|(item, _)| item.body.is_none() && item.encoding != Encoding::Damaged)
+            .filter(|(item, _)| item.body.is_none() && !item.encoding.is_lost())
             .map(|(item, position)| (position, item, messages.identity(item.stored)))
             .collect();
         if wanted.is_empty() {
@@ -249,7 +249,7 @@ impl View {
         };
         let store_name = messages.store_name(item.stored);
         let result = files.open(messages, item.stored).and_then(|stored| {
-            let mut learned = content::learn(&stored, store_name)?;
+            let mut learned = content::learn(&stored, store_name, &self.keys)?;
             if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
                 let mut measure = Measure::new();
                 content::stream(&stored, 0, |chunk| {
@@ -353,7 +353,7 @@ impl View {
             let open = || files.open(messages, item.stored);
             match entry.body {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
-                Body::Rendered if item.encoding == Encoding::Compressed => {
+                Body::Rendered if item.encoding == Encoding::Encoded => {
                     let plain = decoded(entry.message)?;
                     if plain.len() as u64 != item.size {
                         return Err(changed(&String::from_utf8_lossy(locator)));
@@ -370,7 +370,7 @@ impl View {
                 Body::Verbatim { newline } => {
                     let size = body_end - body_start - u64::from(newline);
                     let wanted = body.start.min(size)..body.end.min(size);
-                    if item.encoding == Encoding::Compressed {
+                    if item.encoding == Encoding::Encoded {
                         append(out, &decoded(entry.message)?, 0, &wanted);
                     } else if !wanted.is_empty() {
                         let stored = open()?;

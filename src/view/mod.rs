@@ -21,6 +21,7 @@ pub mod tree;
 
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
+use crate::store::decode::Keys;
 use crate::time::Zone;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub struct View {
     pub names: Names,
     pub flags: FlagLines,
     pub layout: mailbox::Layout,
+    /// What opens encrypted messages.
+    pub keys: Keys,
     pub index: Arc<Index>,
 }
 
@@ -57,6 +60,8 @@ impl View {
                 ((offset / 60) as i16).to_le_bytes()
             }));
         }
+        // What was locked may be open with another key.
+        bytes.extend(self.keys.ids().flat_map(String::into_bytes));
         bytes
     }
 }

@@ -7,7 +7,8 @@ use super::report::{Counted, Findings, Sample, Unreadable, counted, printable, p
 use crate::disk::Root;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
-use crate::store::{Folder, Messages, Store, decode};
+use crate::store::decode::{self, Keys};
+use crate::store::{Folder, Messages, Store};
 use crate::view::content;
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use serde::Serialize;
@@ -57,6 +58,7 @@ pub fn survey(
     snapshot: &Snapshot,
     root: &Root,
     mailboxes: &Mailboxes,
+    keys: &Keys,
     effort: Effort,
     findings: &mut Findings,
 ) -> Contents {
@@ -64,6 +66,7 @@ pub fn survey(
     let mut survey = Survey {
         date: &snapshot.label,
         root,
+        keys,
         effort,
         findings,
         contents: Contents::default(),
@@ -84,6 +87,7 @@ pub fn survey(
 struct Survey<'a> {
     date: &'a str,
     root: &'a Root,
+    keys: &'a Keys,
     effort: Effort,
     findings: &'a mut Findings,
     contents: Contents,
@@ -139,7 +143,7 @@ impl Survey<'_> {
         }
     }
 
-    /// Sees whether a message is compressed.
+    /// Sees whether a message is compressed; and if it is encrypted, whether it can be read.
     fn open(
         &mut self,
         mailbox: &Mailbox,
@@ -154,7 +158,11 @@ impl Survey<'_> {
         let name = messages.locator(message);
         let compression = || -> Result<Option<decode::Encoding>> {
             let stored = store.open(&folder.stored, messages, message)?;
-            content::compression(&stored)
+            let encoding = content::encoding(&stored)?;
+            if encoding == Some(decode::Encoding::MailCrypt) {
+                content::read_to_end(&stored, self.keys)?;
+            }
+            Ok(encoding)
         };
         match compression() {
             Ok(compression) => {

@@ -10,6 +10,7 @@ use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
+use crate::store::decode::Keys;
 use crate::store::{Folder, Format, Message, Messages, decode};
 use crate::view::content;
 use crate::view::mailbox::Layout;
@@ -68,7 +69,7 @@ struct Sum {
 }
 
 /// Reads all that is shown.
-pub fn read(dates: &Dates, layout: &Layout, findings: &mut Findings) -> Result<Deep> {
+pub fn read(dates: &Dates, layout: &Layout, keys: &Keys, findings: &mut Findings) -> Result<Deep> {
     let days: Vec<Day<'_>> = dates
         .newest_first()
         .map(|snapshot| Day {
@@ -85,7 +86,7 @@ pub fn read(dates: &Dates, layout: &Layout, findings: &mut Findings) -> Result<D
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(READERS));
     let ended = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| queue.work(&days)))
+            .map(|_| scope.spawn(|| queue.work(&days, keys)))
             .collect();
         readers.into_iter().all(|reader| reader.join().is_ok())
     });
@@ -150,7 +151,7 @@ struct Queue<'a, I: Iterator<Item = &'a Wanted>> {
 }
 
 impl<'a, I: Iterator<Item = &'a Wanted>> Queue<'a, I> {
-    fn work(&self, days: &[Day<'_>]) {
+    fn work(&self, days: &[Day<'_>], keys: &Keys) {
         loop {
             let next = self
                 .next
@@ -161,7 +162,7 @@ impl<'a, I: Iterator<Item = &'a Wanted>> Queue<'a, I> {
             let mut reader = Reader::default();
             for on in &wanted.days {
                 if let Some(day) = days.get(on.day) {
-                    reader.read_mailbox(day, wanted, on.format);
+                    reader.read_mailbox(day, wanted, on.format, keys);
                 }
             }
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,7 +214,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted, format: Format) {
+    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted, format: Format, keys: &Keys) {
         let store = format.open(&day.root, &wanted.path);
         let at = |folder: Option<&Folder>, message: Option<&[u8]>| Unreadable {
             date: day.label.to_owned(),
@@ -252,7 +253,7 @@ impl Reader {
                 let name = messages.locator(message);
                 let read = files
                     .open(&messages, message)
-                    .and_then(|stored| content::read_to_end(&stored));
+                    .and_then(|stored| content::read_to_end(&stored, keys));
                 match read {
                     Ok((compression, bytes)) => self.sum.count(compression, bytes),
                     Err(e) => self.sum.findings.failed(at(Some(folder), Some(name)), &e),

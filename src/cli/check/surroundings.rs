@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -242,6 +243,23 @@ fn can_write(directory: &Path) -> rustix::io::Result<()> {
         Access::WRITE_OK | Access::EXEC_OK,
         AtFlags::EACCESS,
     )
+}
+
+/// Whoever reads the keys of encrypted messages reads everybody's mail, if he gets at the store.
+pub fn keys(config: &Config, findings: &mut Findings) {
+    for file in &config.source.mail_crypt_keys {
+        let shown = printable(&file.to_string_lossy());
+        let Ok(metadata) = std::fs::metadata(file) else {
+            continue;
+        };
+        if metadata.mode() & 0o004 != 0 {
+            findings.warn(format!(
+                "the key {shown} can be read by everybody on this machine (mode {:o}), and whoever has it reads all \
+                 encrypted mail that he gets hold of: chmod 600 {shown}",
+                metadata.mode() & 0o7777
+            ));
+        }
+    }
 }
 
 /// The live store, if one is configured.

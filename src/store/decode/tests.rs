@@ -1,15 +1,18 @@
 //! Tests of `decode`.
 
+mod encrypted;
+
 use super::*;
 use proptest::prelude::*;
 use std::io::Write;
 
-const WITH_DECODER: [Encoding; 5] = [
+const ALL: [Encoding; 6] = [
     Encoding::Gzip,
     Encoding::Bzip2,
     Encoding::Zstd,
     Encoding::Lz4,
     Encoding::Xz,
+    Encoding::MailCrypt,
 ];
 
 fn encode(encoding: Encoding, message: &[u8]) -> Vec<u8> {
@@ -40,7 +43,7 @@ fn encode(encoding: Encoding, message: &[u8]) -> Vec<u8> {
             out
         }
         Encoding::Xz => encode_xz(message, 1 << 20),
-        Encoding::MailCrypt => unreachable!(),
+        Encoding::MailCrypt => encrypted::encrypt(message),
     }
 }
 
@@ -52,8 +55,16 @@ fn encode_xz(message: &[u8], dictionary: u32) -> Vec<u8> {
     out.finish().unwrap()
 }
 
+fn terms(expected: Option<u64>, limit: u64) -> Terms<'static> {
+    Terms {
+        expected,
+        limit,
+        keys: encrypted::keys(),
+    }
+}
+
 fn decode(encoding: Encoding, stored: &[u8]) -> Result<Vec<u8>> {
-    decode_all(encoding, stored, None, 1 << 20)
+    decode_all(encoding, stored, &terms(None, 1 << 20))
 }
 
 fn undecodable(result: Result<Vec<u8>>) {
@@ -67,13 +78,12 @@ fn message() -> Vec<u8> {
 
 #[test]
 fn detected() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         assert_eq!(
             detect(&encode(encoding, b"From: x\n\n")[..DETECT_LEN]),
             Some(encoding)
         );
     }
-    assert_eq!(detect(b"CRYPTED\x03\x07\x02"), Some(Encoding::MailCrypt));
     for plain in [
         &b""[..],
         b"\x1f",
@@ -88,16 +98,24 @@ fn detected() {
 
 #[test]
 fn decoded() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         for message in [&b""[..], b"x", &message()] {
             let stored = encode(encoding, message);
             assert_eq!(decode(encoding, &stored).unwrap(), message, "{encoding}");
             let len = message.len() as u64;
-            assert!(decode_all(encoding, &stored[..], Some(len), len).is_ok());
-            undecodable(decode_all(encoding, &stored[..], Some(len + 1), 1 << 20));
+            assert!(decode_all(encoding, &stored[..], &terms(Some(len), len)).is_ok());
+            undecodable(decode_all(
+                encoding,
+                &stored[..],
+                &terms(Some(len + 1), 1 << 20),
+            ));
             if len > 0 {
-                undecodable(decode_all(encoding, &stored[..], Some(len - 1), 1 << 20));
-                undecodable(decode_all(encoding, &stored[..], None, len - 1));
+                undecodable(decode_all(
+                    encoding,
+                    &stored[..],
+                    &terms(Some(len - 1), 1 << 20),
+                ));
+                undecodable(decode_all(encoding, &stored[..], &terms(None, len - 1)));
             }
         }
     }
@@ -118,12 +136,18 @@ fn members_follow_one_another() {
 
 #[test]
 fn cut_short() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         let message = &message()[..2000];
         let stored = encode(encoding, message);
-        for n in 0..stored.len() {
+        // To open an encrypted one is meant to be slow.
+        let step = if encoding == Encoding::MailCrypt {
+            31
+        } else {
+            1
+        };
+        for n in (0..stored.len()).step_by(step) {
             // Between two blocks of lz4, only the expected size tells.
-            let result = decode_all(encoding, &stored[..n], Some(2000), 1 << 20);
+            let result = decode_all(encoding, &stored[..n], &terms(Some(2000), 1 << 20));
             assert_eq!(
                 result.unwrap_err().kind(),
                 Kind::Undecodable,
@@ -135,7 +159,7 @@ fn cut_short() {
 
 #[test]
 fn followed_by_something() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         for more in [
             &b"\0"[..],
             b"garbage that is no block",
@@ -151,9 +175,9 @@ fn followed_by_something() {
 
 #[test]
 fn bombs() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         let stored = encode(encoding, &vec![0; 50 << 20]);
-        let mut decoder = Decoder::new(encoding, &stored[..], None, 1 << 20).unwrap();
+        let mut decoder = Decoder::new(encoding, &stored[..], &terms(None, 1 << 20)).unwrap();
         let mut buffer = vec![0; 4096];
         let mut out = 0;
         let error = loop {
@@ -168,11 +192,6 @@ fn bombs() {
     // A block that claims to be of 4 GiB.
     let header = [LZ4_MAGIC, &u32::MAX.to_be_bytes()[..]].concat();
     undecodable(decode(Encoding::Lz4, &header));
-}
-
-#[test]
-fn no_decoder() {
-    undecodable(decode(Encoding::MailCrypt, b""));
 }
 
 #[test]
@@ -204,16 +223,16 @@ impl Read for Failing<'_> {
 
 #[test]
 fn a_failing_source_is_no_damaged_message() {
-    for encoding in WITH_DECODER {
+    for encoding in ALL {
         let stored = encode(encoding, &message());
         for n in [0, 1, 10, 20, 1000] {
             let source = Failing(&stored[..n], || io::Error::from_raw_os_error(5));
-            let error = decode_all(encoding, source, None, 1 << 20).unwrap_err();
+            let error = decode_all(encoding, source, &terms(None, 1 << 20)).unwrap_err();
             assert_eq!(error.kind(), Kind::Unreadable, "{encoding}");
             let source = Failing(&stored[..n], || {
                 io::Error::other(Error::new(Kind::Stale, "gone"))
             });
-            let error = decode_all(encoding, source, None, 1 << 20).unwrap_err();
+            let error = decode_all(encoding, source, &terms(None, 1 << 20)).unwrap_err();
             assert_eq!(
                 (error.kind(), error.to_string().as_str()),
                 (Kind::Stale, "gone")
@@ -239,7 +258,7 @@ proptest! {
 
     #[test]
     fn garbage(stored in prop::collection::vec(any::<u8>(), 0..200), keep in 0usize..30) {
-        for encoding in WITH_DECODER {
+        for encoding in ALL {
             let start = encode(encoding, b"From: someone\n\n");
             let stored = [&start[..keep.min(start.len())], &stored].concat();
             if let Err(error) = decode(encoding, &stored) {

@@ -5,6 +5,7 @@ use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
+use crate::store::decode::Keys;
 use crate::store::{Files, Message, Messages, Store};
 use crate::view::content::{self, Encoding, Learned};
 use crate::view::{Names, View};
@@ -33,7 +34,9 @@ impl View {
                 };
                 let plain = |size| Known::Learned(Box::new(plain(size)));
                 match store.claimed_size(messages, m) {
-                    Some(claimed) if claimed != m.size => learn_one(&*files, messages, m),
+                    Some(claimed) if claimed != m.size => {
+                        learn_one(&*files, messages, m, &self.keys)
+                    }
                     _ => Ok(plain(m.size)),
                 }
             };
@@ -55,7 +58,11 @@ impl View {
         let keys: Vec<FactKey<'_>> = keys.collect();
         let mut unknown: Vec<usize> = Vec::new();
         for (i, kept) in self.index.facts(mailbox, &keys).into_iter().enumerate() {
-            let learned = kept.as_deref().and_then(Learned::decode);
+            // There may be a key now for what was locked.
+            let learned = kept
+                .as_deref()
+                .and_then(Learned::decode)
+                .filter(|l| l.encoding != Encoding::Locked || self.keys.is_empty());
             match (learned, news.get(i).and_then(|(at, ..)| known.get_mut(*at))) {
                 (Some(learned), Some(known)) => *known = Known::Learned(Box::new(learned)),
                 _ => unknown.push(i),
@@ -84,7 +91,7 @@ impl View {
                     let Some((at, message, _)) = news.get(i) else {
                         continue;
                     };
-                    let one = learn_one(&*files, messages, message)
+                    let one = learn_one(&*files, messages, message, &self.keys)
                         .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
@@ -169,10 +176,15 @@ fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
 }
 
 /// Learns of one message.
-fn learn_one(files: &dyn Files, messages: &Messages, message: &Message) -> Result<Known> {
+fn learn_one(
+    files: &dyn Files,
+    messages: &Messages,
+    message: &Message,
+    keys: &Keys,
+) -> Result<Known> {
     let learned = files
         .open(messages, message)
-        .and_then(|stored| content::learn(&stored, messages.store_name(message)));
+        .and_then(|stored| content::learn(&stored, messages.store_name(message), keys));
     match learned {
         Ok(learned) => Ok(Known::Learned(Box::new(learned))),
         Err(e) if is_for_all(&e) => Err(e),
