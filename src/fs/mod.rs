@@ -103,6 +103,8 @@ pub struct Options {
     pub refresh: Duration,
     /// Bytes for folder listings, which take most of the memory.
     pub listing_bytes: usize,
+    /// Whether the text of messages is searched, besides what their headers say.
+    pub bodies: bool,
 }
 
 /// The file system.

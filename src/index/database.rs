@@ -65,6 +65,10 @@ impl Fault {
         }
     }
 
+    pub fn cure(&self) -> &'static str {
+        self.trouble.cure()
+    }
+
     /// Whether a new file is the way out.
     fn calls_for_a_new_file(&self) -> bool {
         matches!(self.trouble, Trouble::Damaged | Trouble::Foreign)
@@ -115,7 +119,7 @@ impl Notices {
             Trouble::Damaged | Trouble::Foreign => path.to_owned(),
             _ => PathBuf::new(),
         };
-        let (path, detail, cure) = (path.display(), &fault.detail, fault.trouble.cure());
+        let (path, detail, cure) = (path.display(), &fault.detail, fault.cure());
         if lock(&self.given).insert((fault.trouble, subject)) {
             tracing::warn!("index {path}: {detail}; {outcome}; {cure}");
         } else {

@@ -258,7 +258,8 @@ fn cap(text: &str) -> String {
     text[..end].to_owned()
 }
 
-fn message_id(value: &[u8]) -> Option<u128> {
+/// What stands for a Message-ID with this value.
+pub(super) fn message_id(value: &[u8]) -> Option<u128> {
     let value = value.trim_ascii();
     let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'<' | b'>' | 0);
     if value.iter().all(blank) {

@@ -238,6 +238,40 @@ pub fn decode_whole(stored: &Stored<'_>, keys: &Keys) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
+/// The first bytes of a message that is encoded so, at most `limit`.
+pub fn start(stored: &Stored<'_>, encoding: Encoding, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match encoding {
+        Encoding::Plain => stream(stored, 0, |chunk| {
+            bytes.extend_from_slice(chunk);
+            bytes.len() < limit
+        })?,
+        Encoding::Compressed => {
+            let compression = compression(stored)?
+                .ok_or_else(|| Error::new(Kind::Undecodable, "is no longer compressed"))?;
+            let reader = Reader { stored, offset: 0 };
+            let claimed = stored.claimed_size();
+            let mut decoder = decode::Decoder::new(compression, reader, claimed, LARGEST_DECODED)?;
+            let mut buffer = vec![0; CHUNK];
+            while bytes.len() < limit {
+                match decoder.read(&mut buffer)? {
+                    0 => break,
+                    n => bytes.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+                }
+            }
+        }
+        Encoding::Damaged => {
+            return Err(Error::new(Kind::Undecodable, "the stored message is damaged"));
+        }
+        Encoding::Unread => {
+            let message = "could not be read when its folder was listed";
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+    }
+    bytes.truncate(limit);
+    Ok(bytes)
+}
+
 /// Gives the whole message to `take`, in pieces.
 fn decode(
     stored: &Stored<'_>,
