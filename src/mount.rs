@@ -130,6 +130,7 @@ pub fn build(config: &Config) -> Result<Fs> {
         zone_name: config.timezone.name(),
         refresh: config.refresh,
         listing_bytes: LISTING_BYTES,
+        bodies: config.index.bodies,
     };
     Fs::new(view, config.policy(), catalogue, options)
 }

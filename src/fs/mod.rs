@@ -8,11 +8,12 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `attr` tells what stat(2) tells, `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
+//! `attr` tells what stat(2) tells, `directory` lists, `read` reads, `owner` says who may enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates; [`Fs`] has one method for each
 //! operation.
 
 pub mod cache;
 pub mod node;
+pub mod search;
 
 mod attr;
 mod directory;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -277,8 +277,9 @@ fn create_private(path: &Path) -> Result<(), Fault> {
         .mode(0o600)
         .open(path)
     {
+        Ok(_) => give_to_owner_of_directory(path)?,
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-        _ => {}
+        Err(_) => {}
     }
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -286,6 +287,21 @@ fn create_private(path: &Path) -> Result<(), Fault> {
     }
     if metadata.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// What root makes in the directory of mailtm's own user is that user's, or he could not use it.
+pub(super) fn give_to_owner_of_directory(path: &Path) -> Result<(), Fault> {
+    let Some(dir) = path
+        .parent()
+        .filter(|_| rustix::process::geteuid().is_root())
+    else {
+        return Ok(());
+    };
+    let owner = fs::metadata(dir)?;
+    if owner.uid() != 0 {
+        chown(path, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
 }

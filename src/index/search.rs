@@ -85,7 +85,8 @@ const LAYOUT: Layout = Layout {
     ],
 };
 
-const MAILBOX: &str = "SELECT id, path, name, learned, crc FROM mailbox WHERE path = ?1 AND name = ?2";
+const MAILBOX: &str =
+    "SELECT id, path, name, learned, crc FROM mailbox WHERE path = ?1 AND name = ?2";
 const MAILBOXES: &str = "SELECT id, path, name, learned, crc FROM mailbox ORDER BY id";
 
 /// How long another process's transaction is waited for.
@@ -136,7 +137,10 @@ impl Mailbox {
 
     /// The numbers of its messages.
     fn range(&self) -> (i64, i64) {
-        (self.id << row::MAILBOX_SHIFT, ((self.id + 1) << row::MAILBOX_SHIFT) - 1)
+        (
+            self.id << row::MAILBOX_SHIFT,
+            ((self.id + 1) << row::MAILBOX_SHIFT) - 1,
+        )
     }
 }
 
@@ -158,7 +162,11 @@ impl Search {
             let (connection, renewed) = LAYOUT.open(dir)?;
             if let Some(renewed) = renewed {
                 let path = LAYOUT.path(dir);
-                notices.report(&path, &renewed.0, "set aside as search.sqlite.damaged and made anew");
+                notices.report(
+                    &path,
+                    &renewed.0,
+                    "set aside as search.sqlite.damaged and made anew",
+                );
             }
             if connection.is_readonly("main")? {
                 return Err(Fault::new(Trouble::Unwritable, "the file is not writable"));
@@ -199,7 +207,8 @@ impl Search {
 
     fn begin_use(&self) -> Result<(), Fault> {
         self.connection.busy_timeout(WAIT)?;
-        self.connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        self.connection
+            .pragma_update(None, "cache_size", -CACHE_KIB)?;
         let known: Option<Vec<u8>> = self
             .connection
             .query_row("SELECT fingerprint FROM setting", [], |row| row.get(0))
@@ -210,8 +219,10 @@ impl Search {
                  DELETE FROM setting; DELETE FROM snapshot; DELETE FROM mailbox; DELETE FROM folder;
                  DELETE FROM message; INSERT INTO text (text) VALUES ('delete-all');",
             )?;
-            self.connection
-                .execute("INSERT INTO setting (fingerprint) VALUES (?1)", [&self.fingerprint])?;
+            self.connection.execute(
+                "INSERT INTO setting (fingerprint) VALUES (?1)",
+                [&self.fingerprint],
+            )?;
             self.connection.execute_batch("COMMIT")?;
         }
         Ok(())
@@ -228,7 +239,9 @@ impl Search {
             return Self::temporary(&self.fingerprint);
         };
         drop(self.connection);
-        let connection = LAYOUT.renew(&dir).map_err(|fault| error(&LAYOUT.path(&dir), &fault))?;
+        let connection = LAYOUT
+            .renew(&dir)
+            .map_err(|fault| error(&LAYOUT.path(&dir), &fault))?;
         Self::with(connection, Some(dir), &self.fingerprint, self.notices)
     }
 
@@ -238,15 +251,17 @@ impl Search {
             return Ok(Some(Lock { _file: None }));
         };
         let path = dir.join("search.lock");
-        let failed =
-            |e: std::io::Error| Error::new(Kind::Failed, format!("index {}: {e}", path.display()));
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let open = || -> Result<File, Fault> {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
+            database::give_to_owner_of_directory(&path)?;
+            Ok(file)
+        };
+        let file = open().map_err(|fault| error(&path, &fault))?;
         let end = Instant::now() + wait;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -256,7 +271,7 @@ impl Search {
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(failed(e.into())),
+                Err(e) => return Err(error(&path, &std::io::Error::from(e).into())),
             }
         }
     }
@@ -267,7 +282,9 @@ impl Search {
     }
 
     fn select_complete(&self) -> Result<Vec<(i64, i64)>, Fault> {
-        let mut select = self.connection.prepare_cached("SELECT moment, key FROM snapshot")?;
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT moment, key FROM snapshot")?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -276,8 +293,9 @@ impl Search {
     pub fn set_complete(&self, snapshots: &[(i64, i64)]) -> Result<()> {
         self.checked(self.transaction(|| {
             self.connection.execute("DELETE FROM snapshot", [])?;
-            let mut insert =
-                self.connection.prepare_cached("INSERT OR REPLACE INTO snapshot (moment, key) VALUES (?1, ?2)")?;
+            let mut insert = self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO snapshot (moment, key) VALUES (?1, ?2)")?;
             for (moment, key) in snapshots {
                 insert.execute(params![moment, key])?;
             }
@@ -313,11 +331,16 @@ impl Search {
                 return mailbox(row);
             }
         }
-        let id: i64 =
-            self.connection
-                .query_row("SELECT coalesce(max(id), 0) + 1 FROM mailbox", [], |row| row.get(0))?;
+        let id: i64 = self.connection.query_row(
+            "SELECT coalesce(max(id), 0) + 1 FROM mailbox",
+            [],
+            |row| row.get(0),
+        )?;
         if id >= MOST_MAILBOXES {
-            return Err(Fault::new(Trouble::Failing, "more mailboxes than there are numbers for"));
+            return Err(Fault::new(
+                Trouble::Failing,
+                "more mailboxes than there are numbers for",
+            ));
         }
         let new = Mailbox {
             id,
@@ -337,10 +360,14 @@ impl Search {
         self.checked(self.transaction(|| {
             let (first, last) = mailbox.range();
             let range = params![first, last];
-            self.connection.execute("DELETE FROM text WHERE rowid BETWEEN ?1 AND ?2", range)?;
-            self.connection.execute("DELETE FROM message WHERE id BETWEEN ?1 AND ?2", range)?;
-            self.connection.execute("DELETE FROM folder WHERE mailbox = ?1", [mailbox.id])?;
-            self.connection.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox.id])?;
+            self.connection
+                .execute("DELETE FROM text WHERE rowid BETWEEN ?1 AND ?2", range)?;
+            self.connection
+                .execute("DELETE FROM message WHERE id BETWEEN ?1 AND ?2", range)?;
+            self.connection
+                .execute("DELETE FROM folder WHERE mailbox = ?1", [mailbox.id])?;
+            self.connection
+                .execute("DELETE FROM mailbox WHERE id = ?1", [mailbox.id])?;
             Ok(())
         }))
     }

@@ -94,7 +94,11 @@ impl Searchable {
 
 /// Whether a message with this header may have attachments: it has parts, or is one file with a name.
 fn may_have_names(header: &[u8]) -> bool {
-    let has = |what: &[u8]| header.windows(what.len()).any(|w| w.eq_ignore_ascii_case(what));
+    let has = |what: &[u8]| {
+        header
+            .windows(what.len())
+            .any(|w| w.eq_ignore_ascii_case(what))
+    };
     has(b"multipart/") || has(b"message/") || has(b"name")
 }
 

@@ -140,6 +140,15 @@ impl Tree {
         self.branches.get(position as usize)
     }
 
+    /// The names of a directory and of those above it, from the mailbox down, with slashes between.
+    pub fn path(&self, position: u32) -> String {
+        let branch = |position: u32| self.get(position);
+        let up = std::iter::successors(branch(position), |at| at.above.and_then(branch));
+        let mut names: Vec<&str> = up.map(|branch| branch.name.as_str()).collect();
+        names.reverse();
+        names.join("/")
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Branch> {
         self.branches.iter()
     }

@@ -3,7 +3,10 @@
 //! A [`Look`] is at one mailbox in one snapshot. It may be given up at any point: what it has written is true already, and
 //! the next look at the same snapshot goes on from there.
 
-use super::row::{Folder, MAILBOX_SHIFT, Reading, Row, SECONDS_SHIFT, checksum_of_folder, checksum_of_mailbox, sameness};
+use super::row::{
+    Folder, MAILBOX_SHIFT, Reading, Row, SECONDS_SHIFT, checksum_of_folder, checksum_of_mailbox,
+    sameness,
+};
 use super::{Learned, Mailbox, Search};
 use crate::error::Result;
 use crate::index::database::{Fault, Trouble};
@@ -92,15 +95,20 @@ impl Search {
     /// Forgets when the messages of a mailbox were where; what was read of them stays.
     pub fn start_over(&self, mailbox: &mut Mailbox) -> Result<()> {
         let result = self.transaction(|| {
-            for id in self.ids("SELECT id FROM message WHERE id BETWEEN ?1 AND ?2", mailbox.range())? {
+            for id in self.ids(
+                "SELECT id FROM message WHERE id BETWEEN ?1 AND ?2",
+                mailbox.range(),
+            )? {
                 if let Some(mut row) = self.select_row(mailbox, id)? {
                     (row.since, row.until) = (NEVER, Some(NEVER));
                     row.earlier.clear();
                     self.update_times(mailbox, &row)?;
                 }
             }
-            self.connection
-                .execute("UPDATE folder SET state = NULL WHERE mailbox = ?1", [mailbox.id])?;
+            self.connection.execute(
+                "UPDATE folder SET state = NULL WHERE mailbox = ?1",
+                [mailbox.id],
+            )?;
             self.set_learned(mailbox, Vec::new())
         });
         self.checked(result)
@@ -135,7 +143,11 @@ impl Search {
         mailbox.learned = learned;
         self.connection.execute(
             "UPDATE mailbox SET learned = ?2, crc = ?3 WHERE id = ?1",
-            params![mailbox.id, encode_learned(&mailbox.learned), checksum_of_mailbox(mailbox)],
+            params![
+                mailbox.id,
+                encode_learned(&mailbox.learned),
+                checksum_of_mailbox(mailbox)
+            ],
         )?;
         Ok(())
     }
@@ -219,7 +231,10 @@ impl Look<'_> {
                 let known = (row.get(0)?, row.get(1)?);
                 let (until, id): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
                 while let Some(position) = order.next_if(|p| key(p) < Some(known)) {
-                    missing.push(Missing { position, times: None });
+                    missing.push(Missing {
+                        position,
+                        times: None,
+                    });
                 }
                 match order.next_if(|p| key(p) == Some(known)) {
                     Some(position) => {
@@ -236,7 +251,10 @@ impl Look<'_> {
                 }
             }
         }
-        missing.extend(order.map(|position| Missing { position, times: None }));
+        missing.extend(order.map(|position| Missing {
+            position,
+            times: None,
+        }));
         for id in gone {
             self.change(id, |row, moment| row.until = Some(moment))?;
         }
@@ -260,7 +278,8 @@ impl Look<'_> {
 
     /// Messages of the mailbox that could not be read.
     fn unread(&self) -> Result<HashSet<i64>, Fault> {
-        let select = "SELECT id FROM message WHERE reading > 0 AND reading = 1 AND id BETWEEN ?1 AND ?2";
+        let select =
+            "SELECT id FROM message WHERE reading > 0 AND reading = 1 AND id BETWEEN ?1 AND ?2";
         let ids = self.search.ids(select, self.mailbox.range())?;
         Ok(ids.into_iter().collect())
     }
@@ -274,7 +293,13 @@ impl Look<'_> {
     }
 
     /// Adds a message that was missing.
-    pub fn add(&mut self, folder: &Folder, missing: Missing, entry: &Entry, text: Text) -> Result<()> {
+    pub fn add(
+        &mut self,
+        folder: &Folder,
+        missing: Missing,
+        entry: &Entry,
+        text: Text,
+    ) -> Result<()> {
         let result = self.insert(folder, missing, entry, text);
         self.search.checked(result)
     }
@@ -311,7 +336,14 @@ impl Look<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         let [sender, recipients, subject, attachments, body] = &text.words;
-        insert.execute(params![row.id, sender, recipients, subject, attachments, body])?;
+        insert.execute(params![
+            row.id,
+            sender,
+            recipients,
+            subject,
+            attachments,
+            body
+        ])?;
         self.changed()
     }
 
@@ -424,7 +456,11 @@ pub(super) fn first_of_second(mailbox: i64, secs: i64) -> i64 {
 }
 
 /// The numbers that messages of a mailbox have whose time is within these seconds.
-pub(super) fn numbers_between(mailbox: &Mailbox, since: Option<i64>, until: Option<i64>) -> (i64, i64) {
+pub(super) fn numbers_between(
+    mailbox: &Mailbox,
+    since: Option<i64>,
+    until: Option<i64>,
+) -> (i64, i64) {
     let (first, last) = mailbox.range();
     let from = since.map_or(first, |since| first_of_second(mailbox.id, second(since)));
     let to = until.map_or(last, |until| {

@@ -45,7 +45,11 @@ pub struct Term {
 impl Term {
     /// In the query language. A word has nothing in it that would mean anything there.
     fn expression(&self) -> String {
-        let column = self.field.column().map(|c| format!("{c} : ")).unwrap_or_default();
+        let column = self
+            .field
+            .column()
+            .map(|c| format!("{c} : "))
+            .unwrap_or_default();
         let more = if self.begins { " *" } else { "" };
         format!("({column}\"{}\"{more})", self.words.join(" "))
     }
@@ -59,6 +63,8 @@ pub struct Query {
     pub since: Option<i64>,
     /// Before this.
     pub until: Option<i64>,
+    /// Only what was no longer in its folder when its mailbox was looked at last.
+    pub gone: bool,
 }
 
 impl Query {
@@ -97,11 +103,17 @@ impl Search {
             Some(_) => {
                 "SELECT rowid FROM text WHERE text MATCH ?3 AND rowid BETWEEN ?1 AND ?2 ORDER BY rowid DESC"
             }
+            None if query.gone => {
+                "SELECT id FROM message
+                 WHERE id >> 40 = ?1 >> 40 AND until IS NOT NULL AND +id BETWEEN ?1 AND ?2 AND ?3 IS NULL
+                 ORDER BY +id DESC"
+            }
             None => {
                 "SELECT id FROM message WHERE id BETWEEN ?1 AND ?2 AND ?3 IS NULL ORDER BY id DESC"
             }
         };
-        let mut select = self.checked(self.connection.prepare_cached(select).map_err(Fault::from))?;
+        let mut select =
+            self.checked(self.connection.prepare_cached(select).map_err(Fault::from))?;
         let rows = select.query(params![first, last, expression]);
         let mut rows = self.checked(rows.map_err(Fault::from))?;
         let mut next = || -> Result<Option<i64>, Fault> {
@@ -126,10 +138,17 @@ impl Search {
         let expression = query.expression();
         let select = match expression {
             Some(_) => "SELECT rowid FROM text WHERE text MATCH ?1",
-            // By an index that is much smaller than the rows.
+            // By indices that are much smaller than the rows.
+            None if query.gone => {
+                "SELECT id FROM message INDEXED BY message_gone WHERE until IS NOT NULL AND ?1 IS NULL"
+            }
             None => "SELECT id FROM message INDEXED BY message_same WHERE ?1 IS NULL",
         };
-        let position = |id: i64| mailboxes.binary_search_by_key(&(id >> MAILBOX_SHIFT), |m| m.id).ok();
+        let position = |id: i64| {
+            mailboxes
+                .binary_search_by_key(&(id >> MAILBOX_SHIFT), |m| m.id)
+                .ok()
+        };
         let ids = || -> Result<Vec<(i64, i64, usize)>, Fault> {
             let ranges: Vec<(i64, i64)> = mailboxes
                 .iter()
@@ -141,7 +160,10 @@ impl Search {
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
                 let Some(at) = position(id) else { continue };
-                if ranges.get(at).is_some_and(|(first, last)| (*first..=*last).contains(&id)) {
+                if ranges
+                    .get(at)
+                    .is_some_and(|(first, last)| (*first..=*last).contains(&id))
+                {
                     let second = (id >> SECONDS_SHIFT) & i64::from(u32::MAX);
                     found.push((second, id, at));
                 }
@@ -150,7 +172,9 @@ impl Search {
             Ok(found)
         };
         for (_, id, at) in self.checked(ids())? {
-            let Some(mailbox) = mailboxes.get(at) else { continue };
+            let Some(mailbox) = mailboxes.get(at) else {
+                continue;
+            };
             if let Some(row) = self.row(query, mailbox, id)?
                 && !each(mailbox, row)?
             {
@@ -164,7 +188,8 @@ impl Search {
     fn row(&self, query: &Query, mailbox: &Mailbox, id: i64) -> Result<Option<Row>> {
         let row = self.checked(self.select_row(mailbox, id))?;
         Ok(row.filter(|row| {
-            query.since.is_none_or(|since| row.secs >= since)
+            !(query.gone && row.until.is_none())
+                && query.since.is_none_or(|since| row.secs >= since)
                 && query.until.is_none_or(|until| row.secs < until)
         }))
     }
@@ -177,7 +202,8 @@ impl Search {
             let mut copies = self.rows(mailbox, same, params![row.same, first, last])?;
             // The same file may have been unreadable at times, and so have had nothing else in common.
             if copies.iter().all(|copy| copy.until.is_some()) {
-                let named = "SELECT message.id FROM folder CROSS JOIN message ON message.folder = folder.id
+                let named =
+                    "SELECT message.id FROM folder CROSS JOIN message ON message.folder = folder.id
                      WHERE folder.mailbox = ?1 AND message.identity = ?2";
                 copies.extend(self.rows(mailbox, named, params![mailbox.id, row.identity])?);
             }
@@ -216,9 +242,9 @@ impl Search {
     }
 
     fn select_folder(&self, mailbox: &Mailbox, id: i64) -> Result<Folder, Fault> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT stored, shown, crc FROM folder WHERE id = ?1 AND mailbox = ?2")?;
+        let mut select = self.connection.prepare_cached(
+            "SELECT stored, shown, crc FROM folder WHERE id = ?1 AND mailbox = ?2",
+        )?;
         let found = select.query_row([id, mailbox.id], |row| {
             let (stored, shown) = (row.get(0)?, row.get(1)?);
             Ok((Folder { id, stored, shown }, row.get::<_, i64>(2)?))
@@ -229,7 +255,10 @@ impl Search {
             {
                 Ok(folder)
             }
-            _ => Err(Fault::new(Trouble::Damaged, "a folder's row is lost or altered")),
+            _ => Err(Fault::new(
+                Trouble::Damaged,
+                "a folder's row is lost or altered",
+            )),
         }
     }
 }

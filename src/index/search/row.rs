@@ -20,7 +20,7 @@ pub enum Reading {
     Done,
     /// The disk refused; to be tried again.
     Unread,
-    /// It cannot be decoded, ever.
+    /// It cannot be decoded, or there is no key for it.
     Damaged,
 }
 
@@ -82,7 +82,10 @@ impl Row {
     /// Whether the snapshot of this moment has it.
     pub fn is_in(&self, moment: i64) -> bool {
         let now = self.since <= moment && self.until.is_none_or(|until| moment < until);
-        now || self.earlier.iter().any(|&(since, until)| since <= moment && moment < until)
+        now || self
+            .earlier
+            .iter()
+            .any(|&(since, until)| since <= moment && moment < until)
     }
 
     fn checksum(&self, mailbox: &[u8]) -> i64 {
@@ -143,7 +146,13 @@ pub(super) fn checksum_of_mailbox(mailbox: &Mailbox) -> i64 {
 }
 
 pub(super) fn checksum_of_folder(mailbox: &Mailbox, stored: &[u8], shown: &str) -> i64 {
-    checksum(&[&mailbox.id.to_le_bytes(), &mailbox.path, stored, shown.as_bytes()]).into()
+    checksum(&[
+        &mailbox.id.to_le_bytes(),
+        &mailbox.path,
+        stored,
+        shown.as_bytes(),
+    ])
+    .into()
 }
 
 impl Search {
@@ -223,9 +232,13 @@ impl Search {
     }
 
     pub(super) fn delete_row(&self, id: i64) -> Result<(), Fault> {
-        let mut delete = self.connection.prepare_cached("DELETE FROM text WHERE rowid = ?1")?;
+        let mut delete = self
+            .connection
+            .prepare_cached("DELETE FROM text WHERE rowid = ?1")?;
         delete.execute([id])?;
-        let mut delete = self.connection.prepare_cached("DELETE FROM message WHERE id = ?1")?;
+        let mut delete = self
+            .connection
+            .prepare_cached("DELETE FROM message WHERE id = ?1")?;
         delete.execute([id])?;
         Ok(())
     }
