@@ -8,6 +8,7 @@
 //! [`run`] is the command.
 
 mod lateness;
+mod live;
 mod point;
 mod policy;
 mod quiet;
@@ -27,6 +28,7 @@ use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
 use lateness::Lateness;
+use live::Following;
 use policy::{Forget, Reload};
 use quiet::Quiet;
 use rustix::mount::UnmountFlags;
@@ -66,6 +68,7 @@ pub struct Mounted {
     ended: mpsc::Receiver<()>,
     signals: Handle,
     _quiet: Option<Quiet>,
+    _following: Following,
     _watchdog: Option<Watchdog>,
     _lateness: Lateness,
     // Declared last: no more is pushed when the session is gone.
@@ -130,7 +133,7 @@ pub fn build(config: &Config) -> Result<Fs> {
         zone_name: config.timezone.name(),
         refresh: config.refresh,
         listing_bytes: LISTING_BYTES,
-        bodies: config.index.bodies,
+        live: config.source.live.clone(),
     };
     Fs::new(view, config.policy(), catalogue, options)
 }
@@ -261,6 +264,8 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         }
     })?;
     let (reviewed, refresh) = (fs.clone(), config.refresh);
+    let following = Following::start(fs.clone(), forget.clone(), refresh)
+        .map_err(|e| failed("starting threads", &e))?;
     std::thread::Builder::new()
         .name("mailtm-owners".into())
         .spawn(move || policy::follow(&reviewed, &forget, &changes, refresh))
@@ -275,6 +280,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         ended,
         signals: handle,
         _quiet: quiet,
+        _following: following,
         _watchdog: watchdog,
         _lateness: lateness,
         _watch: watch,

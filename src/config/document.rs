@@ -47,7 +47,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("access", &["owner", "admins", "audit", "grant"]),
     ("access.grant", &["mailboxes", "to"]),
     ("mbox", &["flags", "listed"]),
-    ("index", &["path", "warm", "bodies"]),
+    ("index", &["path", "warm"]),
 ];
 
 /// One mistake in a configuration file.

@@ -197,6 +197,15 @@ impl Root {
         }
     }
 
+    /// The directory that is at the path now, whichever it was before.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            identity: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// Looks which directory is at the path: it is this one from now on.
     pub fn settle(&self) -> Result<()> {
         self.dir(b"").map(drop)

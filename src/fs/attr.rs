@@ -84,6 +84,11 @@ impl Fs {
                 let permissions = self.permissions(inside)?;
                 Ok(message_attr(id, &item, &permissions))
             }
+            Meaning::Deleted => Ok(self.deleted_attr()),
+            Meaning::DeletedMailbox(somebody) => self.somebody_attr(somebody),
+            Meaning::DeletedFolder(somebody, kept, position) => {
+                self.lost_folder_attr(somebody, kept, *position)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Listing a directory: entry by entry, from wherever the kernel goes on.
 
 use super::attr::{message_attr, private, public};
+use super::deleted::LostMessages;
 use super::node::{self, Cookie, NodeId};
 use super::resolve::{Inside, Meaning, Populated};
 use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open};
@@ -8,13 +9,14 @@ use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::view::about;
 use crate::view::listing::{Listing, is_for_all};
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One name in a directory.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub name: String,
+    pub name: OsString,
     /// Where to go on after this entry.
     pub next: Cookie,
     /// With a ttl of 0: only the id and the kind are right, and the rest is to be asked for by name.
@@ -30,8 +32,15 @@ pub struct Directory {
     parent: NodeId,
     /// The next entries but for messages, not necessarily to the end.
     prepared: Vec<Entry>,
-    /// What comes after `prepared` in a folder.
-    messages: Option<Messages>,
+    /// What comes after `prepared`.
+    messages: Rest,
+}
+
+/// The messages of a directory.
+enum Rest {
+    None,
+    Folder(Messages),
+    Lost(LostMessages),
 }
 
 struct Messages {
@@ -65,15 +74,16 @@ impl Directory {
                 return;
             }
         }
-        let Some(Messages {
+        let Messages {
             listing,
             first,
             permissions,
-        }) = &self.messages
-        else {
-            return;
+        } = match &self.messages {
+            Rest::None => return,
+            Rest::Folder(messages) => messages,
+            Rest::Lost(messages) => return messages.entries(from, add),
         };
-        for message in index(from).saturating_sub(*first)..listing.len() {
+        for message in from.index().saturating_sub(*first)..listing.len() {
             let Some(item) = listing.get(message) else {
                 return;
             };
@@ -81,7 +91,7 @@ impl Directory {
             let attr = message_attr(id, &item, permissions);
             if add(Entry {
                 name: item.name.into(),
-                next: after(first + message),
+                next: Cookie::after(first + message),
                 attr,
             }) {
                 return;
@@ -101,7 +111,7 @@ impl Fs {
             id,
             parent: self.parent(id)?,
             prepared: Vec::new(),
-            messages: None,
+            messages: Rest::None,
         };
         match self.prepare_entries(&mut directory, caller, from) {
             Err(e) if e.kind() == Kind::WouldBlock || directory.prepared.is_empty() => Err(e),
@@ -128,11 +138,11 @@ impl Fs {
             }
             Meaning::Mailbox(inside) => {
                 let permissions = self.permissions(&inside)?;
-                if index(from) == 0 {
+                if from.index() == 0 {
                     let attr = self.attr(&Meaning::About(inside.clone()), inside.id)?;
                     add(Entry {
                         name: about::FILE_NAME.into(),
-                        next: after(0),
+                        next: Cookie::after(0),
                         attr,
                     });
                 }
@@ -144,12 +154,22 @@ impl Fs {
                 let below =
                     self.branch_entries(&inside, Some(position), &permissions, 0, from, &mut add)?;
                 if let (Some(first), Some(listing)) = (below, listing) {
-                    directory.messages = Some(Messages {
+                    directory.messages = Rest::Folder(Messages {
                         listing,
                         first,
                         permissions,
                     });
                 }
+            }
+            Meaning::Deleted => self.everybody_entries(caller, from, add)?,
+            Meaning::DeletedMailbox(somebody) => {
+                let kept = self.lost(&somebody)?;
+                self.lost_entries(&somebody, &kept, None, from, &mut add)?;
+            }
+            Meaning::DeletedFolder(somebody, kept, position) => {
+                let below = Some(position);
+                let messages = self.lost_entries(&somebody, &kept, below, from, &mut add)?;
+                directory.messages = messages.map_or(Rest::None, Rest::Lost);
             }
             _ => return Err(Error::new(Kind::NotADirectory, "not a directory")),
         }
@@ -166,7 +186,7 @@ impl Fs {
         mut add: impl FnMut(Entry) -> bool,
     ) -> Result<()> {
         let policy = self.policy();
-        for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(index(from)) {
+        for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(from.index()) {
             let permissions = self.permissions_of(open, mailbox)?;
             if policy.hide_unreadable && !policy.may_enter(caller.uid, caller.gid, &permissions) {
                 continue;
@@ -175,8 +195,8 @@ impl Fs {
             let id = NodeId::new(open.serial, serial, 0);
             let attr = private(id, NodeKind::Directory, 0, mailbox.changed, &permissions);
             if add(Entry {
-                name: mailbox.name.clone(),
-                next: after(position),
+                name: mailbox.name.clone().into(),
+                next: Cookie::after(position),
                 attr,
             }) {
                 break;
@@ -196,7 +216,7 @@ impl Fs {
             );
             if next > from
                 && add(Entry {
-                    name: label.clone(),
+                    name: label.into(),
                     next,
                     attr: self.date_attr(open),
                 })
@@ -204,15 +224,23 @@ impl Fs {
                 return;
             }
         }
-        let last = Cookie(i64::MAX as u64);
-        if from < last
-            && let Some(attr) = self.latest_attr()
-        {
-            add(Entry {
-                name: "latest".into(),
-                next: last,
-                attr,
-            });
+        let fixed = [
+            ("latest", self.latest_attr()),
+            ("deleted", Some(self.deleted_attr())),
+        ];
+        let last = i64::MAX as u64;
+        for (behind, (name, attr)) in (0..fixed.len() as u64).rev().zip(fixed) {
+            let next = Cookie(last - behind);
+            if from < next
+                && let Some(attr) = attr
+                && add(Entry {
+                    name: name.into(),
+                    next,
+                    attr,
+                })
+            {
+                return;
+            }
         }
     }
 
@@ -229,13 +257,13 @@ impl Fs {
     ) -> Result<Option<usize>> {
         let below = inside.nested.tree.below(above);
         // Two positions each, for the directory and its mbox.
-        let passed = index(from).saturating_sub(first) / 2;
+        let passed = from.index().saturating_sub(first) / 2;
         for (i, &branch_position) in below.iter().enumerate().skip(passed) {
             let position = first + 2 * i;
             let Some(branch) = inside.branch(branch_position) else {
                 continue;
             };
-            if index(from) <= position {
+            if from.index() <= position {
                 let attr = match self.branch_attr(inside, branch_position, permissions) {
                     Err(e) if !is_for_all(&e) => {
                         let id = self.branch_id(inside, branch_position)?;
@@ -244,8 +272,8 @@ impl Fs {
                     attr => attr?,
                 };
                 if add(Entry {
-                    name: branch.name.clone(),
-                    next: after(position),
+                    name: branch.name.clone().into(),
+                    next: Cookie::after(position),
                     attr,
                 }) {
                     return Ok(None);
@@ -254,8 +282,8 @@ impl Fs {
             if branch.is_folder()
                 && let Some(attr) = self.listed_mbox(inside, branch_position, permissions)?
                 && add(Entry {
-                    name: branch.mbox_name(),
-                    next: after(position + 1),
+                    name: branch.mbox_name().into(),
+                    next: Cookie::after(position + 1),
                     attr,
                 })
             {
@@ -294,13 +322,4 @@ fn unknown(id: NodeId, kind: NodeKind, inside: &Inside, permissions: &Permission
         ttl: Duration::ZERO,
         ..private(id, kind, 0, inside.mailbox.changed, permissions)
     }
-}
-
-/// Position of the entry at which a cookie goes on, behind `.` and `..`.
-fn index(from: Cookie) -> usize {
-    usize::try_from(from.0.saturating_sub(2)).unwrap_or(usize::MAX)
-}
-
-fn after(position: usize) -> Cookie {
-    Cookie(position as u64 + 3)
 }

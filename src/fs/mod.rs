@@ -8,14 +8,14 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `attr` tells what stat(2) tells, `directory` lists, `read` reads, `owner` says who may enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates; [`Fs`] has one method for each
+//! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
 //! operation.
 
 pub mod cache;
 pub mod node;
-pub mod search;
 
 mod attr;
+mod deleted;
 mod directory;
 mod owner;
 mod read;
@@ -36,9 +36,11 @@ use crate::view::mbox::Layout;
 use crate::view::{View, about};
 use attr::message_attr;
 use cache::Cache;
+use deleted::{Deleted, Somebody};
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
@@ -104,8 +106,8 @@ pub struct Options {
     pub refresh: Duration,
     /// Bytes for folder listings, which take most of the memory.
     pub listing_bytes: usize,
-    /// Whether the text of messages is searched, besides what their headers say.
-    pub bodies: bool,
+    /// The root of the live mail store.
+    pub live: Option<PathBuf>,
 }
 
 /// The file system.
@@ -123,6 +125,7 @@ pub struct Fs {
     listings: Cache<(u32, u32), Listing>,
     layouts: Cache<(u32, u32), Layout>,
     decoded: Cache<NodeId, Vec<u8>>,
+    deleted: Deleted,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
     /// Snapshots of which everything has its serial.
@@ -149,6 +152,7 @@ impl Fs {
             listings: Cache::new(options.listing_bytes),
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
+            deleted: Deleted::new(options.live.clone(), &view.layout),
             mbox_sizes: Mutex::default(),
             searched: Mutex::default(),
             space: Mutex::default(),
@@ -276,6 +280,7 @@ impl Fs {
         self.owners.replace(generation, || {
             *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
         });
+        self.deleted.renew(generation, |change| forget.push(change));
         if !gone.is_empty() {
             self.mailboxes.forget(|serial| gone.contains(serial));
             self.trees.forget(|(serial, _)| gone.contains(serial));
@@ -329,6 +334,7 @@ impl Fs {
         };
         match self.resolve(parent)? {
             Meaning::Root if name == "latest" => Ok(self.latest_attr()),
+            Meaning::Root if name == "deleted" => Ok(Some(self.deleted_attr())),
             Meaning::Root => {
                 let shown = self.shown();
                 Ok(shown.by_label.get(name).map(|open| self.date_attr(open)))
@@ -369,6 +375,14 @@ impl Fs {
                     .with_ordinal(node::FIRST_MESSAGE + message as u32);
                 Ok(Some(message_attr(id, &item, &permissions)))
             }
+            Meaning::Deleted => self.lookup_somebody(name),
+            Meaning::DeletedMailbox(somebody) => {
+                let kept = self.lost(&somebody)?;
+                self.lookup_lost(&somebody, &kept, None, name)
+            }
+            Meaning::DeletedFolder(somebody, kept, position) => {
+                self.lookup_lost(&somebody, &kept, Some(position), name)
+            }
             _ => Err(Error::new(Kind::NotADirectory, "not a directory")),
         }
     }
@@ -389,18 +403,22 @@ impl Fs {
     /// The POSIX ACL of a node, as the extended attribute has it.
     pub fn acl(&self, id: NodeId) -> Result<Option<Vec<u8>>> {
         let meaning = self.resolve(id)?;
-        let (inside, dir) = match &meaning {
-            Meaning::Root | Meaning::Latest | Meaning::Date(_) => return Ok(None),
-            Meaning::Mailbox(inside) | Meaning::Branch(inside, _) => (inside, true),
+        let (permissions, dir) = match &meaning {
+            Meaning::Root | Meaning::Latest | Meaning::Date(_) | Meaning::Deleted => {
+                return Ok(None);
+            }
+            Meaning::Mailbox(inside) | Meaning::Branch(inside, _) => {
+                (self.permissions(inside)?, true)
+            }
             Meaning::About(inside) | Meaning::Mbox(inside, _) | Meaning::Message(inside, ..) => {
-                (inside, false)
+                (self.permissions(inside)?, false)
+            }
+            Meaning::DeletedMailbox(somebody) | Meaning::DeletedFolder(somebody, ..) => {
+                let Somebody { open, mailbox, .. } = &**somebody;
+                (self.permissions_of(open, mailbox)?, true)
             }
         };
-        Ok(self
-            .permissions(inside)?
-            .acl
-            .as_ref()
-            .map(|acl| acl.encode(dir)))
+        Ok(permissions.acl.as_ref().map(|acl| acl.encode(dir)))
     }
 
     /// Logs that somebody opens mail that is not his, if the policy wants it logged.

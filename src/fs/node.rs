@@ -9,11 +9,15 @@
 //!
 //! | snapshot | place | ordinal | |
 //! | --- | --- | --- | --- |
-//! | 0 | 0 | 1, 2 | the root, the link `latest` |
-//! | s | 0 | 0 | a date |
+//! | 0 | 0 | 1, 2, 3, 4 | the root, the link `latest`, `deleted`, `.maildir` |
+//! | 0 | p | 0 | a directory in `deleted`: a mailbox, a folder, or a parent that is no folder |
+//! | s | 0 | 0, 1 | a date, the same date in `.maildir` |
 //! | s | p | 0 | a directory: a mailbox, a folder, or a parent that is no folder |
 //! | s | p | 1 | beside it: a folder's mbox; in a mailbox, the text about it |
 //! | s | p | 2… | a folder's messages in byte order of their identities |
+//! | s | p | the last 16 | in `.maildir`: the mailbox's or folder's directory, what is in it besides messages |
+//!
+//! Messages in `deleted` and `.maildir` are the same nodes as on their dates.
 //!
 //! Invariants: an id can be turned back into what it means with the serial tables and the snapshot alone, so it is good
 //! after a restart and for file handles of years ago; no id is ever used for two things. Serials derive from the
@@ -29,8 +33,10 @@ const SNAPSHOT_BITS: u32 = 16;
 
 /// The ordinal of a folder's first message.
 pub const FIRST_MESSAGE: u32 = 2;
+/// The first ordinal of what a mailbox or folder is in `.maildir`.
+pub const MAILDIR: u32 = (1 << ORDINAL_BITS) - 16;
 /// A folder shows no more messages than there are ordinals.
-pub const MOST_MESSAGES: usize = (1 << ORDINAL_BITS) - FIRST_MESSAGE as usize;
+pub const MOST_MESSAGES: usize = (MAILDIR - FIRST_MESSAGE) as usize;
 
 /// A node id, as the kernel has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +44,10 @@ pub struct NodeId(pub u64);
 
 pub const ROOT: NodeId = NodeId(1);
 pub const LATEST: NodeId = NodeId(2);
+/// The directory of what is gone.
+pub const DELETED: NodeId = NodeId(3);
+/// The directory of the dates as mail programs have their mail.
+pub const MAILDIRS: NodeId = NodeId(4);
 
 /// The parts of a node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +82,12 @@ impl NodeId {
     pub fn with_ordinal(self, ordinal: u32) -> Self {
         let parts = self.parts();
         Self::new(parts.snapshot, parts.place, ordinal)
+    }
+
+    /// The snapshot that a node is in for ever; `None` for the root, `deleted` and what is in it but the messages, all of which
+    /// may change.
+    pub fn snapshot(self) -> Option<u32> {
+        Some(self.parts().snapshot).filter(|&serial| serial != 0)
     }
 
     pub fn stale(self) -> Error {
@@ -151,6 +167,17 @@ impl Place {
 /// Where the listing of a directory goes on. For an immutable directory it is the position of the next entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// Position of the entry at which it goes on, behind `.` and `..`.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0.saturating_sub(2)).unwrap_or(usize::MAX)
+    }
+
+    pub fn after(position: usize) -> Self {
+        Self(position as u64 + 3)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use super::attr::private;
 use super::cache::Value;
+use super::deleted::{Kept, Somebody};
 use super::node::{self, NodeId, Parts, Place};
 use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
@@ -94,6 +95,9 @@ pub enum Meaning {
     Branch(Inside, u32),
     Mbox(Inside, u32),
     Message(Inside, u32, usize),
+    Deleted,
+    DeletedMailbox(Arc<Somebody>),
+    DeletedFolder(Arc<Somebody>, Arc<Kept>, u32),
 }
 
 impl Fs {
@@ -106,11 +110,20 @@ impl Fs {
         if id == node::LATEST {
             return Ok(Meaning::Latest);
         }
+        if id == node::DELETED {
+            return Ok(Meaning::Deleted);
+        }
         let Parts {
             snapshot,
             place,
             ordinal,
         } = id.parts();
+        if snapshot == 0 {
+            return match (place, ordinal) {
+                (0, _) | (_, 1..) => Err(id.stale()),
+                _ => self.in_deleted(id, place),
+            };
+        }
         let open = self
             .shown()
             .by_serial
@@ -159,7 +172,7 @@ impl Fs {
 
     /// The key of a serial that the table has lost: everything in the snapshot is given its serial again. Once is enough,
     /// or a forged handle would have every mailbox read each time.
-    fn find_again(&self, open: &Arc<Open>, place: u32) -> Result<Arc<[u8]>> {
+    pub(super) fn find_again(&self, open: &Arc<Open>, place: u32) -> Result<Arc<[u8]>> {
         let lost = || Error::new(Kind::Stale, format!("no directory has the serial {place}"));
         let searched = || self.searched.lock().unwrap_or_else(PoisonError::into_inner);
         if searched().contains(&open.serial) {
@@ -225,7 +238,7 @@ impl Fs {
         })
     }
 
-    fn serials(&self, keys: &[Vec<u8>]) -> Result<Vec<u32>> {
+    pub(super) fn serials(&self, keys: &[Vec<u8>]) -> Result<Vec<u32>> {
         let keys: Vec<(&[u8], u64)> = keys
             .iter()
             .map(|key| (key.as_slice(), Place::seed(key)))
@@ -294,7 +307,11 @@ impl Fs {
 
     pub(super) fn parent(&self, id: NodeId) -> Result<NodeId> {
         Ok(match self.resolve(id)? {
-            Meaning::Root | Meaning::Latest | Meaning::Date(_) => node::ROOT,
+            Meaning::Root | Meaning::Latest | Meaning::Date(_) | Meaning::Deleted => node::ROOT,
+            Meaning::DeletedMailbox(_) => node::DELETED,
+            Meaning::DeletedFolder(somebody, kept, position) => {
+                self.above_lost(&somebody, &kept, position)?
+            }
             Meaning::Mailbox(inside) => NodeId::new(inside.open.serial, 0, 0),
             Meaning::About(inside) => inside.id,
             Meaning::Branch(inside, position) | Meaning::Mbox(inside, position) => {
@@ -463,7 +480,7 @@ impl Fs {
 
 /// Below a date nothing comes or goes: what is not where it was found is stale, with its snapshot. It is no name that the
 /// kernel might remember as one that is not there.
-fn gone(error: Error) -> Error {
+pub(super) fn gone(error: Error) -> Error {
     match error.kind() {
         Kind::NotFound => Error::new(Kind::Stale, error.to_string()),
         _ => error,

@@ -48,7 +48,7 @@ impl World {
             zone_name: "UTC".into(),
             refresh: Duration::from_secs(30),
             listing_bytes: 1 << 20,
-            bodies: false,
+            live: None,
         };
         let fs = Fs::new(view, policy, catalogue, options).unwrap();
         Self { dir, fs }
@@ -79,7 +79,7 @@ impl World {
                     return true;
                 }
                 from = entry.next;
-                names.push(entry.name);
+                names.push(entry.name.into_string().unwrap());
                 false
             });
             if names.len() == before {

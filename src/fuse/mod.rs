@@ -127,8 +127,8 @@ impl Filesystem for Mail {
         } else {
             Context::Name
         };
-        // At the top a name may appear at any time.
-        let below_a_date = parent.0 != node::ROOT.0;
+        // Elsewhere a name may appear at any time.
+        let below_a_date = id(parent).snapshot().is_some();
         self.answer(
             reply,
             context,
@@ -270,7 +270,10 @@ impl Filesystem for Mail {
             move |_, mut reply, directory| {
                 let mut last = None;
                 directory.entries(Cookie(offset), |entry| {
-                    last = Some(entry.attr.id);
+                    // Of messages in `deleted` the next ones are not the ones that their folder has next.
+                    if entry.attr.id.snapshot() == id(ino).snapshot() {
+                        last = Some(entry.attr.id);
+                    }
                     // With a ttl of 0 the kernel asks by name before it believes any of it.
                     let attr = file_attr(&entry.attr);
                     reply.add(

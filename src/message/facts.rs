@@ -39,7 +39,7 @@ impl From<Headers> for Facts {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const HAS_ID: u8 = 1;
 const HAS_SIZES: u8 = 2;
@@ -231,7 +231,7 @@ mod tests {
     fn strict() {
         let bytes = encoded(&Facts::default());
         assert_eq!(bytes, [VERSION, 0, 0, 0]);
-        assert_eq!(Facts::decode(&[2, 0, 0, 0]), None);
+        assert_eq!(Facts::decode(&[1, 0, 0, 0]), None);
         assert_eq!(Facts::decode(&[VERSION, 0, 0, 0, 0]), None);
         assert_eq!(Facts::decode(&[VERSION, 16, 0, 0]), None);
         assert_eq!(Facts::decode(&[VERSION, VERBATIM_NONE, 0, 0]), None);

@@ -27,8 +27,9 @@ pub struct Headers {
     pub sender: String,
     /// Empty if there is none.
     pub subject: String,
-    /// Stands for the Message-ID: first 16 bytes of the SHA-256 of the field's trimmed value. None if it is missing
-    /// or blank.
+    /// Stands for the Message-ID: first 16 bytes of the SHA-256 of the field's trimmed value. Where it is missing or
+    /// blank, for the whole header, which then tells copies of a message as well; None if that has neither a From nor
+    /// a Subject either.
     pub message_id: Option<u128>,
 }
 
@@ -47,7 +48,7 @@ pub enum Scan {
 /// of it.
 pub fn scan(bytes: &[u8], at_eof: bool) -> Scan {
     match Fields::find(bytes, at_eof) {
-        Some(fields) => Scan::Complete(fields.decode()),
+        Some((fields, end)) => Scan::Complete(fields.decode(bytes.get(..end).unwrap_or(bytes))),
         None => Scan::NeedMore,
     }
 }
@@ -68,8 +69,9 @@ enum Name {
 }
 
 impl<'a> Fields<'a> {
-    /// None if there may be more of them after these bytes.
-    fn find(bytes: &'a [u8], at_eof: bool) -> Option<Self> {
+    /// The fields, and where the search ended: with the header, if one is missing. None if there may be more of them after
+    /// these bytes.
+    fn find(bytes: &'a [u8], at_eof: bool) -> Option<(Self, usize)> {
         let mut fields = Self::default();
         // The field that the present line may belong to, and where its value starts.
         let mut open: Option<(Name, usize)> = None;
@@ -85,11 +87,11 @@ impl<'a> Fields<'a> {
                 if let Some((name, start)) = open.take() {
                     *fields.slot(name) = Some(&bytes[start..at]);
                     if fields.all() {
-                        return Some(fields);
+                        return Some((fields, at));
                     }
                 }
                 if matches!(line, b"\n" | b"\r\n") {
-                    return Some(fields);
+                    return Some((fields, at));
                 }
                 open = field(line)
                     .filter(|&(name, _)| fields.slot(name).is_none())
@@ -103,7 +105,7 @@ impl<'a> Fields<'a> {
         if let Some((name, start)) = open {
             *fields.slot(name) = Some(&bytes[start..]);
         }
-        Some(fields)
+        Some((fields, bytes.len()))
     }
 
     fn slot(&mut self, name: Name) -> &mut Option<&'a [u8]> {
@@ -114,15 +116,26 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether the rest of the header does not matter. A Message-ID that is blank makes it matter.
     fn all(&self) -> bool {
-        self.from.is_some() && self.subject.is_some() && self.message_id.is_some()
+        let id = self.message_id.is_some_and(|id| !is_blank(id));
+        self.from.is_some() && self.subject.is_some() && id
     }
 
-    fn decode(&self) -> Headers {
+    /// `header`: all of it, if there is no Message-ID.
+    fn decode(&self, header: &[u8]) -> Headers {
+        let sender = self.from.map(sender).unwrap_or_default();
+        let subject = self.subject.map(subject).unwrap_or_default();
+        let message_id = match self.message_id.filter(|id| !is_blank(id)) {
+            Some(id) => hash(&[id.trim_ascii()]),
+            None if sender.is_empty() && subject.trim().is_empty() => None,
+            // No Message-ID begins like this.
+            None => hash(&[b"\n", header]),
+        };
         Headers {
-            sender: self.from.map(sender).unwrap_or_default(),
-            subject: self.subject.map(subject).unwrap_or_default(),
-            message_id: self.message_id.and_then(message_id),
+            sender,
+            subject,
+            message_id,
         }
     }
 }
@@ -258,16 +271,17 @@ fn cap(text: &str) -> String {
     text[..end].to_owned()
 }
 
-/// What stands for a Message-ID with this value.
-pub(super) fn message_id(value: &[u8]) -> Option<u128> {
-    let value = value.trim_ascii();
+fn is_blank(message_id: &[u8]) -> bool {
     let blank = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'<' | b'>' | 0);
-    if value.iter().all(blank) {
-        return None;
-    }
-    let hash = Sha256::digest(value);
-    let first = hash.first_chunk()?;
-    Some(u128::from_be_bytes(*first))
+    message_id.iter().all(blank)
+}
+
+fn hash(parts: &[&[u8]]) -> Option<u128> {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize()
+        .first_chunk()
+        .map(|first| u128::from_be_bytes(*first))
 }
 
 #[cfg(test)]

@@ -217,6 +217,15 @@ impl Listing {
     }
 }
 
+/// What of a listing is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// All of it, and what was learned of its messages.
+    Listing,
+    /// What was learned of its messages.
+    Facts,
+}
+
 /// What is known of a message of a folder.
 #[derive(Clone, Debug)]
 enum Known {
@@ -228,9 +237,37 @@ enum Known {
 }
 
 impl View {
-    /// What a folder's listing depends on besides the state of the folder. `taken` as for [`list`](Self::list).
-    pub fn shape(&self, taken: &HashSet<String>) -> Vec<u8> {
-        let mut shape = self.fingerprint();
+    /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
+    pub fn list(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Listing> {
+        self.list_as(store, folder, taken, Keep::Listing)
+    }
+
+    /// Lists a folder as it is for the moment: what is learned of its messages is kept, and the listing is not, which would take
+    /// the place of one that is good for ever.
+    pub fn list_live(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Listing> {
+        self.list_as(store, folder, taken, Keep::Facts)
+    }
+
+    fn list_as(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+        keep: Keep,
+    ) -> Result<Listing> {
+        let mailbox = store.path();
+        let stamp = store.stamp(folder)?;
+        let mut key = self.fingerprint();
         // The names of folders decide nothing but a clash; there may be a million of them.
         let mut around: Vec<&String> = taken.iter().collect();
         around.sort();
@@ -239,21 +276,9 @@ impl View {
             names.update(name);
             names.update([0]);
         }
-        shape.extend_from_slice(&names.finalize());
-        shape
-    }
-
-    /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
-    pub fn list(
-        &self,
-        store: &dyn Store,
-        folder: &[u8],
-        taken: &HashSet<String>,
-    ) -> Result<Listing> {
-        let mailbox = store.path();
-        let stamp = store.stamp(folder)?;
-        let any_state = self.shape(taken);
-        let key = [any_state.as_slice(), &stamp.bytes].concat();
+        key.extend_from_slice(&names.finalize());
+        let any_state = key.clone();
+        key.extend_from_slice(&stamp.bytes);
         let pack = self.index.pack(mailbox, folder, &key);
         if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
             return Ok(listing);
@@ -311,7 +336,7 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        if listing.is_complete() {
+        if listing.is_complete() && keep == Keep::Listing {
             self.index.put_pack(mailbox, folder, &key, listing.encode());
         }
         Ok(listing)

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Format, Store};
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use template::Found;
 
 /// Directories between a snapshot's root and a mailbox at most, where they are recognised by content.
@@ -304,6 +305,52 @@ impl Layout {
         Ok(format.map(|format| (path.to_vec(), format)))
     }
 
+    /// The mailbox in the live mail store: at the same path; or, as one of another format may be, elsewhere in the same home
+    /// directory; or else the one of the same user and domain among `all`. `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`] also if there is no mailbox at all: then this is hardly the live store.
+    pub fn counterpart(
+        &self,
+        root: &Root,
+        mailbox: &Mailbox,
+        all: impl FnOnce() -> Result<Arc<Mailboxes>>,
+    ) -> Result<Option<Mailbox>> {
+        let missing = |e: &Error| matches!(e.kind(), Kind::NotFound | Kind::NotADirectory);
+        let store = match self.store_at(root, &mailbox.path) {
+            Ok(None) => Some((mailbox.path.clone(), self.presumed())),
+            Err(e) if missing(&e) => {
+                match home(&mailbox.path).map(|home| self.store_at(root, home)) {
+                    Some(Err(e)) if missing(&e) => None,
+                    found => found.transpose()?.flatten(),
+                }
+            }
+            found => found?,
+        };
+        if let Some((path, format)) = store {
+            let changed = root.stat(&path)?.mtime;
+            return Ok(Some(Mailbox {
+                path,
+                format,
+                changed,
+                ..mailbox.clone()
+            }));
+        }
+        let all = all()?;
+        let same =
+            |other: &&Mailbox| (&other.user, &other.domain) == (&mailbox.user, &mailbox.domain);
+        let found = all.iter().find(same).cloned();
+        if found.is_none() && (all.iter().len() == 0 || !all.is_complete()) {
+            let message = format!(
+                "{}: holds no mailbox, or not all of it can be read: see whether it is mounted, and whether it is \
+                 the live mail store",
+                root.path().display()
+            );
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        Ok(found)
+    }
+
     /// The formats that mailboxes may have.
     fn formats(&self) -> impl Iterator<Item = Format> {
         Format::all().filter(|format| self.format.is_none_or(|only| only == *format))
@@ -402,6 +449,16 @@ fn looks_like_domain(level: &str) -> bool {
                 .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     level.contains('.') && level.split('.').all(label)
+}
+
+/// The directory above one that bears a store's name.
+fn home(path: &[u8]) -> Option<&[u8]> {
+    let end = path.iter().rposition(|&b| b == b'/')?;
+    let (home, name) = (path.get(..end)?, path.get(end + 1..)?);
+    STORE_NAMES
+        .iter()
+        .any(|store| store.as_bytes() == name)
+        .then_some(home)
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {

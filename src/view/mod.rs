@@ -8,11 +8,13 @@
 //! the thing itself, never on its neighbours, except where two would clash; a size that is told is exact.
 //!
 //! The cast: [`mailbox`] finds the mailboxes of a snapshot, [`tree`] nests a mailbox's folders, [`listing`] names a
-//! folder's messages, [`content`] reads one message, [`mbox`] lays a folder out as one file, [`about`] is the text in each
+//! folder's messages, [`content`] reads one message, [`mbox`] lays a folder out as one file, [`deleted`]
+//! says what is gone since, [`about`] is the text in each
 //! mailbox, [`name`] makes names safe. [`View`] is what they share.
 
 pub mod about;
 pub mod content;
+pub mod deleted;
 pub mod listing;
 pub mod mailbox;
 pub mod mbox;
@@ -48,7 +50,7 @@ pub struct View {
 
 impl View {
     /// Changes whenever the names made from the same facts would; part of the key of what is kept.
-    pub fn fingerprint(&self) -> Vec<u8> {
+    fn fingerprint(&self) -> Vec<u8> {
         const FORMAT: u8 = 3;
         let mut bytes = vec![FORMAT, self.names as u8];
         if self.names == Names::Readable {

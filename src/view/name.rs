@@ -61,6 +61,18 @@ pub fn id_in(name: &str) -> Option<&str> {
     id.rsplit_once(" (").map(|(_, id)| id)
 }
 
+/// A message's name with an ID of so many characters, in place of the one it has, if any: for one that would clash.
+pub fn with_id(name: &str, identity: &[u8], chars: usize) -> String {
+    let stem = name.strip_suffix(".eml").unwrap_or(name);
+    let end = format!(" ({}).eml", id(identity, chars));
+    let has_id = |id: &str| id.len() >= ID_CHARS && id.len() <= MAX_ID_CHARS;
+    let stem = match id_in(name).filter(|id| has_id(id)) {
+        Some(id) => stem.get(..stem.len() - id.len() - 3).unwrap_or(stem),
+        None => stem,
+    };
+    Room::beside(&[&end]).fit(stem) + &end
+}
+
 /// Name of a message by its store name: `<store name>.eml`; with an ID if the store name can't stand as it is.
 pub fn store_name(store: &[u8]) -> String {
     stored(store, None)

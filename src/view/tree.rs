@@ -7,7 +7,7 @@
 
 use super::{about, name};
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::{Folder, Store};
 use std::collections::{BTreeMap, HashSet};
 
 /// What a directory of the tree is in the store.
@@ -25,6 +25,8 @@ pub struct Branch {
     pub source: Source,
     /// Safe, and unique among its siblings together with `name` + `.mbox`.
     pub name: String,
+    /// The name as its owner wrote it, where that is another one.
+    decoded: Option<Box<str>>,
     /// Position of the directory above; `None` right below the mailbox.
     pub above: Option<u32>,
     /// Positions of the directories below, in order of their names.
@@ -61,20 +63,25 @@ struct Level {
 impl Tree {
     pub fn read(store: &dyn Store) -> Result<Self> {
         let found = store.folders()?;
+        Ok(Self {
+            oddities: found.oddities,
+            ..Self::of(found.folders)
+        })
+    }
+
+    /// The tree of these folders.
+    pub fn of(folders: Vec<Folder>) -> Self {
         let mut top = Level::default();
-        for folder in found.folders {
+        for folder in folders {
             let level = folder
                 .path
                 .into_iter()
                 .fold(&mut top, |level, name| level.below.entry(name).or_default());
             level.folders.push(folder.stored);
         }
-        let mut tree = Self {
-            oddities: found.oddities,
-            ..Self::default()
-        };
+        let mut tree = Self::default();
         tree.top = tree.grow(top.below, None, &mut Vec::new());
-        Ok(tree)
+        tree
     }
 
     /// Depth of the recursion: that of the folders, which the store bounds.
@@ -120,9 +127,11 @@ impl Tree {
             };
             let name = choose(&decoded, &identity, &mut taken);
             let position = self.branches.len() as u32;
+            let decoded = (name != decoded).then(|| decoded.into());
             self.branches.push(Branch {
                 source,
                 name,
+                decoded,
                 above,
                 below: Vec::new(),
             });
@@ -138,15 +147,6 @@ impl Tree {
 
     pub fn get(&self, position: u32) -> Option<&Branch> {
         self.branches.get(position as usize)
-    }
-
-    /// The names of a directory and of those above it, from the mailbox down, with slashes between.
-    pub fn path(&self, position: u32) -> String {
-        let branch = |position: u32| self.get(position);
-        let up = std::iter::successors(branch(position), |at| at.above.and_then(branch));
-        let mut names: Vec<&str> = up.map(|branch| branch.name.as_str()).collect();
-        names.reverse();
-        names.join("/")
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Branch> {
@@ -177,6 +177,27 @@ impl Tree {
             .iter()
             .position(|b| b.source == *source)
             .map(|p| p as u32)
+    }
+
+    /// The decoded name of a directory, one component for each level.
+    pub fn path(&self, position: u32) -> Vec<String> {
+        let above = |branch: &&Branch| branch.above.and_then(|position| self.get(position));
+        let mut path: Vec<String> = std::iter::successors(self.get(position), above)
+            .map(|branch| branch.decoded.as_deref().unwrap_or(&branch.name).to_owned())
+            .collect();
+        path.reverse();
+        path
+    }
+
+    /// The positions of all directories, each before those below it, siblings in order of their names.
+    pub fn in_order(&self) -> Vec<u32> {
+        let mut order = Vec::with_capacity(self.branches.len());
+        let mut pending: Vec<u32> = self.top.iter().rev().copied().collect();
+        while let Some(position) = pending.pop() {
+            order.push(position);
+            pending.extend(self.below(Some(position)).iter().rev());
+        }
+        order
     }
 
     /// The names right below a directory, folded: what a message there must not be called.
@@ -249,6 +270,12 @@ mod tests {
     fn parents_that_are_no_folders() {
         let (_dir, tree) = tree(&["", ".A.B", ".A.B.C"]);
         assert_eq!(names(&tree, None), ["A", "INBOX"]);
+        let paths: Vec<String> = tree
+            .in_order()
+            .into_iter()
+            .map(|p| tree.path(p).join("/"))
+            .collect();
+        assert_eq!(paths, ["A", "A/B", "A/B/C", "INBOX"]);
         let a = tree.find(&Source::Parent(vec!["A".into()])).unwrap();
         assert_eq!(names(&tree, Some(a)), ["B"]);
         let b = tree.find(&Source::Folder(b".A.B".to_vec())).unwrap();
@@ -279,6 +306,8 @@ mod tests {
         let all = folded.len();
         folded.dedup();
         assert_eq!(folded.len(), all, "{top:?}");
+        let question = tree.find(&Source::Folder(b".x?".to_vec())).unwrap();
+        assert_eq!(tree.path(question), ["x?"]);
         assert!(
             top.contains(&"Sent".into())
                 && top.contains(&"x_".into())

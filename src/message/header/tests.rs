@@ -146,6 +146,14 @@ fn message_ids() {
     assert_eq!(id(" <a@b>"), id("\r\n\t<a@b> \r"));
     assert_ne!(id("<a@b>"), id("<a@c>"));
     assert_eq!(id(" < > "), None);
+    // Without one the whole header stands for it, if it says anything.
+    let id_of = |header: &str| headers(format!("{header}\n\nbody\n")).message_id;
+    let plain = id_of("Subject: a\nDate: 1");
+    assert!(plain.is_some());
+    assert_eq!(plain, headers("Subject: a\nDate: 1\n\nother\n").message_id);
+    assert_ne!(plain, id_of("Subject: a\nDate: 2"));
+    assert_ne!(plain, id_of("Message-ID: <>\nSubject: a\nDate: 1"));
+    assert_eq!(id_of("Date: 1"), None);
     // The whole of a long one counts.
     let long = "x".repeat(FIELD_CAP);
     assert_ne!(id(&format!("<{long}1>")), id(&format!("<{long}2>")));

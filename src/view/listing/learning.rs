@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Messages that a thread takes at once to learn of them.
 const LEARNED_AT_ONCE: usize = 32;
 
+/// Messages that the index is asked for at once.
+const ASKED_AT_ONCE: usize = 4096;
+
 impl View {
     pub(super) fn learn_all(
         &self,
@@ -135,6 +138,46 @@ impl View {
             ));
         }
         Ok(known)
+    }
+
+    /// What stands for the Message-ID of some messages of a folder that has been listed; `None` for one that has none or
+    /// cannot be read. Those that nothing is known of are opened.
+    pub fn message_ids(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        listing: &Listing,
+        ordinals: &[u32],
+    ) -> Result<Vec<Option<u128>>> {
+        let (messages, mailbox) = (listing.messages(), store.path());
+        let files = store.files(folder);
+        let mut ids = Vec::with_capacity(ordinals.len());
+        for ordinals in ordinals.chunks(ASKED_AT_ONCE) {
+            let asked = ordinals.iter().filter_map(|&at| messages.get(at as usize));
+            let asked: Vec<(&Message, Vec<u8>)> = asked
+                .map(|message| (message, messages.identity(message)))
+                .collect();
+            let keys: Vec<FactKey<'_>> = asked
+                .iter()
+                .map(|(message, identity)| key(message, identity))
+                .collect();
+            let kept = self.index.facts(mailbox, &keys);
+            let mut fresh = Vec::new();
+            for (i, ((message, _), kept)) in asked.iter().zip(kept).enumerate() {
+                if let Some(learned) = kept.as_deref().and_then(Learned::decode) {
+                    ids.push(learned.facts.message_id);
+                } else if let Known::Learned(learned) =
+                    learn_one(&*files, messages, message, &self.keys)?
+                {
+                    ids.push(learned.facts.message_id);
+                    fresh.push((i, learned.encode()));
+                } else {
+                    ids.push(None);
+                }
+            }
+            self.keep(mailbox, &keys, &mut fresh);
+        }
+        Ok(ids)
     }
 
     fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {

@@ -1,0 +1,39 @@
+//! Keeping `deleted` true while mailboxes of the live store change: whoever has looked into it sees what became of them a
+//! `refresh` later. A thread of its own, for a live store may hang.
+
+use super::policy::Forget;
+use crate::fs::Fs;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// It is not looked more often.
+const SHORTEST_ROUND: Duration = Duration::from_secs(1);
+
+/// The thread that looks; it stops when this is dropped.
+pub(super) struct Following {
+    _stop: Sender<()>,
+}
+
+impl Following {
+    pub(super) fn start(fs: Arc<Fs>, forget: Forget, refresh: Duration) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("mailtm-deleted".into());
+        thread.spawn(move || follow(&fs, &forget, &stopped, refresh.max(SHORTEST_ROUND)))?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+fn follow(fs: &Fs, forget: &Forget, stopped: &Receiver<()>, interval: Duration) {
+    let mut warned = false;
+    while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        match fs.follow_deleted(|change| forget(change)) {
+            Ok(()) => warned = false,
+            Err(e) if warned => tracing::debug!("what is deleted: {e}"),
+            Err(e) => {
+                tracing::warn!("what is deleted is not known until this can be read: {e}");
+                warned = true;
+            }
+        }
+    }
+}
