@@ -128,6 +128,8 @@ pub enum Listed {
 pub struct Index {
     pub path: PathBuf,
     pub warm: Warm,
+    /// Whether the text of messages is kept for searching, too.
+    pub bodies: bool,
 }
 
 /// Who learns new snapshots.
@@ -200,6 +202,7 @@ impl Default for Config {
             index: Index {
                 path: PathBuf::from(DEFAULT_INDEX),
                 warm: Warm::Auto,
+                bodies: false,
             },
         }
     }
@@ -327,6 +330,7 @@ fn walk(top: &Section<'_>) -> Config {
                 warm: s
                     .string("warm", "\"auto\"", Warm::parse)
                     .unwrap_or(defaults.index.warm),
+                bodies: s.boolean("bodies").unwrap_or(defaults.index.bodies),
             }),
     }
 }

@@ -55,6 +55,12 @@
 //! stored file; another one is rendered ([`message::mboxrd::Renderer`]), and a rendering that was cut off by the end of
 //! one READ goes on with the next.
 //!
+//! **`mailtm find`.** [`fs::Fs::find`] learns first what the search index does not have: mailbox by mailbox, from the oldest
+//! date that is new to it on, folders that are not as they were on the date before are listed as above, and messages that
+//! came are read for their words ([`message::searchable`], [`message::words`]). [`index::search`] keeps for each message
+//! in a folder from which date until which it was there. Then it asks for the words, in the mailboxes that the caller may
+//! enter by [`access::Policy`], and tells of each message once, with all its copies.
+//!
 //! # Invariants
 //!
 //! - Nothing outside a snapshot is ever opened: every path goes through `openat2` beneath a [`disk::Root`], without
@@ -93,6 +99,7 @@
 //! | mailboxes, folder trees, listings, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
 //! | sizes of mboxes that were told | [`fs::Fs`] | the snapshot vanishes |
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
+//! | words of messages, and when they were in which folder | [`index::search`], `search.sqlite` | deleted; learned again |
 //! | serials | [`index`], `serials.sqlite` | never |
 //! | names, ids and groups | [`access`] | a minute, or ten |
 //!

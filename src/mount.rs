@@ -133,6 +133,7 @@ pub fn build(config: &Config) -> Result<Fs> {
         zone_name: config.timezone.name(),
         refresh: config.refresh,
         listing_bytes: LISTING_BYTES,
+        bodies: config.index.bodies,
         live: config.source.live.clone(),
     };
     Fs::new(view, config.policy(), catalogue, options)

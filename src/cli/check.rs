@@ -42,6 +42,7 @@ mod snapshots;
 mod surroundings;
 mod text;
 
+use super::terminal::printable;
 use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
 use crate::config::{self, Config};
 use crate::disk::Root;
@@ -49,7 +50,7 @@ use crate::error::{Kind, Result};
 use crate::mount;
 use clap::Args;
 use contents::Effort;
-use report::{Facts, Findings, Mistake, Report, printable};
+use report::{Facts, Findings, Mistake, Report};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,14 +3,18 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or
 //! configuration, 3 done in part.
 //!
-//! The cast: one module for each command; `logging` sets up what is said besides results.
+//! The cast: one module for each command; `logging` sets up what is said besides results, `progress` says how far a
+//! command has come, `terminal` makes text fit for one.
 
 mod check;
 mod completions;
 mod demo;
+mod find;
 mod logging;
 mod man;
 mod mount;
+mod progress;
+mod terminal;
 mod warm;
 
 use crate::config::{self, Config};
@@ -67,6 +71,7 @@ enum Command {
     Mount(mount::Arguments),
     Check(check::Arguments),
     Warm(warm::Arguments),
+    Find(find::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -93,6 +98,7 @@ pub fn main() -> ExitCode {
     finish(&cli.global, |global| match cli.command {
         Command::Mount(arguments) => arguments.run(global),
         Command::Warm(arguments) => warm::run(&arguments, global),
+        Command::Find(arguments) => find::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

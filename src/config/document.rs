@@ -47,7 +47,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("access", &["owner", "admins", "audit", "grant"]),
     ("access.grant", &["mailboxes", "to"]),
     ("mbox", &["flags", "listed"]),
-    ("index", &["path", "warm"]),
+    ("index", &["path", "warm", "bodies"]),
 ];
 
 /// One mistake in a configuration file.

@@ -57,6 +57,7 @@ fn the_packaged_file_says_the_defaults() {
     assert_eq!(config.mbox.listed, defaults.mbox.listed);
     assert_eq!(config.index.path, defaults.index.path);
     assert_eq!(config.index.warm, defaults.index.warm);
+    assert_eq!(config.index.bodies, defaults.index.bodies);
 }
 
 #[test]
@@ -94,6 +95,7 @@ fn every_setting_is_read() {
         [index]
         path = "/i"
         warm = "off"
+        bodies = true
         [portal]
         whatever = { it = "says" }
         [restore]
@@ -122,6 +124,7 @@ fn every_setting_is_read() {
     assert_eq!(config.mbox.listed, Listed::WhenSized);
     assert_eq!(config.index.path, Path::new("/i"));
     assert_eq!(config.index.warm, Warm::Off);
+    assert!(config.index.bodies);
 }
 
 #[test]

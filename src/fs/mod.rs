@@ -8,11 +8,13 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `directory` lists, `read` reads, `owner` says who may enter and what changes in that; [`Fs`] has one method for each
+//! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `directory` lists, `read` reads, `owner` says who may
+//! enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates; [`Fs`] has one method for each
 //! operation.
 
 pub mod cache;
 pub mod node;
+pub mod search;
 
 mod attr;
 mod deleted;
@@ -106,6 +108,8 @@ pub struct Options {
     pub refresh: Duration,
     /// Bytes for folder listings, which take most of the memory.
     pub listing_bytes: usize,
+    /// Whether the text of messages is searched, besides what their headers say.
+    pub bodies: bool,
     /// The root of the live mail store.
     pub live: Option<PathBuf>,
 }

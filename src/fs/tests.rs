@@ -48,6 +48,7 @@ impl World {
             zone_name: "UTC".into(),
             refresh: Duration::from_secs(30),
             listing_bytes: 1 << 20,
+            bodies: false,
             live: None,
         };
         let fs = Fs::new(view, policy, catalogue, options).unwrap();

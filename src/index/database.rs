@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,6 +65,10 @@ impl Fault {
         }
     }
 
+    pub fn cure(&self) -> &'static str {
+        self.trouble.cure()
+    }
+
     /// Whether a new file is the way out.
     fn calls_for_a_new_file(&self) -> bool {
         matches!(self.trouble, Trouble::Damaged | Trouble::Foreign)
@@ -115,7 +119,7 @@ impl Notices {
             Trouble::Damaged | Trouble::Foreign => path.to_owned(),
             _ => PathBuf::new(),
         };
-        let (path, detail, cure) = (path.display(), &fault.detail, fault.trouble.cure());
+        let (path, detail, cure) = (path.display(), &fault.detail, fault.cure());
         if lock(&self.given).insert((fault.trouble, subject)) {
             tracing::warn!("index {path}: {detail}; {outcome}; {cure}");
         } else {
@@ -273,8 +277,9 @@ fn create_private(path: &Path) -> Result<(), Fault> {
         .mode(0o600)
         .open(path)
     {
+        Ok(_) => give_to_owner_of_directory(path)?,
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-        _ => {}
+        Err(_) => {}
     }
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -282,6 +287,21 @@ fn create_private(path: &Path) -> Result<(), Fault> {
     }
     if metadata.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// What root makes in the directory of mailtm's own user is that user's, or he could not use it.
+pub(super) fn give_to_owner_of_directory(path: &Path) -> Result<(), Fault> {
+    let Some(dir) = path
+        .parent()
+        .filter(|_| rustix::process::geteuid().is_root())
+    else {
+        return Ok(());
+    };
+    let owner = fs::metadata(dir)?;
+    if owner.uid() != 0 {
+        chown(path, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
 }

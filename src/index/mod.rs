@@ -1,4 +1,4 @@
-//! What is kept on disk: facts about messages, listings of folders, and serial numbers.
+//! What is kept on disk: facts about messages, listings of folders, serial numbers, and what messages are searched by.
 //!
 //! Opening a message to learn its sender, its subject and how many lines the mbox form quotes is dear, and a message
 //! never changes: so what was learned is kept, and the next mount opens nothing. Node ids are made of serial numbers
@@ -24,11 +24,13 @@
 //! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `queue` and `writer` bring
 //!   them there from one background thread.
 //! - `serials`: serial numbers in `serials.sqlite`, precious; `numbers` is their table in memory.
+//! - [`search`]: words of messages, and when they were in which folder, in `search.sqlite`; opened by who searches.
 
 mod database;
 mod facts;
 mod numbers;
 mod queue;
+pub mod search;
 mod serials;
 mod writer;
 
@@ -41,8 +43,9 @@ pub use numbers::Table;
 use crate::error::Result;
 use database::Notices;
 use facts::Facts;
+use search::Search;
 use serials::Serials;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Facts, folder packs and serial numbers, kept in one directory.
@@ -53,6 +56,8 @@ pub struct Index {
     serials: Serials,
     /// `None` where nothing can be kept.
     facts: Option<Facts>,
+    /// `None` where nothing can be kept.
+    dir: Option<PathBuf>,
 }
 
 impl Index {
@@ -68,6 +73,7 @@ impl Index {
         Self {
             serials: Serials::open(dir, Arc::clone(&notices)),
             facts: Facts::open(dir, notices),
+            dir: Some(dir.to_owned()),
         }
     }
 
@@ -76,12 +82,25 @@ impl Index {
         Self {
             serials: Serials::in_memory(),
             facts: None,
+            dir: None,
         }
     }
 
     /// Whether facts and numbers outlive the process, as far as opening the files could tell.
     pub fn is_persistent(&self) -> bool {
         self.facts.is_some() && self.serials.is_persistent()
+    }
+
+    /// The search index beside it; one for this once, warned of, where it can't be used. What was made with another
+    /// fingerprint is made anew.
+    pub fn search(&self, fingerprint: &[u8]) -> Result<Search> {
+        let Some(dir) = &self.dir else {
+            return Search::temporary(fingerprint);
+        };
+        Search::open(dir, fingerprint).or_else(|e| {
+            tracing::warn!("{e}; what is searched is learned anew, for this once");
+            Search::temporary(fingerprint)
+        })
     }
 
     /// What was kept about messages of a mailbox, in the order of `keys`.

@@ -126,8 +126,8 @@ impl<'a> Fields<'a> {
     fn decode(&self, header: &[u8]) -> Headers {
         let sender = self.from.map(sender).unwrap_or_default();
         let subject = self.subject.map(subject).unwrap_or_default();
-        let message_id = match self.message_id.filter(|id| !is_blank(id)) {
-            Some(id) => hash(&[id.trim_ascii()]),
+        let message_id = match self.message_id.and_then(message_id) {
+            Some(id) => Some(id),
             None if sender.is_empty() && subject.trim().is_empty() => None,
             // No Message-ID begins like this.
             None => hash(&[b"\n", header]),
@@ -269,6 +269,14 @@ fn cap(text: &str) -> String {
         .nth(TEXT_CAP)
         .map_or(text.len(), |c| c.0);
     text[..end].to_owned()
+}
+
+/// What stands for a Message-ID with this value; `None` if it is blank.
+pub(super) fn message_id(value: &[u8]) -> Option<u128> {
+    if is_blank(value) {
+        return None;
+    }
+    hash(&[value.trim_ascii()])
 }
 
 fn is_blank(message_id: &[u8]) -> bool {

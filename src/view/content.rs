@@ -124,6 +124,7 @@ pub fn read_to_end(stored: &Stored<'_>, keys: &Keys) -> Result<(Option<decode::E
     };
     decode(stored, encoding, keys, |decoded| {
         bytes += decoded.len() as u64;
+        true
     })?;
     Ok((Some(encoding), bytes))
 }
@@ -179,6 +180,7 @@ fn learn_encoded(
         start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         measure.feed(bytes);
         size += bytes.len() as u64;
+        true
     });
     match decoded {
         Ok(()) => {
@@ -234,16 +236,58 @@ pub fn decode_whole(stored: &Stored<'_>, keys: &Keys) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
     decode(stored, encoding, keys, |bytes| {
         plain.extend_from_slice(bytes);
+        true
     })?;
     Ok(plain)
 }
 
-/// Gives the whole message to `take`, in pieces.
+/// The first bytes of a message that was learned to be encoded so, at most `limit`.
+///
+/// # Errors
+/// [`Kind::Undecodable`] and [`Kind::NoKey`] as for [`decode_whole`], as far as that much shows it.
+pub fn start(
+    stored: &Stored<'_>,
+    encoding: Encoding,
+    keys: &Keys,
+    limit: usize,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match encoding {
+        Encoding::Plain => stream(stored, 0, |chunk| {
+            bytes.extend_from_slice(chunk);
+            bytes.len() < limit
+        })?,
+        Encoding::Encoded => {
+            let encoding = self::encoding(stored)?
+                .ok_or_else(|| Error::new(Kind::Undecodable, "is no longer compressed"))?;
+            decode(stored, encoding, keys, |chunk| {
+                bytes.extend_from_slice(chunk);
+                bytes.len() < limit
+            })?;
+        }
+        Encoding::Damaged => {
+            let message = "the stored message is damaged";
+            return Err(Error::new(Kind::Undecodable, message));
+        }
+        Encoding::Locked => {
+            let message = "is encrypted, and there is no key for it";
+            return Err(Error::new(Kind::NoKey, message));
+        }
+        Encoding::Unread => {
+            let message = "could not be read when its folder was listed";
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+    }
+    bytes.truncate(limit);
+    Ok(bytes)
+}
+
+/// Gives the message to `take`, in pieces, until its end or until `take` has enough and returns false.
 fn decode(
     stored: &Stored<'_>,
     encoding: decode::Encoding,
     keys: &Keys,
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(&[u8]) -> bool,
 ) -> Result<()> {
     let reader = Reader { stored, offset: 0 };
     let terms = decode::Terms {
@@ -254,9 +298,9 @@ fn decode(
     let mut decoder = decode::Decoder::new(encoding, reader, &terms)?;
     let mut buffer = vec![0; CHUNK];
     loop {
-        match decoder.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => take(buffer.get(..n).unwrap_or_default()),
+        let n = decoder.read(&mut buffer)?;
+        if n == 0 || !take(buffer.get(..n).unwrap_or_default()) {
+            return Ok(());
         }
     }
 }

@@ -192,7 +192,7 @@ fn arrange(dates: &[&dyn Moment], gone: &[Gone], complete: bool) -> Result<Lost>
         if all.is_empty() {
             folders.push(Folder {
                 stored: stored.clone(),
-                path: tree.path(folder),
+                path: tree.decoded_path(folder),
             });
         }
         all.push(gone);

@@ -237,6 +237,21 @@ enum Known {
 }
 
 impl View {
+    /// What a folder's listing depends on besides the state of the folder. `taken` as for [`list`](Self::list).
+    pub fn shape(&self, taken: &HashSet<String>) -> Vec<u8> {
+        let mut shape = self.fingerprint();
+        // The names of folders decide nothing but a clash; there may be a million of them.
+        let mut around: Vec<&String> = taken.iter().collect();
+        around.sort();
+        let mut names = Sha256::new();
+        for name in around {
+            names.update(name);
+            names.update([0]);
+        }
+        shape.extend_from_slice(&names.finalize());
+        shape
+    }
+
     /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
     pub fn list(
         &self,
@@ -267,18 +282,8 @@ impl View {
     ) -> Result<Listing> {
         let mailbox = store.path();
         let stamp = store.stamp(folder)?;
-        let mut key = self.fingerprint();
-        // The names of folders decide nothing but a clash; there may be a million of them.
-        let mut around: Vec<&String> = taken.iter().collect();
-        around.sort();
-        let mut names = Sha256::new();
-        for name in around {
-            names.update(name);
-            names.update([0]);
-        }
-        key.extend_from_slice(&names.finalize());
-        let any_state = key.clone();
-        key.extend_from_slice(&stamp.bytes);
+        let any_state = self.shape(taken);
+        let key = [any_state.as_slice(), &stamp.bytes].concat();
         let pack = self.index.pack(mailbox, folder, &key);
         if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
             return Ok(listing);

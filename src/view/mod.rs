@@ -50,7 +50,7 @@ pub struct View {
 
 impl View {
     /// Changes whenever the names made from the same facts would; part of the key of what is kept.
-    fn fingerprint(&self) -> Vec<u8> {
+    pub fn fingerprint(&self) -> Vec<u8> {
         const FORMAT: u8 = 3;
         let mut bytes = vec![FORMAT, self.names as u8];
         if self.names == Names::Readable {

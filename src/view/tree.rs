@@ -149,6 +149,15 @@ impl Tree {
         self.branches.get(position as usize)
     }
 
+    /// The names of a directory and of those above it, from the mailbox down, with slashes between.
+    pub fn path(&self, position: u32) -> String {
+        let branch = |position: u32| self.get(position);
+        let up = std::iter::successors(branch(position), |at| at.above.and_then(branch));
+        let mut names: Vec<&str> = up.map(|branch| branch.name.as_str()).collect();
+        names.reverse();
+        names.join("/")
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Branch> {
         self.branches.iter()
     }
@@ -180,7 +189,7 @@ impl Tree {
     }
 
     /// The decoded name of a directory, one component for each level.
-    pub fn path(&self, position: u32) -> Vec<String> {
+    pub fn decoded_path(&self, position: u32) -> Vec<String> {
         let above = |branch: &&Branch| branch.above.and_then(|position| self.get(position));
         let mut path: Vec<String> = std::iter::successors(self.get(position), above)
             .map(|branch| branch.decoded.as_deref().unwrap_or(&branch.name).to_owned())
@@ -273,7 +282,7 @@ mod tests {
         let paths: Vec<String> = tree
             .in_order()
             .into_iter()
-            .map(|p| tree.path(p).join("/"))
+            .map(|p| tree.decoded_path(p).join("/"))
             .collect();
         assert_eq!(paths, ["A", "A/B", "A/B/C", "INBOX"]);
         let a = tree.find(&Source::Parent(vec!["A".into()])).unwrap();
@@ -307,7 +316,7 @@ mod tests {
         folded.dedup();
         assert_eq!(folded.len(), all, "{top:?}");
         let question = tree.find(&Source::Folder(b".x?".to_vec())).unwrap();
-        assert_eq!(tree.path(question), ["x?"]);
+        assert_eq!(tree.decoded_path(question), ["x?"]);
         assert!(
             top.contains(&"Sent".into())
                 && top.contains(&"x_".into())

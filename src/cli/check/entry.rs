@@ -4,9 +4,10 @@
 //! long as a quick look may take, and what was not looked up is said.
 
 use super::contents::{QUICK, spread};
-use super::report::{EXAMPLES, Findings, Sample, printable};
+use super::report::{EXAMPLES, Findings, Sample};
 use super::text::{list, number, things};
 use crate::access::{Grant, NOBODYS_UID, OwnerRule, Permissions, Policy, group_name, user_name};
+use crate::cli::terminal::printable;
 use crate::config::Config;
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use serde::Serialize;

@@ -1,7 +1,8 @@
 //! Which mailboxes the newest date has, and by which rule each was found.
 
-use super::report::{Counted, EXAMPLES, Findings, Unreadable, counted, printable, printable_bytes};
+use super::report::{Counted, EXAMPLES, Findings, Unreadable, counted, printable_bytes};
 use super::text::{list, number, things};
+use crate::cli::terminal::printable;
 use crate::disk::Root;
 use crate::snapshot::Snapshot;
 use crate::view::mailbox::{self, Layout, Mailbox};

@@ -8,6 +8,7 @@ use super::entry::Access;
 use super::mailboxes::Mailboxes;
 use super::snapshots::{Dates, Directory, Source};
 use super::surroundings::{Index, Live, MountPoint, Timezone};
+use crate::cli::terminal::printable;
 use crate::config;
 use crate::error::{Error, Kind};
 use serde::Serialize;
@@ -201,23 +202,6 @@ impl Sample {
     }
 }
 
-/// Text from outside, fit for a terminal: what would move the cursor or turn the reading direction is escaped.
-pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if hidden(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// Bytes of a store as [`printable`] text.
 pub fn printable_bytes(bytes: &[u8]) -> String {
     printable(&String::from_utf8_lossy(bytes))
@@ -226,15 +210,6 @@ pub fn printable_bytes(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hostile_names_move_no_cursor() {
-        assert_eq!(
-            printable("a\x1b[2J\n\u{202e}é\\"),
-            "a\\u{1b}[2J\\n\\u{202e}é\\"
-        );
-        assert_eq!(printable_bytes(b"\xff x"), "\u{fffd} x");
-    }
 
     #[test]
     fn mistakes_as_text_and_as_json() {

@@ -3,8 +3,9 @@
 //! Nothing is made or changed to find that out; and what is mounted on the mount point is not asked anything that could
 //! hang, but for a mount of our own.
 
-use super::report::{Findings, printable, printable_bytes};
+use super::report::{Findings, printable_bytes};
 use crate::cli::failed;
+use crate::cli::terminal::printable;
 use crate::config::Config;
 use crate::error::Result;
 use rustix::fs::{Access, AtFlags, CWD, accessat};

@@ -1,0 +1,374 @@
+//! Finding messages on all dates: which there are, on which dates, and where they are now.
+//!
+//! A message is told of once, with all the folders of its mailbox that it stands or stood in: as one that was moved or
+//! copied has the same Message-ID and size. It is gone when the newest date has it in none.
+//!
+//! Invariants: nobody is told of a mailbox that he may not enter, and it is not even learned for him; what could not be
+//! read is counted and named, for it might have been what was searched for.
+//!
+//! The cast: [`Request`] is what is searched for, [`Answer`] what there is of it; `learning` fills the index with what is
+//! new first.
+
+mod learning;
+
+pub use learning::Learning;
+
+use super::{Caller, Fs, Open};
+use crate::error::Result;
+use crate::index::search::{Mailbox, Query, Reading, Row, Search};
+use crate::view::mailbox;
+use crate::view::name::fold;
+use globset::GlobMatcher;
+use learning::{Date, Wanted};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long it is waited for another process that learns.
+const TURN: Duration = Duration::from_secs(3);
+
+/// Messages and dates that could not be read and are named.
+const EXAMPLES: usize = 5;
+
+/// What is searched for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    pub query: Query,
+    /// Names of mailboxes; all that the caller may enter if there are none.
+    pub mailboxes: Vec<GlobMatcher>,
+    /// The path of a folder as it is shown: that one, and those below it.
+    pub folder: Option<String>,
+    /// So many messages at most.
+    pub limit: usize,
+}
+
+/// Where a message stands or stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path of the folder below the mailbox.
+    pub folder: String,
+    /// The name of the message there.
+    pub name: String,
+    /// Labels of the first and the last date that have it there.
+    pub first: String,
+    pub last: String,
+    /// How many dates have it there.
+    pub dates: usize,
+    /// Whether the newest date does.
+    pub is_present: bool,
+}
+
+/// A message that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub mailbox: String,
+    /// As the message has it; hostile.
+    pub sender: String,
+    pub recipients: String,
+    pub subject: String,
+    /// File names.
+    pub attachments: Vec<String>,
+    /// INTERNALDATE, in seconds since 1970.
+    pub received: i64,
+    /// In bytes.
+    pub size: u64,
+    /// Labels of the first and the last date that have it.
+    pub first: String,
+    pub last: String,
+    /// The first date that no longer has it.
+    pub gone_since: Option<String>,
+    /// The last one is where it was seen last; at least one.
+    pub places: Vec<Place>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The newest first.
+    pub found: Vec<Found>,
+    /// There are more.
+    pub more: bool,
+    /// How many mailboxes were searched.
+    pub mailboxes: usize,
+    /// Messages that could not be read, and so not searched, and some of their paths.
+    pub unread: u64,
+    pub unread_examples: Vec<String>,
+    /// Mailboxes on a date (`date/mailbox`) that could not be read in full.
+    pub failed: u64,
+    pub failed_examples: Vec<String>,
+    /// Another process is learning: what it has not learned yet is not found.
+    pub is_behind: bool,
+    /// Stopped before all was learned.
+    pub stopped: bool,
+}
+
+impl Fs {
+    /// The search index of what is shown. Keep it for one thread.
+    pub fn search_index(&self) -> Result<Search> {
+        let mut fingerprint = self.view.fingerprint();
+        fingerprint.push(u8::from(self.options.bodies));
+        self.index.search(&fingerprint)
+    }
+
+    /// Searches all dates, having learned what is new there. `progress` is told now and then, and stops it by answering
+    /// false.
+    pub fn find(
+        &self,
+        request: &Request,
+        caller: Caller,
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Answer> {
+        let search = self.search_index()?;
+        match self.find_in(&search, request, caller, progress) {
+            Err(_) if search.is_damaged() => {
+                let search = search.renewed()?;
+                self.find_in(&search, request, caller, progress)
+            }
+            other => other,
+        }
+    }
+
+    /// Learns what is new for searching; `progress` as for [`find`](Self::find).
+    pub fn learn_to_find(&self, progress: &mut dyn FnMut(&Learning) -> bool) -> Result<Learning> {
+        let learn = |search: &Search, progress: &mut dyn FnMut(&Learning) -> bool| {
+            match search.lock(TURN)? {
+                Some(_lock) => self.learn_words(search, None, progress),
+                // It is being done.
+                None => Ok(Learning::default()),
+            }
+        };
+        let search = self.search_index()?;
+        match learn(&search, progress) {
+            Err(_) if search.is_damaged() => learn(&search.renewed()?, progress),
+            other => other,
+        }
+    }
+
+    fn find_in(
+        &self,
+        search: &Search,
+        request: &Request,
+        caller: Caller,
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Answer> {
+        let dates = self.search_dates();
+        let mut answer = Answer::default();
+        self.learn_for(search, request, caller, progress, &mut answer)?;
+        let mut mailboxes = search.mailboxes()?;
+        mailboxes.retain(|mailbox| {
+            request.wants(&mailbox.name) && self.may_find(&dates, mailbox, caller)
+        });
+        answer.mailboxes = mailboxes.len();
+        let finder = Finder {
+            search,
+            request,
+            dates: &dates,
+        };
+        finder.count_unread(&mailboxes, &mut answer)?;
+        let mut told = HashSet::new();
+        search.find(&request.query, &mailboxes, |mailbox, row| {
+            if let Some(found) = finder.look_up(mailbox, &row, &mut told)? {
+                if answer.found.len() == request.limit {
+                    answer.more = true;
+                    return Ok(false);
+                }
+                answer.found.push(found);
+            }
+            Ok(true)
+        })?;
+        Ok(answer)
+    }
+
+    fn learn_for(
+        &self,
+        search: &Search,
+        request: &Request,
+        caller: Caller,
+        progress: &mut dyn FnMut(&Learning) -> bool,
+        answer: &mut Answer,
+    ) -> Result<()> {
+        let wanted = |open: &Open, mailbox: &mailbox::Mailbox| {
+            request.wants(&mailbox.name) && self.may_enter(open, mailbox, caller)
+        };
+        let everything = caller.uid == 0 && request.mailboxes.is_empty();
+        let Some(_lock) = search.lock(TURN)? else {
+            answer.is_behind = true;
+            return Ok(());
+        };
+        let wanted = (!everything).then_some(&wanted as &Wanted<'_>);
+        answer.stopped = self.learn_words(search, wanted, progress)?.stopped;
+        Ok(())
+    }
+
+    /// Whether a caller may enter a mailbox, as the newest date that has it says.
+    fn may_find(&self, dates: &[Date], mailbox: &Mailbox, caller: Caller) -> bool {
+        if caller.uid == 0 {
+            return true;
+        }
+        for date in dates.iter().rev() {
+            match self.populated(&date.open) {
+                Ok(populated) => {
+                    if let Some(found) = populated.mailboxes.at(&mailbox.path) {
+                        return self.may_enter(&date.open, found, caller);
+                    }
+                }
+                // It may be there and be somebody else's.
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    fn may_enter(&self, open: &Open, mailbox: &mailbox::Mailbox, caller: Caller) -> bool {
+        if caller.uid == 0 {
+            return true;
+        }
+        match self.permissions_of(open, mailbox) {
+            Ok(permissions) => self
+                .policy()
+                .may_enter(caller.uid, caller.gid, &permissions),
+            Err(e) => {
+                tracing::warn!("{}: not searched: {e}", mailbox.name);
+                false
+            }
+        }
+    }
+}
+
+impl Request {
+    fn wants(&self, mailbox: &str) -> bool {
+        self.mailboxes.is_empty() || self.mailboxes.iter().any(|name| name.is_match(mailbox))
+    }
+}
+
+/// Turns rows of the index into what people are told.
+struct Finder<'a> {
+    search: &'a Search,
+    request: &'a Request,
+    dates: &'a [Date],
+}
+
+impl Finder<'_> {
+    /// What is told of a row; `None` if it is on no date, is not wanted, or was told of already.
+    fn look_up(
+        &self,
+        mailbox: &Mailbox,
+        row: &Row,
+        told: &mut HashSet<(Vec<u8>, i64)>,
+    ) -> Result<Option<Found>> {
+        let key = (mailbox.path.clone(), row.same);
+        if told.contains(&key)
+            || !self.dates.iter().any(|date| row.is_in(date.moment))
+            || !self.is_in_wanted_folder(mailbox, row)?
+        {
+            return Ok(None);
+        }
+        let copies = self.search.copies(mailbox, row)?;
+        let mut places = Vec::new();
+        for copy in &copies {
+            places.extend(self.place(mailbox, copy)?);
+        }
+        // Where it was seen last comes last; of several, where it still is.
+        places.sort_by_key(|(last, first, _)| (*last, *first));
+        let on = |date: &Date| copies.iter().any(|copy| copy.is_in(date.moment));
+        let (Some(first), Some(last)) = (
+            self.dates.iter().position(on),
+            self.dates.iter().rposition(on),
+        ) else {
+            return Ok(None);
+        };
+        let label = |at: usize| {
+            self.dates
+                .get(at)
+                .map(|date| date.open.snapshot.label.clone())
+        };
+        let gone_since = label(last + 1);
+        told.insert(key);
+        if self.request.query.gone && gone_since.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Found {
+            mailbox: mailbox.name.clone(),
+            sender: row.sender.clone(),
+            recipients: row.recipients.clone(),
+            subject: row.subject.clone(),
+            attachments: row.attachments.lines().map(str::to_owned).collect(),
+            received: row.secs,
+            size: row.size,
+            first: label(first).unwrap_or_default(),
+            last: label(last).unwrap_or_default(),
+            gone_since,
+            places: places.into_iter().map(|(.., place)| place).collect(),
+        }))
+    }
+
+    fn is_in_wanted_folder(&self, mailbox: &Mailbox, row: &Row) -> Result<bool> {
+        let Some(wanted) = &self.request.folder else {
+            return Ok(true);
+        };
+        let shown = fold(&self.search.folder(mailbox, row)?.shown);
+        let below = shown.strip_prefix(&fold(wanted));
+        Ok(below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+
+    /// A row's place with its last and first date; `None` if no date has it.
+    fn place(&self, mailbox: &Mailbox, row: &Row) -> Result<Option<(i64, i64, Place)>> {
+        let dates: Vec<&Date> = self
+            .dates
+            .iter()
+            .filter(|date| row.is_in(date.moment))
+            .collect();
+        let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
+            return Ok(None);
+        };
+        let newest = self.dates.last().map(|date| date.moment);
+        let place = Place {
+            folder: self.search.folder(mailbox, row)?.shown,
+            name: row.name.clone(),
+            first: first.open.snapshot.label.clone(),
+            last: last.open.snapshot.label.clone(),
+            dates: dates.len(),
+            is_present: Some(last.moment) == newest,
+        };
+        Ok(Some((last.moment, first.moment, place)))
+    }
+
+    fn count_unread(&self, mailboxes: &[Mailbox], answer: &mut Answer) -> Result<()> {
+        for mailbox in mailboxes {
+            let failed = mailbox
+                .learned()
+                .iter()
+                .filter(|learned| learned.failed.is_some());
+            for learned in failed {
+                let date = self.dates.iter().find(|date| date.moment == learned.moment);
+                if let Some(date) = date {
+                    answer.failed += 1;
+                    if answer.failed_examples.len() < EXAMPLES {
+                        let path = format!("{}/{}", date.open.snapshot.label, mailbox.name);
+                        answer.failed_examples.push(path);
+                    }
+                }
+            }
+            for row in self.search.unread(mailbox)? {
+                let place = self.place(mailbox, &row)?;
+                let query = &self.request.query;
+                let within = query.since.is_none_or(|since| row.secs >= since)
+                    && query.until.is_none_or(|until| row.secs < until);
+                let Some((.., place)) = place.filter(|_| within && row.reading != Reading::Done)
+                else {
+                    continue;
+                };
+                if !self.is_in_wanted_folder(mailbox, &row)? {
+                    continue;
+                }
+                answer.unread += 1;
+                if answer.unread_examples.len() < EXAMPLES {
+                    answer.unread_examples.push(format!(
+                        "{}/{}/{}/{}",
+                        place.last, mailbox.name, place.folder, place.name
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,434 @@
+//! Taking into the search index what the snapshots hold and it does not.
+//!
+//! Each mailbox is looked at in one snapshot after the other, the oldest first. A folder that is as it was in the one
+//! before costs a look at its stamp, a snapshot in which all mailboxes were looked at costs nothing.
+
+use super::super::resolve::{Inside, Populated};
+use super::super::{Fs, Open};
+use crate::error::{Kind, Result};
+use crate::index::search::{self, Entry, Look, Missing, Reading, Search, Text, number};
+use crate::message::searchable::{self, Searchable};
+use crate::message::words;
+use crate::view::content::{self, Encoding};
+use crate::view::listing::{Item, Listing, is_for_all};
+use crate::view::mailbox::Mailbox;
+use std::collections::btree_map::{BTreeMap, Entry as Slot};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a date that could not be read is left alone, in seconds.
+const REST: i64 = 3600;
+
+/// Messages that are read before they are written.
+const READ_AT_ONCE: usize = 512;
+
+/// Characters of a field that are kept to be told.
+const TOLD: usize = 500;
+
+/// How far learning has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learning {
+    /// Mailboxes done, and those there are to do.
+    pub done: u64,
+    pub mailboxes: u64,
+    /// Messages read.
+    pub messages: u64,
+    /// Mailboxes on a date of which something could not be read now.
+    pub failed: u64,
+    /// Stopped before the end.
+    pub stopped: bool,
+}
+
+/// A date that is shown, as the search index knows it.
+#[derive(Clone)]
+pub(super) struct Date {
+    pub open: Arc<Open>,
+    pub moment: i64,
+    pub key: i64,
+}
+
+/// Whether a mailbox is to be learned, by the newest date that has it.
+pub(super) type Wanted<'a> = dyn Fn(&Open, &Mailbox) -> bool + 'a;
+
+impl Fs {
+    /// The dates that are shown, the oldest first.
+    pub(super) fn search_dates(&self) -> Vec<Date> {
+        let shown = self.shown();
+        let dates = shown.by_label.values().map(|open| Date {
+            open: open.clone(),
+            moment: open.snapshot.time,
+            key: number(&[&open.snapshot.key]),
+        });
+        let mut dates: Vec<Date> = dates.collect();
+        dates.sort_by_key(|date| date.moment);
+        dates
+    }
+
+    /// Learns what is not yet in the search index of the mailboxes that are `wanted`; `None`: all.
+    ///
+    /// Tells `progress` after each mailbox and now and then between, and stops when it answers false; what was learned
+    /// stays. To be called under [`Search::lock`].
+    pub(super) fn learn_words(
+        &self,
+        search: &Search,
+        wanted: Option<&Wanted<'_>>,
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Learning> {
+        let mut sum = Learning::default();
+        let dates = self.search_dates();
+        let keys: Vec<(i64, i64)> = dates.iter().map(|date| (date.moment, date.key)).collect();
+        let complete = search.complete()?;
+        if keys.iter().all(|date| complete.contains(date)) {
+            return Ok(sum);
+        }
+        let mut populated = Vec::new();
+        // By path and name. Whether one is wanted, the newest date says.
+        let mut mailboxes: BTreeMap<(Vec<u8>, String), bool> = BTreeMap::new();
+        for date in dates.iter().rev() {
+            let found = self.populated(&date.open);
+            match &found {
+                Err(e) => {
+                    tracing::warn!("{}: not searched: {e}", date.open.snapshot.label);
+                    sum.failed += 1;
+                }
+                Ok(found) => {
+                    for mailbox in found.mailboxes.iter() {
+                        let key = (mailbox.path.clone(), mailbox.name.clone());
+                        if let Slot::Vacant(new) = mailboxes.entry(key) {
+                            new.insert(wanted.is_none_or(|wanted| wanted(&date.open, mailbox)));
+                        }
+                    }
+                }
+            }
+            populated.push(found.ok());
+        }
+        populated.reverse();
+        let all_found = populated.iter().all(|found| {
+            found
+                .as_ref()
+                .is_some_and(|found| found.mailboxes.is_complete())
+        });
+        for known in search.mailboxes()? {
+            let there = mailboxes.contains_key(&(known.path.clone(), known.name.clone()));
+            if all_found && wanted.is_none() && !there {
+                search.forget(&known)?;
+            }
+        }
+        mailboxes.retain(|_, wanted| *wanted);
+        sum.mailboxes = mailboxes.len() as u64;
+        for (path, name) in mailboxes.keys() {
+            let mut learner = Learner {
+                fs: self,
+                search,
+                sum: &mut sum,
+                progress,
+            };
+            learner.learn_mailbox(path, name, &dates, &populated)?;
+            sum.done += u64::from(!sum.stopped);
+            if sum.stopped || !progress(&sum) {
+                sum.stopped = true;
+                return Ok(sum);
+            }
+        }
+        if wanted.is_none() && sum.failed == 0 {
+            search.set_complete(&keys)?;
+        }
+        Ok(sum)
+    }
+}
+
+/// What learning a mailbox needs at hand.
+struct Learner<'a> {
+    fs: &'a Fs,
+    search: &'a Search,
+    sum: &'a mut Learning,
+    progress: &'a mut dyn FnMut(&Learning) -> bool,
+}
+
+impl Learner<'_> {
+    fn learn_mailbox(
+        &mut self,
+        path: &[u8],
+        name: &str,
+        dates: &[Date],
+        populated: &[Option<Arc<Populated>>],
+    ) -> Result<()> {
+        let mut mailbox = self.search.mailbox(path, name)?;
+        let now = now();
+        let is_known = |mailbox: &search::Mailbox, date: &Date| {
+            mailbox.learned().iter().any(|learned| {
+                (learned.moment, learned.key) == (date.moment, date.key)
+                    && learned.failed.is_none_or(|failed| now - failed < REST)
+            })
+        };
+        let last = mailbox.learned().last().map(|learned| learned.moment);
+        let unknown = dates.iter().find(|date| !is_known(&mailbox, date));
+        let Some(unknown) = unknown else {
+            return Ok(());
+        };
+        if last.is_some_and(|last| unknown.moment <= last) {
+            self.search.start_over(&mut mailbox)?;
+        }
+        for (date, populated) in dates.iter().zip(populated) {
+            if is_known(&mailbox, date) {
+                continue;
+            }
+            let mut look = self.search.look(&mut mailbox, date.moment)?;
+            let done = match populated {
+                Some(populated) => self.look_at(&mut look, date, populated, path, name)?,
+                None => false,
+            };
+            if self.sum.stopped {
+                return Ok(());
+            }
+            if !done {
+                self.sum.failed += 1;
+            }
+            look.finish(date.key, (!done).then_some(now))?;
+        }
+        match dates.first() {
+            Some(oldest) => self.search.tidy(&mut mailbox, oldest.moment),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all of the mailbox could be read.
+    fn look_at(
+        &mut self,
+        look: &mut Look<'_>,
+        date: &Date,
+        populated: &Populated,
+        path: &[u8],
+        name: &str,
+    ) -> Result<bool> {
+        let mailbox = populated
+            .mailboxes
+            .at(path)
+            .filter(|found| found.name == name);
+        let Some(mailbox) = mailbox else {
+            return Ok(populated.mailboxes.is_complete());
+        };
+        let label = &date.open.snapshot.label;
+        let inside = match self.fs.inside(&date.open, populated, mailbox) {
+            Ok(inside) => inside,
+            Err(e) => {
+                tracing::warn!("{label}/{name}: not searched: {e}");
+                return Ok(false);
+            }
+        };
+        let mut all = true;
+        for position in 0..inside.nested.tree.iter().len() as u32 {
+            if inside.folder(position).is_none() || self.sum.stopped {
+                continue;
+            }
+            match self.look_into(look, &inside, position) {
+                Ok(done) => all &= done,
+                Err(Failure::Index(e)) => return Err(e),
+                Err(Failure::Store(e)) => {
+                    tracing::warn!("{label}/{name}: not searched: {e}");
+                    all = false;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether all of the folder could be read.
+    fn look_into(
+        &mut self,
+        look: &mut Look<'_>,
+        inside: &Inside,
+        position: u32,
+    ) -> std::result::Result<bool, Failure> {
+        let Some(stored) = inside.folder(position) else {
+            return Ok(true);
+        };
+        let tree = &inside.nested.tree;
+        let store = inside.store();
+        let stamp = store.stamp(stored);
+        // A folder that is there and cannot be read is not gone.
+        let mut state = self.fs.view.shape(&tree.taken(position));
+        if let Ok(stamp) = &stamp {
+            state.extend_from_slice(&stamp.bytes);
+        } else {
+            state.clear();
+        }
+        let folder = look
+            .folder(stored, &tree.path(position), &state)
+            .map_err(Failure::Index)?;
+        stamp.map_err(Failure::Store)?;
+        let Some(folder) = folder else {
+            return Ok(true);
+        };
+        let listing = self.fs.listing(inside, position).map_err(Failure::Store)?;
+        let Some(listing) = listing else {
+            return Ok(true);
+        };
+        let entries: Vec<Entry> = listing.iter().map(|item| entry(&listing, &item)).collect();
+        let missing = look.compare(&folder, &entries).map_err(Failure::Index)?;
+        let mut complete = listing.is_complete();
+        for some in missing.chunks(READ_AT_ONCE) {
+            let texts = self
+                .fs
+                .texts(inside, stored, &listing, some)
+                .map_err(Failure::Store)?;
+            for (missing, text) in some.iter().zip(texts) {
+                let (Some(entry), Some(text)) = (entries.get(missing.position), text) else {
+                    continue;
+                };
+                complete &= text.reading != Reading::Unread;
+                look.add(&folder, missing.clone(), entry, text)
+                    .map_err(Failure::Index)?;
+            }
+            self.sum.messages += some.len() as u64;
+            if !(self.progress)(self.sum) {
+                self.sum.stopped = true;
+                return Ok(false);
+            }
+        }
+        if complete {
+            look.settle(&folder, &state).map_err(Failure::Index)?;
+        }
+        Ok(complete)
+    }
+}
+
+/// Whose fault an error is.
+enum Failure {
+    Index(crate::Error),
+    Store(crate::Error),
+}
+
+impl Fs {
+    /// Reads messages of a folder, on all cores; in the same order.
+    fn texts(
+        &self,
+        inside: &Inside,
+        folder: &[u8],
+        listing: &Listing,
+        missing: &[Missing],
+    ) -> Result<Vec<Option<Text>>> {
+        let store = inside.store();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, Text)>> {
+            let files = store.files(folder);
+            let mut texts = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = missing.get(at).map(|missing| listing.get(missing.position))
+                else {
+                    return Ok(texts);
+                };
+                let Some(item) = item else { continue };
+                let start = files
+                    .open(listing.messages(), item.stored)
+                    .and_then(|stored| {
+                        content::start(&stored, item.encoding, &self.view.keys, searchable::START)
+                    });
+                let start = match start {
+                    Err(e) if is_for_all(&e) => return Err(e),
+                    Err(e) if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) => {
+                        Err(Reading::Damaged)
+                    }
+                    Err(e) => {
+                        tracing::warn!("a message cannot be read, and is not searched: {e}");
+                        Err(Reading::Unread)
+                    }
+                    Ok(start) => Ok(start),
+                };
+                texts.push((at, text(&item, start, self.options.bodies)));
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let others = (missing.len() / 32).min(cores - 1);
+        let parts = std::thread::scope(|scope| {
+            let others: Vec<_> = (0..others)
+                .filter_map(|_| {
+                    std::thread::Builder::new()
+                        .name("mailtm-words".into())
+                        .spawn_scoped(scope, work)
+                        .ok()
+                })
+                .collect();
+            let mut parts = vec![work()];
+            parts.extend(others.into_iter().map(|other| {
+                let fault = || crate::Error::new(Kind::Failed, "a fault in mailtm itself");
+                other.join().unwrap_or_else(|_| Err(fault()))
+            }));
+            parts
+        });
+        let mut texts: Vec<Option<Text>> = vec![None; missing.len()];
+        for part in parts {
+            for (at, text) in part? {
+                if let Some(slot) = texts.get_mut(at) {
+                    *slot = Some(text);
+                }
+            }
+        }
+        Ok(texts)
+    }
+}
+
+fn entry(listing: &Listing, item: &Item<'_>) -> Entry {
+    let received = item.stored.received;
+    Entry {
+        identity: number(&[&listing.messages().identity(item.stored)]),
+        version: number(&[
+            &item.stored.size.to_le_bytes(),
+            &item.size.to_le_bytes(),
+            &received.secs.to_le_bytes(),
+            &received.nanos.to_le_bytes(),
+            item.name.as_bytes(),
+        ]),
+        is_read: item.encoding != Encoding::Unread,
+    }
+}
+
+/// What a message is found by. `start`: its first bytes, or what became of them.
+fn text(item: &Item<'_>, start: std::result::Result<Vec<u8>, Reading>, bodies: bool) -> Text {
+    let (found, reading) = match start {
+        Ok(start) => (Searchable::of(&start, bodies), Reading::Done),
+        Err(reading) => (Searchable::default(), reading),
+    };
+    let attachments = found.attachments.join("\n");
+    let fields = [
+        &found.sender,
+        &found.recipients,
+        &found.subject,
+        &attachments,
+        &found.body,
+    ];
+    Text {
+        reading,
+        message_id: found.message_id,
+        secs: item.stored.received.secs,
+        size: item.size,
+        name: item.name.to_owned(),
+        words: fields.map(|field| {
+            let mut words = String::new();
+            words::append(field, &mut words);
+            words
+        }),
+        sender: told(&found.sender),
+        recipients: told(&found.recipients),
+        subject: told(&found.subject),
+        attachments: told(&attachments),
+    }
+}
+
+fn told(text: &str) -> String {
+    let text = text.trim();
+    let end = text
+        .char_indices()
+        .nth(TOLD)
+        .map_or(text.len(), |(at, _)| at);
+    text[..end].to_owned()
+}
+
+fn now() -> i64 {
+    let since: Duration = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
