@@ -54,6 +54,7 @@ pub struct Config {
     pub refresh: Duration,
     pub names: Names,
     pub hide_unreadable: bool,
+    pub sandbox: Sandbox,
     pub source: Source,
     pub access: Access,
     pub mbox: Mbox,
@@ -72,6 +73,14 @@ pub enum Granularity {
 pub enum Names {
     Readable,
     Unique,
+}
+
+/// Whether the mount gives up what it does not need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    Auto,
+    Off,
 }
 
 /// Where the mail is.
@@ -164,6 +173,10 @@ impl Choice for Listed {
     ];
 }
 
+impl Choice for Sandbox {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
+}
+
 impl Choice for Warm {
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
 }
@@ -179,6 +192,7 @@ impl Default for Config {
             refresh: Duration::from_secs(30),
             names: Names::Readable,
             hide_unreadable: true,
+            sandbox: Sandbox::Auto,
             source: Source {
                 snapshots: Vec::new(),
                 name: None,
@@ -307,6 +321,9 @@ fn walk(top: &Section<'_>) -> Config {
         hide_unreadable: top
             .boolean("hide_unreadable")
             .unwrap_or(defaults.hide_unreadable),
+        sandbox: top
+            .string("sandbox", "\"auto\"", Sandbox::parse)
+            .unwrap_or(defaults.sandbox),
         source: top.table("source").map_or(defaults.source.clone(), |s| {
             walk_source(&s, defaults.source)
         }),
@@ -448,6 +465,7 @@ impl Config {
             ("keep_days", self.keep_days != other.keep_days),
             ("refresh", self.refresh != other.refresh),
             ("names", self.names != other.names),
+            ("sandbox", self.sandbox != other.sandbox),
             ("[source]", self.source != other.source),
             ("[mbox]", self.mbox != other.mbox),
             ("[index]", self.index != other.index),

@@ -129,6 +129,13 @@
 //! `timeout`, a watch thread answers EIO in its place. So a store that hangs costs its own readers a wait, and
 //! nobody else anything. Each snapshot directory is scanned by a thread of its own, and one thread writes the index.
 //!
+//! # Processes and rights
+//!
+//! Mounting takes nearly all the rights of root, and reading hostile mail should have none. So `mount::mounter`, a second
+//! process that reads nothing, mounts and unmounts; the daemon enters [`mount::sandbox`] before it reads a store or starts
+//! a thread, and keeps the right to read everybody's mail, below the snapshots alone. What needs a new file, directory
+//! or system call at run time has to be let in there.
+//!
 //! # Where to add
 //!
 //! - **A mail store format**: a module in [`store`] that implements [`store::Store`] like [`store::maildir`]: it recognises

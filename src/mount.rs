@@ -3,15 +3,17 @@
 //! Invariants: nothing is hidden (a mount point must be there, empty and free, or hold only a dead mount of ours); who is told that it
 //! is ready can use it; it ends cleanly on SIGINT, SIGTERM, and when somebody else unmounts it.
 //!
-//! The cast: `point` is the mount point, [`spawn`] mounts, [`Mounted`] is the mount while it lives, `policy` follows who may
-//! enter, `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that it lives,
-//! [`run`] is the command.
+//! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
+//! [`mounter`] the process that has the right to mount there, [`sandbox`] confines this one. `policy` follows who may enter,
+//! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers.
 
 mod lateness;
 mod live;
+pub mod mounter;
 mod point;
 mod policy;
 mod quiet;
+pub mod sandbox;
 mod watchdog;
 
 pub use policy::Reread;
@@ -20,7 +22,7 @@ use crate::config::{self, Config};
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{self, Fs, MboxListed};
-use crate::fuse::{self, Mail, Session};
+use crate::fuse::{self, Device, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot::source::{self, Source};
@@ -29,9 +31,9 @@ use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
 use lateness::Lateness;
 use live::Following;
+use mounter::{Mounter, Unmounted};
 use policy::{Forget, Reload};
 use quiet::Quiet;
-use rustix::mount::UnmountFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::ffi::OsStr;
@@ -63,8 +65,7 @@ pub struct Mounted {
     fs: Arc<Fs>,
     /// Until it has ended.
     session: Option<JoinHandle<std::io::Result<()>>>,
-    /// What tells this mount from another one on the same mount point.
-    device: String,
+    mounter: Mounter,
     ended: mpsc::Receiver<()>,
     signals: Handle,
     _quiet: Option<Quiet>,
@@ -95,6 +96,29 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
         sd_notify::NotifyState::Status("Serving"),
     ]);
     mounted.wait()
+}
+
+/// Restricts this process to what it needs, unless the configuration forbids that.
+fn confine(config: &Config) -> Result<()> {
+    if config.sandbox == config::Sandbox::Off {
+        tracing::info!("sandbox: off");
+        return Ok(());
+    }
+    let mut stores = source(config)?.snapshots;
+    stores.extend(config.source.live.clone());
+    let mut files = config.source.mail_crypt_keys.clone();
+    files.extend(config.file.clone());
+    let needs = sandbox::Needs {
+        stores,
+        index: config.index.path.clone(),
+        files,
+    };
+    let level = sandbox::enter(&needs).map_err(|e| {
+        let cure = "sandbox = \"off\" in the configuration does without";
+        Error::new(e.kind(), format!("{e}: {cure}"))
+    })?;
+    tracing::info!("sandbox: {level}");
+    Ok(())
 }
 
 /// What a background mount says from now on goes to the log alone.
@@ -200,13 +224,21 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     // Before any thread starts, so that none of them takes the signals.
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
+    let name = config.source.snapshots.first();
+    let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
+    let device = Device::open()?;
+    let mut mounter = Mounter::start(&device, &mountpoint, name)?;
+    // Before any store is read, and any thread started.
+    confine(&config)?;
     let fs = Arc::new(build(&config)?);
     let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;
-    let name = config.source.snapshots.first();
-    let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
-    let session = Session::mount(Mail::new(fs.clone(), workers), &mountpoint, name)?;
+    mounter.mount()?;
+    let session = Session::new(Mail::new(fs.clone(), workers), device).inspect_err(|_| {
+        // Nobody will answer for it.
+        let _ = mounter.unmount();
+    })?;
     let (push, push_owners) = (session.push(), session.push());
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();
@@ -243,8 +275,6 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
             }
         })
         .map_err(|e| failed("starting threads", &e))?;
-    let device = point::device(&mountpoint)?.unwrap_or_default();
-    point::read_ahead(&device);
     let (quiet, new_snapshots) = match config.index.warm {
         config::Warm::Auto => {
             let started = Quiet::start(fs.clone()).map_err(|e| failed("starting threads", &e))?;
@@ -277,7 +307,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         mountpoint,
         fs,
         session: Some(session),
-        device,
+        mounter,
         ended,
         signals: handle,
         _quiet: quiet,
@@ -310,21 +340,11 @@ impl Mounted {
             return Ok(());
         };
         self.signals.close();
-        let path = &self.mountpoint;
-        // Somebody else may have unmounted it, and even mounted another one since.
-        if point::device(path)?.as_ref() == Some(&self.device) {
-            let doing = || format!("unmounting {}", path.display());
-            match rustix::mount::unmount(path, UnmountFlags::empty()) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::BUSY) => {
-                    tracing::info!("{} is in use, and gone for everybody else", path.display());
-                    rustix::mount::unmount(path, UnmountFlags::DETACH)
-                        .map_err(|e| failed(&doing(), &e.into()))?;
-                    // The session goes on until the last one lets go, and nobody waits for that.
-                    return Ok(());
-                }
-                Err(e) => return Err(failed(&doing(), &e.into())),
-            }
+        if self.mounter.unmount()? == Unmounted::InUse {
+            let path = self.mountpoint.display();
+            tracing::info!("{path} is in use, and gone for everybody else");
+            // The session goes on until the last one lets go, and nobody waits for that.
+            return Ok(());
         }
         // It has ended when this ends; a thread of it that waits for a store that hangs never does, and nobody waits for
         // that either.

@@ -163,6 +163,7 @@ fn the_keys_of_the_json_object_are_stable() {
             "mailboxes",
             "mistakes",
             "mount_point",
+            "sandbox",
             "source",
             "timezone",
             "unreadable",

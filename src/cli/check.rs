@@ -17,6 +17,7 @@
 //! | `mount_point` | `path`, `state`: `free`, `mounted`, `dead`, `occupied`, `missing`, `not_empty`, `unusable`; or `null` |
 //! | `index` | `path`, `state`: `usable`, `absent` (it will be made), `unusable`; `bytes` |
 //! | `live` | `path`, `present`; or `null` |
+//! | `sandbox` | `wanted`; whether this kernel can restrict `files` and system `calls` |
 //! | `source` | `why` these directories, `below`: the path inside each snapshot |
 //! | `directories` | for each: `path`, `kind`, `snapshots`, `dated_by` (`how`: `pattern`, `name`, `info_xml`, `root_time`; `style`, `count`), `not_snapshots` (`name`, `why`) |
 //! | `dates` | `granularity`, `keep_days`, `snapshots`, `labels`, `first`, `last`, `clashing` labels, `newest_age_seconds`, `usual_interval_seconds`, `late` |
@@ -154,6 +155,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
         mount_point: surroundings::mount_point(config, &mut findings)?,
         index: surroundings::index(config, &mut findings),
         live: surroundings::live(config, &mut findings),
+        sandbox: surroundings::sandbox(config, &mut findings),
         source: snapshots::source(&source),
         directories,
         dates: snapshots::dates(config, &dates, &mut findings),

@@ -19,9 +19,10 @@ mod warm;
 
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
+use crate::mount::mounter;
 use crate::view::name;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,6 +82,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let program = args.first().map(|name| Path::new(name).file_name());
+    if program == Some(Some(OsStr::new(mounter::PROGRAM))) {
+        return mounter::main(args.into_iter());
+    }
     let is_helper = program.flatten().is_some_and(|name| {
         let name = name.as_encoded_bytes();
         name.ends_with(b"mount.mailtm")

@@ -23,6 +23,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "refresh",
             "names",
             "hide_unreadable",
+            "sandbox",
             "source",
             "access",
             "mbox",

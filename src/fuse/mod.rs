@@ -18,7 +18,7 @@ mod attr;
 mod request;
 mod session;
 
-pub use session::{Session, TYPE, threads};
+pub use session::{Device, Session, TYPE, mount, threads};
 
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};

@@ -5,10 +5,10 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::Invalidation;
 use fuser::{INodeNo, Notifier, SessionACL};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::MountFlags;
 use std::ffi::{CString, OsStr};
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// The type of the file system, as /proc/mounts has it.
 pub const TYPE: &str = "fuse.mailtm";
@@ -20,63 +20,68 @@ pub fn threads() -> (usize, usize) {
     (threads, threads - 2)
 }
 
+/// An opened /dev/fuse.
+pub struct Device(OwnedFd);
+
+impl Device {
+    pub fn open() -> Result<Self> {
+        let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        device
+            .map(Self)
+            .map_err(|e| failed("opening /dev/fuse", e.into()))
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Mounts what is served at `device`. `name` is what is shown as the device.
+///
+/// mount(2) is called here and not by the library, which cannot set the type of the file system.
+pub fn mount(device: BorrowedFd<'_>, mountpoint: &Path, name: &OsStr) -> Result<()> {
+    let options = format!(
+        "fd={},rootmode=40000,user_id={},group_id={},default_permissions,allow_other",
+        device.as_raw_fd(),
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw()
+    );
+    let options = CString::new(options).unwrap_or_default();
+    let flags = MountFlags::RDONLY
+        | MountFlags::NODEV
+        | MountFlags::NOSUID
+        | MountFlags::NOEXEC
+        | MountFlags::NOATIME;
+    rustix::mount::mount(name, mountpoint, TYPE, flags, options.as_c_str())
+        .map_err(|e| failed(&format!("mounting on {}", mountpoint.display()), e.into()))
+}
+
+fn failed(doing: &str, e: std::io::Error) -> Error {
+    let cure = match e.kind() {
+        std::io::ErrorKind::NotFound => " (is the kernel module fuse loaded? modprobe fuse)",
+        std::io::ErrorKind::PermissionDenied => " (mounting takes root)",
+        _ => "",
+    };
+    Error::new(Kind::Failed, format!("{doing}: {e}{cure}"))
+}
+
 /// A mounted file system that waits to be served.
 pub struct Session {
     session: fuser::Session<Mail>,
-    mountpoint: PathBuf,
 }
 
 impl Session {
-    /// Mounts. `name` is what is shown as the device.
-    ///
-    /// mount(2) is called here and not by the library, which cannot set the type of the file system.
-    pub fn mount(mail: Mail, mountpoint: &Path, name: &OsStr) -> Result<Self> {
-        let doing = |what: &str, e: std::io::Error| {
-            let cure = match e.kind() {
-                std::io::ErrorKind::NotFound => {
-                    " (is the kernel module fuse loaded? modprobe fuse)"
-                }
-                std::io::ErrorKind::PermissionDenied => " (mounting takes root)",
-                _ => "",
-            };
-            Error::new(Kind::Failed, format!("{what}: {e}{cure}"))
-        };
-        let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| doing("opening /dev/fuse", e.into()))?;
-        let options = format!(
-            "fd={},rootmode=40000,user_id={},group_id={},default_permissions,allow_other",
-            device.as_raw_fd(),
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw()
-        );
-        let options = CString::new(options).unwrap_or_default();
-        let flags = MountFlags::RDONLY
-            | MountFlags::NODEV
-            | MountFlags::NOSUID
-            | MountFlags::NOEXEC
-            | MountFlags::NOATIME;
-        rustix::mount::mount(name, mountpoint, TYPE, flags, options.as_c_str())
-            .map_err(|e| doing(&format!("mounting on {}", mountpoint.display()), e.into()))?;
+    /// Greets the kernel at a device that is mounted.
+    pub fn new(mail: Mail, device: Device) -> Result<Self> {
         let mut config = fuser::Config::default();
         config.n_threads = Some(threads().0);
         let (fs, ahead) = (mail.fs.clone(), mail.ahead.clone());
-        let session = fuser::Session::from_fd(mail, device, SessionACL::All, config);
-        let session = session.map_err(|e| {
-            // Nobody will answer for it.
-            let _ = rustix::mount::unmount(mountpoint, UnmountFlags::DETACH);
-            doing("talking to the kernel", e)
-        })?;
+        let session = fuser::Session::from_fd(mail, device.0, SessionACL::All, config)
+            .map_err(|e| failed("talking to the kernel", e))?;
         if let Err(e) = ahead.start(&fs, &session.notifier()) {
             tracing::warn!("messages are not pushed ahead of those who read them: {e}");
         }
-        Ok(Self {
-            session,
-            mountpoint: mountpoint.to_path_buf(),
-        })
-    }
-
-    pub fn mountpoint(&self) -> &Path {
-        &self.mountpoint
+        Ok(Self { session })
     }
 
     /// What pushes changes to the kernel. To be called from a thread that answers no requests.

@@ -119,6 +119,11 @@ fn mounts_on(path: &Path) -> Result<Vec<MountLine>> {
     Ok(lines)
 }
 
+/// Where something is mounted, unescaped.
+pub(super) fn mounted_paths() -> Result<Vec<Vec<u8>>> {
+    Ok(mount_lines()?.into_iter().map(|line| line.path).collect())
+}
+
 /// The device of what is on top on a mount point, such as `0:52`: it tells one mount from another.
 pub(super) fn device(mountpoint: &Path) -> Result<Option<String>> {
     Ok(mounts_on(mountpoint)?.pop().map(|line| line.device))

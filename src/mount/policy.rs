@@ -45,6 +45,12 @@ impl Reload {
                 for line in e.to_string().lines() {
                     tracing::error!("the configuration is not taken over: {line}");
                 }
+                if self.is_out_of_reach() {
+                    tracing::error!(
+                        "outside /etc, the sandbox lets only that very file be read again, and not one that has taken its \
+                         place: restart, or keep the configuration below /etc"
+                    );
+                }
                 tracing::error!("who may enter stays as it was until that is mended");
                 let status =
                     "Serving; the configuration is broken, who may enter is as before it was";
@@ -77,6 +83,17 @@ impl Reload {
                 "the kernel keeps what the old policy said until a restart: starting threads: {e}"
             );
         }
+    }
+
+    /// Whether the configuration is a file that is there and can't be opened.
+    fn is_out_of_reach(&self) -> bool {
+        let file = self.config.file.as_deref();
+        let opened = file
+            .filter(|file| !file.starts_with("/etc"))
+            .map(std::fs::File::open);
+        opened.is_some_and(|opened| {
+            opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+        })
     }
 }
 

@@ -298,6 +298,12 @@ impl Mount {
         self.terminate()
     }
 
+    /// The same; what it leaves mounted is the test's.
+    pub fn abandon(mut self) -> ExitStatus {
+        self.killed = true;
+        self.terminate()
+    }
+
     fn terminate(&mut self) -> ExitStatus {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         let end = Instant::now() + PATIENCE;

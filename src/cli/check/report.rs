@@ -7,7 +7,7 @@ use super::deep::Deep;
 use super::entry::Access;
 use super::mailboxes::Mailboxes;
 use super::snapshots::{Dates, Directory, Source};
-use super::surroundings::{Index, Live, MountPoint, Timezone};
+use super::surroundings::{Index, Live, MountPoint, Sandbox, Timezone};
 use crate::cli::terminal::printable;
 use crate::config;
 use crate::error::{Error, Kind};
@@ -37,6 +37,7 @@ pub struct Facts {
     pub mount_point: Option<MountPoint>,
     pub index: Index,
     pub live: Option<Live>,
+    pub sandbox: Sandbox,
     pub source: Source,
     pub directories: Vec<Directory>,
     pub dates: Dates,

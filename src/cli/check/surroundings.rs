@@ -6,8 +6,9 @@
 use super::report::{Findings, printable_bytes};
 use crate::cli::failed;
 use crate::cli::terminal::printable;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::Result;
+use crate::mount::sandbox;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -66,6 +67,14 @@ pub enum IndexState {
 pub struct Live {
     pub path: String,
     pub present: bool,
+}
+
+/// What a mount gives up before it reads mail.
+#[derive(Debug, Default, Serialize)]
+pub struct Sandbox {
+    pub wanted: bool,
+    pub files: bool,
+    pub calls: bool,
 }
 
 /// Seconds since 1970.
@@ -277,6 +286,22 @@ pub fn live(config: &Config, findings: &mut Findings) -> Option<Live> {
         path: shown,
         present,
     })
+}
+
+/// What a mount on this kernel would be confined by.
+pub fn sandbox(config: &Config, findings: &mut Findings) -> Sandbox {
+    let available = sandbox::available();
+    let wanted = config.sandbox == config::Sandbox::Auto;
+    if wanted && !(available.files && available.calls) {
+        findings.warn(format!(
+            "sandbox: {available}: mail is read with less protection than a kernel with Landlock (5.13) and seccomp gives"
+        ));
+    }
+    Sandbox {
+        wanted,
+        files: available.files,
+        calls: available.calls,
+    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,20 @@ impl Page {
             let state = if live.present { "there" } else { "not there" };
             self.line("live store", format!("{}: {state}", live.path));
         }
+        self.line(
+            "sandbox",
+            match (
+                facts.sandbox.wanted,
+                facts.sandbox.files,
+                facts.sandbox.calls,
+            ) {
+                (false, _, _) => "off",
+                (true, true, true) => "rights, files, system calls",
+                (true, true, false) => "rights, files",
+                (true, false, true) => "rights, system calls",
+                (true, false, false) => "rights",
+            },
+        );
         for directory in &facts.directories {
             self.directory(directory);
         }
