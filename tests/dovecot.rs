@@ -214,6 +214,13 @@ fn compare(location: &str, plugin: &str) {
     }
 }
 
+fn compare_dbox(location: &str, plugin: &str) {
+    if able(&["doveadm"]) {
+        let configure = |config: Config| config.set("source.mailboxes", "{domain}/{user}");
+        compare_changed(&Scratch::new(), location, plugin, |_| {}, configure);
+    }
+}
+
 /// With something done to the store before either looks at it, and something in the configuration.
 fn compare_changed(
     scratch: &Scratch,
@@ -503,4 +510,34 @@ fn encrypted_and_no_key() {
         code == Some(2) && text.contains("mail_crypt_keys"),
         "{text}"
     );
+}
+
+#[test]
+fn sdbox() {
+    compare_dbox("sdbox:~/sdbox", "");
+}
+
+#[test]
+fn sdbox_by_guid() {
+    compare_dbox("sdbox:~/sdbox:LAYOUT=index", "");
+}
+
+#[test]
+fn sdbox_compressed() {
+    compare_dbox("sdbox:~/sdbox", "zlib_save = zstd");
+}
+
+#[test]
+fn mdbox() {
+    compare_dbox("mdbox:~/mdbox", "");
+}
+
+#[test]
+fn mdbox_by_guid() {
+    compare_dbox("mdbox:~/mdbox:LAYOUT=index", "");
+}
+
+#[test]
+fn mdbox_compressed() {
+    compare_dbox("mdbox:~/mdbox", "zlib_save = lz4");
 }

@@ -202,7 +202,7 @@ fn wrong_values_are_told_with_what_to_write() {
             "[\"/srv",
         ),
         (
-            "source.format = \"mdbox\"",
+            "source.format = \"cyrus\"",
             "source.format: this version",
             "\"maildir\"",
         ),

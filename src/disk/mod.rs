@@ -377,6 +377,14 @@ impl<'a> Dir<'a> {
             .map_err(|e| self.root.error(&self.path, e))
     }
 
+    /// What a symbolic link in this directory says; it is not followed.
+    pub fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.root.lane.enter()?;
+        let text = fs::readlinkat(&self.fd, name, Vec::new());
+        text.map(|text| text.into_bytes())
+            .map_err(|e| self.root.error(&self.join(name), e))
+    }
+
     /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.
     pub fn open(&self, name: &[u8]) -> Result<File<'a>> {
         self.root.lane.enter()?;

@@ -12,10 +12,11 @@
 //!
 //! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
 
+use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
-    Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, folder_name,
+    Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, folder_name, join,
 };
-use crate::disk::{Dir, FileKind, Listing, Root, Stat, lane};
+use crate::disk::{Dir, FileKind, Listing, Root, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
@@ -24,16 +25,6 @@ use std::collections::HashSet;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
 const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
-
-/// Folders nested deeper than this are not looked for; IMAP servers allow some 20 levels.
-const DEEPEST: usize = 64;
-
-/// Directories of folders in a mailbox at most, each counted with the square of its depth: a folder's name has one
-/// component for each level, and so has that of each directory above it.
-const MOST_LEVELS: u64 = 4 << 20;
-
-/// Files in a folder at most: more than there are numbers for messages.
-const MOST_FILES: usize = 1 << 22;
 
 pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
@@ -64,7 +55,7 @@ impl<'a> Maildir<'a> {
     /// `one`: any one folder is enough.
     fn search(&self, one: bool) -> Result<Folders> {
         let mut found = Folders::default();
-        let mut room = MOST_LEVELS;
+        let mut room = Room::new(self.path);
         let dir = self.root.dir(self.path)?;
         if is_folder(&dir)? {
             found.folders.push(Folder {
@@ -85,7 +76,7 @@ impl<'a> Maildir<'a> {
                     }
                     let path = name.get(1..).unwrap_or_default().split(|&b| b == b'.');
                     let path: Vec<String> = path.map(folder_name::decode).collect();
-                    self.take_room(&mut room, path.len())?;
+                    room.take(path.len())?;
                     found.folders.push(Folder {
                         stored: name.to_vec(),
                         path,
@@ -102,10 +93,16 @@ impl<'a> Maildir<'a> {
     }
 
     /// Adds the folder of a name and those below it, as `LAYOUT=fs` has them.
-    fn nested(&self, name: &[u8], one: bool, room: &mut u64, found: &mut Folders) -> Result<()> {
+    fn nested(
+        &self,
+        name: &[u8],
+        one: bool,
+        room: &mut Room<'_>,
+        found: &mut Folders,
+    ) -> Result<()> {
         // A stack of its own: the depth is the mailbox owner's choice.
         let mut pending = vec![(name.to_vec(), vec![folder_name::decode(name)])];
-        self.take_room(room, 1)?;
+        room.take(1)?;
         while let Some((stored, path)) = pending.pop() {
             if one && !found.folders.is_empty() {
                 break;
@@ -132,7 +129,7 @@ impl<'a> Maildir<'a> {
                 }
                 let mut path = path.clone();
                 path.push(folder_name::decode(entry.name));
-                self.take_room(room, path.len())?;
+                room.take(path.len())?;
                 pending.push(([&stored, b"/".as_slice(), entry.name].concat(), path));
             }
             if is_folder {
@@ -151,20 +148,6 @@ impl<'a> Maildir<'a> {
             }
             other => other,
         }
-    }
-
-    fn take_room(&self, room: &mut u64, depth: usize) -> Result<()> {
-        let left = room.checked_sub((depth * depth) as u64).ok_or_else(|| {
-            Error::new(
-                Kind::Unreadable,
-                format!(
-                    "{}: more folders, or more deeply nested ones, than a mailbox can have here: it is not shown",
-                    String::from_utf8_lossy(self.path)
-                ),
-            )
-        })?;
-        *room = left;
-        Ok(())
     }
 
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
@@ -312,21 +295,8 @@ fn sub(message: &Message) -> &'static [u8] {
     if message.new { b"new" } else { b"cur" }
 }
 
-fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    match (dir, name) {
-        (b"", _) => name.to_vec(),
-        (_, b"") => dir.to_vec(),
-        _ => [dir, b"/", name].concat(),
-    }
-}
-
 fn is_reserved(name: &[u8]) -> bool {
     matches!(name, b"cur" | b"new" | b"tmp")
-}
-
-/// Whether an error is about one directory, and neither about the snapshot nor about who may wait for it.
-fn is_of_one(error: &Error) -> bool {
-    error.kind() == Kind::Unreadable && !lane::current_beat().is_some_and(|beat| beat.is_expired())
 }
 
 /// Whether a directory with these names is a folder itself.
@@ -393,7 +363,7 @@ impl Finder {
     fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
         let start = u32::try_from(self.messages.names.len())
             .ok()
-            .filter(|_| self.messages.rows.len() < MOST_FILES)
+            .filter(|_| self.messages.rows.len() < MOST_MESSAGES)
             .ok_or_else(|| {
                 let message = "a folder with more than 4 million messages or 4 GiB of file names";
                 Error::new(Kind::Unreadable, message)

@@ -36,6 +36,8 @@ pub struct Messages {
     pub oddities: u64,
     /// Names of the first of them, for a warning; not kept when the listing is.
     pub odd_names: Vec<String>,
+    /// Something could not be read that may be whole on a date when the folder's stamp is the same; not kept.
+    pub provisional: bool,
 }
 
 impl Messages {
@@ -156,6 +158,7 @@ impl Messages {
             keywords,
             oddities,
             odd_names: Vec::new(),
+            provisional: false,
         })
     }
 }
@@ -254,6 +257,7 @@ mod tests {
             },
             oddities: 4,
             odd_names: Vec::new(),
+            provisional: false,
         }
     }
 

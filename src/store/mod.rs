@@ -13,8 +13,11 @@
 //! format is a module that implements [`Store`] and has a [`Definition`], and a line in `FORMATS`.
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
-//! Maildir++ and `LAYOUT=fs`; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
+//! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox; `bounds` says how much is looked at; [`folder_name`]
+//! decodes folder names; [`decode`] undoes compression and encryption.
 
+mod bounds;
+pub mod dbox;
 pub mod decode;
 pub mod folder_name;
 pub mod maildir;
@@ -30,7 +33,7 @@ use crate::time::Time;
 use std::fmt;
 
 /// The formats there are. Where a directory might be of several, the first is taken.
-static FORMATS: [&Definition; 1] = [&maildir::FORMAT];
+static FORMATS: [&Definition; 3] = [&maildir::FORMAT, &dbox::MDBOX, &dbox::SDBOX];
 
 /// What a format says of itself.
 pub struct Definition {
@@ -159,4 +162,13 @@ pub struct Stamp {
     pub bytes: Vec<u8>,
     /// The folder's last change.
     pub changed: Time,
+}
+
+/// A path of a directory and a path below it; either may be empty.
+fn join(dir: &[u8], below: &[u8]) -> Vec<u8> {
+    match (dir, below) {
+        (b"", _) => below.to_vec(),
+        (_, b"") => dir.to_vec(),
+        _ => [dir, b"/", below].concat(),
+    }
 }

@@ -341,7 +341,8 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        if listing.is_complete() && keep == Keep::Listing {
+        let settled = listing.is_complete() && !listing.messages.provisional;
+        if settled && keep == Keep::Listing {
             self.index.put_pack(mailbox, folder, &key, listing.encode());
         }
         Ok(listing)

@@ -28,8 +28,8 @@ const DEEPEST: usize = 8;
 const MOST_DIRECTORIES: usize = 1_000_000;
 
 /// Directories that hold a mailbox for the directory above them, which bears its name.
-const STORE_NAMES: [&str; 8] = [
-    "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox",
+const STORE_NAMES: [&str; 9] = [
+    "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox", "dbox",
 ];
 
 /// One mailbox in one snapshot.

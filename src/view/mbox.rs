@@ -139,7 +139,7 @@ impl View {
 
         let mut entries = Vec::with_capacity(order.len());
         let mut end = 0;
-        let mut settled = true;
+        let mut settled = !messages.provisional;
         for position in order {
             let at = position as usize;
             let Some(item) = listing.get(at) else {

@@ -5,6 +5,7 @@ use super::text::{list, number, things};
 use crate::cli::terminal::printable;
 use crate::disk::Root;
 use crate::snapshot::Snapshot;
+use crate::store::Format;
 use crate::view::mailbox::{self, Layout, Mailbox};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -126,7 +127,8 @@ pub fn judge(layout: &Layout, root: &Root, found: &mailbox::Mailboxes, findings:
     };
     findings.warn(format!(
         "no mailboxes found: {at} {holds}: say where they are with mailboxes under [source], such as \
-         \"{{domain}}/{{user}}/Maildir\"; mail stores of the format Maildir are read"
+         \"{{domain}}/{{user}}/Maildir\"; mail stores of these formats are read: {}",
+        Format::all().map(Format::name).collect::<Vec<_>>().join(", ")
     ));
 }
 

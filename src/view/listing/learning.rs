@@ -231,6 +231,12 @@ fn learn_one(
     match learned {
         Ok(learned) => Ok(Known::Learned(Box::new(learned))),
         Err(e) if is_for_all(&e) => Err(e),
+        // The store says so of the message itself: it will be no different another time.
+        Err(e) if e.kind() == Kind::Undecodable => Ok(Known::Learned(Box::new(Learned {
+            encoding: Encoding::Damaged,
+            size: message.size,
+            facts: Facts::default(),
+        }))),
         Err(e) => {
             tracing::warn!("a message cannot be read: {e}");
             Ok(Known::Unread)

@@ -325,7 +325,8 @@ proptest! {
     #[test]
     fn folding_ignores_case(text in text()) {
         prop_assert_eq!(fold(&text), fold(&fold(&text)));
-        let upper: String = text.chars().flat_map(char::to_uppercase).collect();
+        // Composed, an iota below a letter would come before marks that it goes behind.
+        let upper: String = text.nfd().flat_map(char::to_uppercase).collect();
         prop_assert_eq!(fold(&text), fold(&upper));
     }
 }

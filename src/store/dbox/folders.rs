@@ -1,0 +1,192 @@
+//! The folders of a dbox mailbox.
+//!
+//! They are below `mailboxes`: either nested directories, each with its index and messages in `dbox-Mails`; or, with
+//! `LAYOUT=index`, a directory for each folder that is called by its GUID and holds them itself, while the names are in
+//! `dovecot.list.index`.
+
+use super::index::{Index, field};
+use crate::disk::{Dir, FileKind, Root};
+use crate::error::{Kind, Result};
+use crate::store::bounds::{DEEPEST, Room, is_of_one};
+use crate::store::{Folder, Folders, folder_name, join, take};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+const ALL: &[u8] = b"mailboxes";
+const OWN: &[u8] = b"dbox-Mails";
+
+/// Directories that are looked into at most to see whether there is a folder at all.
+const MOST_LOOKS: usize = 1000;
+
+/// Whether a directory holds at least one dbox folder, `mailbox` being the directory's path.
+pub fn any(root: &Root, mailbox: &[u8]) -> Result<bool> {
+    let mut pending = VecDeque::from([join(mailbox, ALL)]);
+    let top = pending.clone();
+    let mut looks = 0;
+    while let Some(path) = pending.pop_front() {
+        looks += 1;
+        let listing = match root.list(&path) {
+            Ok(listing) => listing,
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => continue,
+            Err(e) => return Err(e),
+        };
+        let directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
+        for entry in directories {
+            let below = join(&path, entry.name);
+            if entry.name == OWN
+                || (top.front() == Some(&path) && is_named_by_guid(root, &below, entry.name)?)
+            {
+                return Ok(true);
+            }
+            if looks + pending.len() < MOST_LOOKS {
+                pending.push_back(below);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a directory is a folder of `LAYOUT=index`.
+fn is_named_by_guid(root: &Root, path: &[u8], name: &[u8]) -> Result<bool> {
+    if guid(name).is_none() {
+        return Ok(false);
+    }
+    Ok(holds_messages(&root.dir(path)?.list()?))
+}
+
+fn holds_messages(listing: &crate::disk::Listing) -> bool {
+    listing.iter().any(|e| {
+        e.kind == FileKind::File
+            && (e.name.starts_with(b"dovecot.index") || e.name.starts_with(b"u."))
+    })
+}
+
+/// All folders of a mailbox.
+pub fn find(root: &Root, mailbox: &[u8]) -> Result<Folders> {
+    let mut found = Folders::default();
+    let mut room = Room::new(mailbox);
+    let dir = root.dir(mailbox)?;
+    let mut names: Option<HashMap<[u8; 16], Vec<String>>> = None;
+    let mut pending: Vec<(Vec<u8>, Vec<String>)> = vec![(ALL.to_vec(), Vec::new())];
+    while let Some((stored, path)) = pending.pop() {
+        let listing = match root.dir(&join(mailbox, &stored)).and_then(|dir| dir.list()) {
+            Ok(listing) => listing,
+            // A mailbox that has not been used yet.
+            Err(e) if path.is_empty() && e.kind() == Kind::NotFound => continue,
+            Err(e) if !path.is_empty() && is_of_one(&e) => {
+                tracing::warn!("a folder cannot be read: {e}");
+                found.folders.push(Folder { stored, path });
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        if let ([_], Some(guid)) = (
+            path.as_slice(),
+            stored.rsplit(|&b| b == b'/').next().and_then(guid),
+        ) && listing.iter().all(|e| e.name != OWN)
+            && holds_messages(&listing)
+        {
+            let names = names.get_or_insert_with(|| read_names(&dir));
+            let path = names.get(&guid).cloned().unwrap_or(path);
+            room.take(path.len())?;
+            found.folders.push(Folder { stored, path });
+            continue;
+        }
+        for entry in listing.iter() {
+            if entry.kind == FileKind::Symlink {
+                found.oddities += 1;
+            }
+            if entry.kind != FileKind::Directory {
+                continue;
+            }
+            let below = join(&stored, entry.name);
+            if entry.name == OWN && !path.is_empty() {
+                found.folders.push(Folder {
+                    stored: below,
+                    path: path.clone(),
+                });
+                continue;
+            }
+            if path.len() >= DEEPEST {
+                found.oddities += 1;
+                continue;
+            }
+            let mut path = path.clone();
+            match entry.name.strip_prefix(b".").filter(|_| path.is_empty()) {
+                // `LAYOUT=maildir++`
+                Some(flat) => path.extend(flat.split(|&b| b == b'.').map(folder_name::decode)),
+                None => path.push(folder_name::decode(entry.name)),
+            }
+            room.take(path.len())?;
+            pending.push((below, path));
+        }
+    }
+    Ok(found)
+}
+
+/// A GUID in hexadecimal digits.
+pub fn guid(name: &[u8]) -> Option<[u8; 16]> {
+    let text = std::str::from_utf8(name).ok()?;
+    let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = digits.then(|| u128::from_str_radix(text, 16).ok())??;
+    Some(number.to_be_bytes())
+}
+
+/// The names of folders by their GUIDs; empty, with a warning, if they cannot be had.
+fn read_names(mailbox: &Dir<'_>) -> HashMap<[u8; 16], Vec<String>> {
+    match Index::read(mailbox, "dovecot.list.index", &[(b"list", 24)]) {
+        Ok(Some(index)) => names(&index),
+        Ok(None) => HashMap::new(),
+        Err(e) => {
+            tracing::warn!(
+                "the names of folders cannot be read, and they are shown by their ids: {e}"
+            );
+            HashMap::new()
+        }
+    }
+}
+
+/// The index of folders has a row for each level of a name. The row's extension is the number of the level's own name, the
+/// UID of the row above, and the folder's GUID; the header is a byte, then numbers and names, each ended by a NUL.
+fn names(index: &Index) -> HashMap<[u8; 16], Vec<String>> {
+    let mut levels = BTreeMap::new();
+    let mut header = index.header(0).get(1..).unwrap_or_default();
+    while let Some(number) = take(&mut header)
+        .map(u32::from_le_bytes)
+        .filter(|&number| number > 0)
+    {
+        let end = header
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(header.len());
+        levels.insert(
+            number,
+            folder_name::decode(header.get(..end).unwrap_or_default()),
+        );
+        header = header.get(end + 1..).unwrap_or_default();
+    }
+    let rows: HashMap<u32, &[u8]> = index
+        .rows()
+        .filter_map(|(position, row)| Some((row.uid, index.cell(0, position)?)))
+        .collect();
+    let mut names = HashMap::new();
+    for cell in rows.values() {
+        let guid = cell
+            .get(8..24)
+            .and_then(|guid| <[u8; 16]>::try_from(guid).ok());
+        let Some(guid) = guid.filter(|guid| *guid != [0; 16]) else {
+            continue;
+        };
+        let (mut path, mut at) = (Vec::new(), Some(*cell));
+        while let Some(cell) = at
+            && path.len() < DEEPEST
+        {
+            path.extend(levels.get(&field(cell, 0)).cloned());
+            at = rows.get(&field(cell, 4)).copied();
+        }
+        path.reverse();
+        if !path.is_empty() {
+            names.insert(guid, path);
+        }
+    }
+    names
+}

@@ -1,0 +1,453 @@
+//! The messages of an mdbox folder: in files `storage/m.<number>` that all folders of the mailbox share.
+//!
+//! A folder's index has for each message its number in the map and a hash of its GUID; the map, an index of its own, has
+//! the file and the offset. Copies in several folders are one message of the map. A message moves to another file only
+//! when a file is rewritten without what was deleted, and then the old file is gone.
+
+use super::folders::guid;
+use super::index::{Column, Index, field};
+use super::place::{Place, State, Storage};
+use super::record::{FileHeader, Record};
+use super::{Before, Dbox, Found, assemble, at, is_of_one};
+use crate::disk::{File, FileKind, Listing, Root};
+use crate::error::{Error, Kind, Result};
+use crate::message::Flags;
+use crate::store::bounds::MOST_MESSAGES;
+use crate::store::messages::Keywords;
+use crate::store::{Messages, join};
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+pub const STORAGE: &[u8] = b"storage";
+
+/// Of a folder's index: number in the map, and time of saving; hash of the GUID.
+const FOLDER: [Column; 2] = [(b"mdbox", 8), (b"guid", 16)];
+
+/// Of the map: file, offset, size with all that is around the message; number of folders that have it.
+const MAP: [Column; 2] = [(b"map", 12), (b"ref", 2)];
+
+/// Whether a directory has the storage of an mdbox.
+pub fn has_storage(root: &Root, path: &[u8]) -> Result<bool> {
+    match root.list(&join(path, STORAGE)) {
+        Ok(names) => {
+            let map = names
+                .iter()
+                .any(|e| e.name.starts_with(b"dovecot.map.index"));
+            Ok(map || numbers(&names).next().is_some())
+        }
+        Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The numbers of storage files.
+fn numbers(names: &Listing) -> impl Iterator<Item = u32> {
+    let files = names.iter().filter(|entry| entry.kind == FileKind::File);
+    files.filter_map(|entry| {
+        let digits = entry.name.strip_prefix(b"m.")?;
+        let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        (entry.name == format!("m.{number}").as_bytes()).then_some(number)
+    })
+}
+
+/// Where a message is.
+#[derive(Clone, Debug)]
+struct Spot {
+    storage: Storage,
+    /// The number of the file.
+    file: u32,
+    /// Where the message's header begins.
+    offset: u64,
+    /// Its number in the map; 0 if that is not known.
+    mapped: u32,
+}
+
+impl Spot {
+    fn place(&self) -> Place {
+        Place {
+            file: format!("m.{}", self.file),
+            mark: format!("{}.{}", self.mapped, self.offset),
+            storage: self.storage,
+            start: 0,
+            header: 0,
+            plain: None,
+            state: State::Damaged,
+        }
+    }
+}
+
+/// Where the messages of a mailbox are.
+pub struct Map {
+    /// `None` if it cannot be read.
+    index: Option<Index>,
+    /// The files in each storage.
+    files: [Vec<u32>; 2],
+    /// All messages that the files hold, read only if the map or a folder's index cannot be.
+    scanned: OnceLock<Vec<Scanned>>,
+}
+
+/// A message that was found in a file.
+struct Scanned {
+    spot: Spot,
+    hash: [u8; 16],
+    record: Record,
+}
+
+/// A message that the folder should have.
+struct Wanted {
+    uid: u32,
+    flags: Flags,
+    keywords: u32,
+    saved: i64,
+    hash: [u8; 16],
+    spot: Option<Spot>,
+}
+
+impl<'a> Dbox<'a> {
+    /// Which storage files are gone, as far as the numbers of the others tell.
+    pub(super) fn gone(&self) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for storage in [Storage::Primary, Storage::Alternative] {
+            let mut next = 0;
+            for number in self.storage_files(storage)? {
+                if number > next {
+                    hash.update(next.to_le_bytes());
+                    hash.update(number.to_le_bytes());
+                }
+                next = number.saturating_add(1);
+            }
+            hash.update(u32::MAX.to_le_bytes());
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// The numbers of the storage files, in order.
+    fn storage_files(&self, storage: Storage) -> Result<Vec<u32>> {
+        let Some(path) = self.storage(storage, b"") else {
+            return Ok(Vec::new());
+        };
+        match self.root.list(&path) {
+            Ok(names) => {
+                let mut files: Vec<u32> = numbers(&names).collect();
+                files.sort_unstable();
+                Ok(files)
+            }
+            Err(e) if e.kind() == Kind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn map(&self) -> Result<&Map> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        let storage = join(self.path, STORAGE);
+        let index = self.root.dir(&storage);
+        let index = index.and_then(|dir| Index::read(&dir, "dovecot.map.index", &MAP));
+        let index = match index {
+            Ok(index) => index,
+            Err(e) if e.kind() == Kind::NotFound => None,
+            Err(e) if is_of_one(&e) => {
+                tracing::warn!(
+                    "the map of a mailbox cannot be read; its messages are looked for in all its files: {e}"
+                );
+                None
+            }
+            Err(e) => return Err(e),
+        };
+        let files = [
+            self.storage_files(Storage::Primary)?,
+            self.storage_files(Storage::Alternative)?,
+        ];
+        let map = Map {
+            index,
+            files,
+            scanned: OnceLock::new(),
+        };
+        Ok(self.map.get_or_init(|| map))
+    }
+
+    /// All messages in the storage files.
+    fn scanned<'s>(&self, map: &'s Map) -> Result<&'s [Scanned]> {
+        if let Some(scanned) = map.scanned.get() {
+            return Ok(scanned);
+        }
+        let mut found = Vec::new();
+        for (storage, files) in [Storage::Primary, Storage::Alternative]
+            .into_iter()
+            .zip(&map.files)
+        {
+            let Some(path) = self.storage(storage, b"").filter(|_| !files.is_empty()) else {
+                continue;
+            };
+            let dir = self.root.dir(&path)?;
+            for &number in files {
+                let scanned = dir.open(format!("m.{number}").as_bytes());
+                let scanned = scanned.and_then(|file| scan(&file, storage, number, &mut found));
+                match scanned {
+                    Err(e) if is_of_one(&e) => {
+                        tracing::warn!("what is behind this in its file is not found: {e}");
+                    }
+                    other => other?,
+                }
+            }
+        }
+        Ok(map.scanned.get_or_init(|| found))
+    }
+
+    pub(super) fn mdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+        let dir = self.folder(folder)?;
+        let map = self.map()?;
+        let (mut wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &FOLDER) {
+            Ok(Some(index)) => {
+                let wanted: Vec<Wanted> = index
+                    .rows()
+                    .map(|(position, row)| {
+                        let own = index.cell(0, position).unwrap_or_default();
+                        let hash = index
+                            .cell(1, position)
+                            .and_then(|cell| cell.try_into().ok());
+                        Wanted {
+                            uid: row.uid,
+                            flags: row.flags(),
+                            keywords: row.keywords,
+                            saved: field(own, 4).into(),
+                            hash: hash.unwrap_or_default(),
+                            spot: map.spot(field(own, 0)),
+                        }
+                    })
+                    .collect();
+                (wanted, index.into_keywords(), true)
+            }
+            Err(e) if !is_of_one(&e) => return Err(e),
+            other => {
+                let wanted = self.saved_to(folder, map)?;
+                if let Err(e) = &other {
+                    tracing::warn!(
+                        "the index of a folder cannot be read; all messages that were once saved to it are shown, without flags: {e}"
+                    );
+                } else if !wanted.is_empty() {
+                    tracing::warn!(
+                        "{}: {}: a folder without an index; all messages that were once saved to it are shown, without flags",
+                        self.root.path().display(),
+                        String::from_utf8_lossy(&join(self.path, folder))
+                    );
+                }
+                let complete = other.is_ok() && wanted.is_empty();
+                (wanted, Keywords::default(), complete)
+            }
+        };
+        let lost = wanted.iter().any(|one| one.spot.is_none());
+        if lost && (map.index.is_none() || !complete) {
+            let scanned = self.scanned(map)?.iter();
+            let by_hash: HashMap<[u8; 16], &Spot> = scanned.map(|s| (s.hash, &s.spot)).collect();
+            for one in wanted.iter_mut().filter(|one| one.spot.is_none()) {
+                one.spot = by_hash.get(&one.hash).map(|spot| (*spot).clone());
+            }
+        }
+        // In the order of the disk.
+        let key = |one: &Wanted| {
+            one.spot
+                .as_ref()
+                .map(|spot| (spot.storage as u8, spot.file, spot.offset))
+        };
+        wanted.sort_by_key(key);
+        let before = Before::new(before);
+        let mut current = Current::default();
+        let mut troubles = Vec::new();
+        let mut found = Vec::with_capacity(wanted.len());
+        for one in &wanted {
+            found.push(self.mdbox_message(one, &before, &mut current, &mut troubles)?);
+        }
+        self.tell(folder, &troubles);
+        let mut messages = assemble(found, keywords)?;
+        messages.provisional |= !complete;
+        Ok(messages)
+    }
+
+    fn mdbox_message(
+        &self,
+        wanted: &Wanted,
+        before: &Before<'_>,
+        current: &mut Current<'a>,
+        troubles: &mut Vec<Error>,
+    ) -> Result<Found> {
+        let nowhere = Spot {
+            storage: Storage::Primary,
+            file: 0,
+            offset: 0,
+            mapped: 0,
+        };
+        let spot = wanted.spot.as_ref();
+        let mut found = Found {
+            guid: hexadecimal(&wanted.hash),
+            uid: wanted.uid,
+            flags: wanted.flags,
+            keywords: wanted.keywords,
+            size: 0,
+            received: at(wanted.saved),
+            place: spot.unwrap_or(&nowhere).place(),
+        };
+        let Some(spot) = spot else {
+            let message = format!("message {} is in no storage file", wanted.uid);
+            troubles.push(Error::new(Kind::Undecodable, message));
+            return Ok(found);
+        };
+        if let Some((guid, message, place)) = before.get(&found.place.key()) {
+            (found.guid, found.size, found.received) = (guid, message.size, message.received);
+            found.place = Place {
+                storage: spot.storage,
+                ..place
+            };
+            return Ok(found);
+        }
+        let read = current
+            .file(self, spot)
+            .and_then(|(file, header)| Ok((*header, Record::read(file, *header, spot.offset)?)));
+        match read {
+            Ok((header, record)) => found.take(header, &record),
+            Err(e) if is_of_one(&e) || e.kind() == Kind::NotFound => troubles.push(e),
+            Err(e) => return Err(e),
+        }
+        Ok(found)
+    }
+
+    /// What a folder without an index may have had: what was saved to it first, and is in some folder still.
+    fn saved_to(&self, folder: &[u8], map: &Map) -> Result<Vec<Wanted>> {
+        let name = folder.strip_prefix(b"mailboxes/").unwrap_or(folder);
+        let name = name.strip_suffix(b"/dbox-Mails").unwrap_or(name);
+        let scanned = self.scanned(map)?.iter();
+        let used = map.used();
+        let is_used = |spot: &Spot| {
+            used.as_ref()
+                .is_none_or(|used| used.contains(&(spot.file, spot.offset)))
+        };
+        let own = scanned.filter(|s| s.record.origin == name && is_used(&s.spot));
+        let wanted: Vec<Wanted> = own
+            .zip(1..)
+            .map(|(s, uid)| Wanted {
+                uid,
+                flags: Flags::default(),
+                keywords: 0,
+                saved: s.record.received.unwrap_or_default(),
+                hash: s.hash,
+                spot: Some(s.spot.clone()),
+            })
+            .collect();
+        Ok(wanted)
+    }
+}
+
+impl Map {
+    /// Where the map says that a message is.
+    fn spot(&self, mapped: u32) -> Option<Spot> {
+        let index = self.index.as_ref()?;
+        let cell = index.cell(0, index.live_position(mapped)?)?;
+        let file = field(cell, 0);
+        let primary = self
+            .files
+            .first()
+            .is_some_and(|files| files.binary_search(&file).is_ok());
+        let alternative = self
+            .files
+            .get(1)
+            .is_some_and(|files| files.binary_search(&file).is_ok());
+        let storage = match alternative && !primary {
+            true => Storage::Alternative,
+            false => Storage::Primary,
+        };
+        Some(Spot {
+            storage,
+            file,
+            offset: field(cell, 4).into(),
+            mapped,
+        })
+    }
+
+    /// File and offset of what some folder still has; `None` if the map cannot be read.
+    fn used(&self) -> Option<HashSet<(u32, u64)>> {
+        let index = self.index.as_ref()?;
+        let used = index.rows().filter_map(|(position, _)| {
+            let (cell, count) = (index.cell(0, position)?, index.cell(1, position)?);
+            let used = count.iter().any(|&byte| byte != 0);
+            used.then_some((field(cell, 0), field(cell, 4).into()))
+        });
+        Some(used.collect())
+    }
+}
+
+/// The storage file that messages are read from, with what its first line says.
+type Open<'a> = Result<(File<'a>, FileHeader)>;
+
+/// The storage file at hand, by where it is.
+#[derive(Default)]
+struct Current<'a> {
+    open: Option<(Storage, u32, Open<'a>)>,
+}
+
+impl<'a> Current<'a> {
+    fn file(&mut self, store: &Dbox<'a>, spot: &Spot) -> Result<&(File<'a>, FileHeader)> {
+        let is_it = |open: &(Storage, u32, _)| (open.0, open.1) == (spot.storage, spot.file);
+        if !self.open.as_ref().is_some_and(is_it) {
+            let open = || {
+                let none = || Error::new(Kind::Unreadable, "no alternative storage");
+                let path = store.storage(spot.storage, b"").ok_or_else(none)?;
+                let name = format!("m.{}", spot.file);
+                let file = store.root.open(&join(&path, name.as_bytes()))?;
+                let header = FileHeader::read(&file)?;
+                Ok((file, header))
+            };
+            self.open = Some((spot.storage, spot.file, open()));
+        }
+        match &self.open {
+            Some((_, _, Ok(open))) => Ok(open),
+            Some((_, _, Err(e))) => Err(e.clone()),
+            None => Err(Error::new(Kind::Unreadable, "no file")),
+        }
+    }
+}
+
+/// Adds all messages of a storage file.
+fn scan(file: &File<'_>, storage: Storage, number: u32, found: &mut Vec<Scanned>) -> Result<()> {
+    let header = FileHeader::read(file)?;
+    let mut offset = header.size;
+    while offset < file.stat().size {
+        let record = Record::read(file, header, offset)?;
+        let spot = Spot {
+            storage,
+            file: number,
+            offset,
+            mapped: 0,
+        };
+        if found.len() >= MOST_MESSAGES {
+            return Err(Error::new(Kind::Unreadable, "more than 4 million messages"));
+        }
+        offset = record.end;
+        found.push(Scanned {
+            spot,
+            hash: hash(&record.guid),
+            record,
+        });
+    }
+    Ok(())
+}
+
+/// What an index has of a GUID: the GUID itself, or, if it is not of 128 bits, the first half of its SHA-1 hash.
+fn hash(text: &[u8]) -> [u8; 16] {
+    guid(text).unwrap_or_else(|| {
+        let hash: [u8; 20] = Sha1::digest(text).into();
+        let mut half = [0; 16];
+        half.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        half
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into_bytes()
+}

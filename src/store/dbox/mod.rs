@@ -1,0 +1,496 @@
+//! Dovecot's own formats: sdbox, a file for each message, and mdbox, files of many messages.
+//!
+//! Which messages a folder has, their flags and keywords are in its index and nowhere else; files without a message in the
+//! index are what expunging has left behind. When a message was received, what it is called in all folders that have it
+//! (its GUID), and its size are beside its bytes. So listing a folder for the first time looks into the file of each
+//! message, and later only into those that are new: a [`Place`] in each locator says which file it was.
+//!
+//! Invariants:
+//!
+//! 1. An index that cannot be read makes no folder vanish: then the messages that the files hold are shown, with one warning,
+//!    without flags, and what was deleted lately may be among them.
+//! 2. A message of the index whose file is missing or damaged is listed; reading it is an error.
+//! 3. Such a listing is [`provisional`](Messages::provisional): on a date that has the files it is made anew.
+//! 4. Alternative storage is looked for inside the snapshot alone, and must belong to the owner of the mailbox.
+//!
+//! A folder's stamp are its index and its log, by inode, size and mtime: not by ctime, which changes as other snapshots
+//! get hard links to a file. An mdbox stamp also says which storage files are gone, since that is when messages move.
+//!
+//! The cast: [`folders`] finds folders; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
+//! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages.
+
+mod folders;
+mod index;
+mod keywords;
+mod log;
+mod mdbox;
+mod place;
+mod record;
+mod sdbox;
+
+use super::bounds::is_of_one;
+use super::messages::Keywords;
+use super::{Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, join};
+use crate::disk::{Dir, File, FileKind, Listing, Root};
+use crate::error::{Error, Kind, Result};
+use crate::message::Flags;
+use crate::time::Time;
+use place::{Place, State, Storage};
+use record::FileHeader;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+pub(super) static SDBOX: Definition = Definition {
+    name: "sdbox",
+    shown_by: |root, path, names| Ok(has_mailboxes(names) && is_sdbox(root, path)?),
+    is_at: is_sdbox,
+    open: |root, path| Box::new(Dbox::new(root, path, Driver::Sdbox)),
+};
+
+pub(super) static MDBOX: Definition = Definition {
+    name: "mdbox",
+    shown_by: |root, path, names| Ok(has_mailboxes(names) && is_mdbox(root, path)?),
+    is_at: is_mdbox,
+    open: |root, path| Box::new(Dbox::new(root, path, Driver::Mdbox)),
+};
+
+/// A link to the directory that has the alternative storage.
+const ALTERNATIVE: &[u8] = b"dbox-alt-root";
+
+/// Storage files that stay open while one message after the other is read.
+const OPEN_FILES: usize = 8;
+
+fn has_mailboxes(names: &Listing) -> bool {
+    let mut directories = names.iter().filter(|e| e.kind == FileKind::Directory);
+    directories.any(|e| e.name == b"mailboxes")
+}
+
+fn is_sdbox(root: &Root, path: &[u8]) -> Result<bool> {
+    Ok(!mdbox::has_storage(root, path)? && folders::any(root, path)?)
+}
+
+fn is_mdbox(root: &Root, path: &[u8]) -> Result<bool> {
+    Ok(mdbox::has_storage(root, path)? && folders::any(root, path)?)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Driver {
+    Sdbox,
+    Mdbox,
+}
+
+/// One mailbox in a snapshot.
+struct Dbox<'a> {
+    root: &'a Root,
+    path: &'a [u8],
+    driver: Driver,
+    /// The directory of the alternative storage, relative to the root.
+    alternative: OnceLock<Option<Vec<u8>>>,
+    /// Where the messages of an mdbox are.
+    map: OnceLock<mdbox::Map>,
+}
+
+impl<'a> Dbox<'a> {
+    fn new(root: &'a Root, path: &'a [u8], driver: Driver) -> Self {
+        Self {
+            root,
+            path,
+            driver,
+            alternative: OnceLock::new(),
+            map: OnceLock::new(),
+        }
+    }
+
+    /// The directory of a folder's index.
+    fn folder(&self, folder: &[u8]) -> Result<Dir<'a>> {
+        self.root.dir(&join(self.path, folder))
+    }
+
+    /// The directory that has a folder's files; `None` if there is no such storage.
+    fn storage(&self, storage: Storage, folder: &[u8]) -> Option<Vec<u8>> {
+        let top = match storage {
+            Storage::Primary => self.path,
+            Storage::Alternative => self.alternative()?,
+        };
+        let below = match self.driver {
+            Driver::Sdbox => folder,
+            Driver::Mdbox => mdbox::STORAGE,
+        };
+        Some(join(top, below))
+    }
+
+    /// The directory that the link to the alternative storage means. The link was made on the mail server: of its path
+    /// only the end may be in the snapshot.
+    fn alternative(&self) -> Option<&[u8]> {
+        let found = self.alternative.get_or_init(|| {
+            let link = self.root.dir(self.path).and_then(|dir| dir.link(ALTERNATIVE));
+            let target = link.ok()?;
+            let found = self.find_alternative(&target);
+            if found.is_none() {
+                tracing::warn!(
+                    "{}: the alternative storage of {} is not in the snapshot: {}; messages that are there cannot be read",
+                    self.root.path().display(),
+                    String::from_utf8_lossy(self.path),
+                    String::from_utf8_lossy(&target)
+                );
+            }
+            found
+        });
+        found.as_deref()
+    }
+
+    fn find_alternative(&self, target: &[u8]) -> Option<Vec<u8>> {
+        let owner = self.root.stat(self.path).ok()?.uid;
+        let absolute = target.starts_with(b"/");
+        let levels: Vec<&[u8]> = target
+            .split(|&b| b == b'/')
+            .filter(|level| !level.is_empty() && *level != b".")
+            .collect();
+        if levels.iter().any(|level| *level == b"..") {
+            return None;
+        }
+        let ends = if absolute { levels.len() } else { 1 };
+        (0..ends).find_map(|from| {
+            let end = levels.get(from..)?.join(&b'/');
+            let path = if absolute { end } else { join(self.path, &end) };
+            let stat = self.root.stat(&path).ok()?;
+            let is_one = stat.kind == FileKind::Directory && stat.uid == owner && path != self.path;
+            is_one.then_some(path)
+        })
+    }
+
+    /// Warns once of all messages of a folder that cannot be read.
+    fn tell(&self, folder: &[u8], troubles: &[Error]) {
+        if let Some(first) = troubles.first() {
+            tracing::warn!(
+                "{}: {}: {} messages cannot be read; they are listed, and reading them is an error; the first of them: {first}",
+                self.root.path().display(),
+                String::from_utf8_lossy(&join(self.path, folder)),
+                troubles.len()
+            );
+        }
+    }
+
+    /// Opens the file of a message.
+    fn file(&self, place: &Place, dirs: &Dirs<'a>, folder: &[u8]) -> Result<Rc<File<'a>>> {
+        let known = dirs.files.borrow();
+        let known = known
+            .iter()
+            .find(|(storage, name, _)| *storage == place.storage && *name == place.file);
+        if let Some((_, _, file)) = known {
+            return Ok(Rc::clone(file));
+        }
+        let slot = match place.storage {
+            Storage::Primary => &dirs.primary,
+            Storage::Alternative => &dirs.alternative,
+        };
+        let missing = || {
+            let message = format!(
+                "{}: in alternative storage that is not in the snapshot",
+                place.file
+            );
+            Error::new(Kind::Unreadable, message)
+        };
+        let mut dir = slot.borrow_mut();
+        let dir = match &mut *dir {
+            Some(dir) => dir,
+            none => {
+                let path = self.storage(place.storage, folder).ok_or_else(missing)?;
+                none.insert(self.root.dir(&path)?)
+            }
+        };
+        Ok(Rc::new(dir.open(place.file.as_bytes())?))
+    }
+
+    fn open_at<'s>(
+        &'s self,
+        dirs: &Dirs<'a>,
+        folder: &[u8],
+        messages: &Messages,
+        message: &Message,
+    ) -> Result<Stored<'s>> {
+        let locator = messages.locator(message);
+        let text = locator.get(messages.store_name(message).len()..);
+        let error = |kind, what: &str| {
+            Error::new(
+                kind,
+                format!("{}: {what}", String::from_utf8_lossy(locator)),
+            )
+        };
+        let place = text.and_then(Place::parse);
+        let place = place.ok_or_else(|| error(Kind::Unreadable, "not known where this is"))?;
+        match place.state {
+            State::Whole => {}
+            State::External => {
+                let what = "its attachments are kept elsewhere (mail_attachment_dir), and are not in the snapshot";
+                return Err(error(Kind::Undecodable, what));
+            }
+            State::Damaged => {
+                let what = "its file is missing or damaged";
+                return Err(error(Kind::Undecodable, what));
+            }
+        }
+        let file = self.file(&place, dirs, folder)?;
+        let header = FileHeader {
+            size: 0,
+            message: place.header,
+        };
+        let at = place.start.saturating_sub(place.header);
+        let same = match self.driver {
+            Driver::Sdbox => place.mark == sdbox::mark(file.stat()),
+            Driver::Mdbox => record::message_size(&file, header, at)? == message.size,
+        };
+        if !same {
+            return Err(error(Kind::Unreadable, "is not what it was listed as"));
+        }
+        if self.driver == Driver::Mdbox {
+            dirs.remember(place.storage, &place.file, &file);
+        }
+        Stored::part(
+            file,
+            place.start,
+            message.size,
+            Some(place.plain.unwrap_or(message.size)),
+        )
+    }
+}
+
+impl Store for Dbox<'_> {
+    fn root(&self) -> &Root {
+        self.root
+    }
+
+    fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    fn folders(&self) -> Result<Folders> {
+        folders::find(self.root, self.path)
+    }
+
+    fn describe(&self, folders: &[Folder]) -> String {
+        let name = match self.driver {
+            Driver::Sdbox => "sdbox",
+            Driver::Mdbox => "mdbox",
+        };
+        let by_guid = |f: &Folder| {
+            f.stored
+                .rsplit(|&b| b == b'/')
+                .next()
+                .and_then(folders::guid)
+        };
+        let layout = match folders.iter().any(|folder| by_guid(folder).is_some()) {
+            true => ", LAYOUT=index",
+            false => "",
+        };
+        let alternative = match self.alternative() {
+            Some(_) => ", alternative storage",
+            None => "",
+        };
+        format!("{name}{layout}{alternative}")
+    }
+
+    fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
+        let dir = self.folder(folder)?;
+        let mut bytes = vec![self.driver as u8];
+        let mut changed = None;
+        for name in ["dovecot.index", "dovecot.index.log"] {
+            match dir.stat(name.as_bytes()) {
+                Ok(stat) => {
+                    bytes.extend_from_slice(&stat.ino.to_le_bytes());
+                    bytes.extend_from_slice(&stat.size.to_le_bytes());
+                    bytes.extend_from_slice(&stat.mtime.secs.to_le_bytes());
+                    bytes.extend_from_slice(&stat.mtime.nanos.to_le_bytes());
+                    changed = changed.max(Some(stat.mtime));
+                }
+                Err(e) if e.kind() == Kind::NotFound => bytes.push(0),
+                Err(e) => return Err(e),
+            }
+        }
+        match self.driver {
+            // Without an index the files are all there is.
+            Driver::Sdbox if changed.is_none() => {
+                let stat = dir.stat_self()?;
+                bytes.extend_from_slice(&stat.mtime.secs.to_le_bytes());
+                bytes.extend_from_slice(&stat.mtime.nanos.to_le_bytes());
+                bytes.extend_from_slice(&stat.ino.to_le_bytes());
+            }
+            Driver::Sdbox => {}
+            Driver::Mdbox => bytes.extend_from_slice(&self.gone()?),
+        }
+        let changed = match changed {
+            Some(changed) => changed,
+            None => dir.stat_self()?.mtime,
+        };
+        Ok(Stamp { bytes, changed })
+    }
+
+    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+        match self.driver {
+            Driver::Sdbox => self.sdbox_messages(folder, before),
+            Driver::Mdbox => self.mdbox_messages(folder, before),
+        }
+    }
+
+    fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {
+        let locator = messages.locator(message);
+        let place = locator.get(messages.store_name(message).len()..);
+        let plain = place.and_then(Place::parse).and_then(|place| place.plain);
+        Some(plain.unwrap_or(message.size))
+    }
+
+    fn open(&self, folder: &[u8], messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        self.open_at(&Dirs::default(), folder, messages, message)
+    }
+
+    fn files(&self, folder: &[u8]) -> Box<dyn Files + '_> {
+        Box::new(Opener {
+            store: self,
+            folder: folder.to_vec(),
+            dirs: Dirs::default(),
+        })
+    }
+}
+
+/// Directories and files that stay open while one message after the other is opened.
+#[derive(Default)]
+struct Dirs<'a> {
+    primary: RefCell<Option<Dir<'a>>>,
+    alternative: RefCell<Option<Dir<'a>>>,
+    /// Files of several messages, those opened last at the end.
+    files: RefCell<Vec<(Storage, String, Rc<File<'a>>)>>,
+}
+
+impl<'a> Dirs<'a> {
+    fn remember(&self, storage: Storage, name: &str, file: &Rc<File<'a>>) {
+        let mut files = self.files.borrow_mut();
+        if files.iter().any(|(_, _, known)| Rc::ptr_eq(known, file)) {
+            return;
+        }
+        if files.len() >= OPEN_FILES {
+            files.remove(0);
+        }
+        files.push((storage, name.to_owned(), Rc::clone(file)));
+    }
+}
+
+/// Opens messages of one folder.
+struct Opener<'a, 'b> {
+    store: &'b Dbox<'a>,
+    folder: Vec<u8>,
+    dirs: Dirs<'a>,
+}
+
+impl Files for Opener<'_, '_> {
+    fn open(&self, messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        self.store
+            .open_at(&self.dirs, &self.folder, messages, message)
+    }
+}
+
+/// One message that was found, before it has its place among the others.
+struct Found {
+    guid: Vec<u8>,
+    uid: u32,
+    flags: Flags,
+    keywords: u32,
+    size: u64,
+    received: Time,
+    place: Place,
+}
+
+/// What was known of a folder's messages on another date, by their places.
+struct Before<'a> {
+    messages: &'a Messages,
+    by_key: HashMap<&'a [u8], &'a Message>,
+}
+
+impl<'a> Before<'a> {
+    fn new(messages: &'a Messages) -> Self {
+        let key = |message: &'a Message| {
+            let text = messages
+                .locator(message)
+                .get(messages.store_name(message).len()..)?;
+            let end = memchr::memchr_iter(b':', text).nth(1)?;
+            // What was missing or damaged may be whole today.
+            let whole = text.ends_with(b":w") || text.ends_with(b":x");
+            whole.then_some((text.get(..=end)?, message))
+        };
+        Self {
+            messages,
+            by_key: messages.iter().filter_map(key).collect(),
+        }
+    }
+
+    /// The GUID of the message with this key, what else is known of it, and its place.
+    fn get(&self, key: &str) -> Option<(Vec<u8>, &'a Message, Place)> {
+        let message = *self.by_key.get(key.as_bytes())?;
+        let name = self.messages.store_name(message);
+        let place = Place::parse(self.messages.locator(message).get(name.len()..)?)?;
+        // A second message of one GUID has its UID behind it.
+        let guid = name.split(|&b| b == b'/').next()?;
+        Some((guid.to_vec(), message, place))
+    }
+}
+
+/// A GUID as it may stand in a locator: what no server writes is told by its hash.
+fn name_of(guid: &[u8]) -> Vec<u8> {
+    let fine = (1..=200).contains(&guid.len()) && guid.iter().all(|&b| b != b'/' && b >= b' ');
+    if fine {
+        return guid.to_vec();
+    }
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(guid);
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into_bytes()
+}
+
+/// The messages of a folder in order of their identities. Of several with one GUID, which are copies in one folder, the
+/// first keeps it and the others have their UIDs behind it.
+fn assemble(mut found: Vec<Found>, keywords: Keywords) -> Result<Messages> {
+    found.sort_by(|a, b| (&a.guid, a.uid).cmp(&(&b.guid, b.uid)));
+    let mut last: Option<Vec<u8>> = None;
+    for one in &mut found {
+        if last.as_ref() == Some(&one.guid) {
+            one.guid
+                .extend_from_slice(format!("/{}", one.uid).as_bytes());
+        } else {
+            last = Some(one.guid.clone());
+        }
+    }
+    found.sort_by(|a, b| a.guid.cmp(&b.guid));
+    let mut messages = Messages {
+        keywords,
+        ..Messages::default()
+    };
+    for one in found {
+        let too_long = || Error::new(Kind::Unreadable, "a folder with more than 4 GiB of names");
+        let name = u32::try_from(messages.names.len()).map_err(|_| too_long())?;
+        messages.names.extend_from_slice(&one.guid);
+        messages
+            .names
+            .extend_from_slice(one.place.to_string().as_bytes());
+        messages.provisional |= one.place.state == State::Damaged;
+        messages.rows.push(Message {
+            name,
+            name_len: (messages.names.len() - name as usize) as u16,
+            base_len: one.guid.len() as u16,
+            new: false,
+            twin: false,
+            flags: one.flags,
+            keywords: one.keywords,
+            size: one.size,
+            received: one.received,
+        });
+    }
+    Ok(messages)
+}
+
+fn at(secs: i64) -> Time {
+    Time { secs, nanos: 0 }
+}

@@ -1,0 +1,199 @@
+//! The messages of an sdbox folder: a file `u.<uid>` for each.
+
+use super::index::{Index, Row};
+use super::place::{Place, State, Storage};
+use super::record::{FileHeader, Record};
+use super::{Before, Dbox, Found, assemble, at, is_of_one, name_of};
+use crate::disk::{Dir, FileKind, Stat};
+use crate::error::{Error, Kind, Result};
+use crate::message::Flags;
+use crate::store::bounds::MOST_MESSAGES;
+use crate::store::messages::Keywords;
+use crate::store::{Messages, join};
+
+/// What tells a message's file from another one of its name.
+pub fn mark(stat: &Stat) -> String {
+    let time = stat.mtime;
+    format!("{}.{}.{}", stat.size, time.secs, time.nanos)
+}
+
+/// A message that the folder should have.
+#[derive(Default)]
+struct Wanted {
+    uid: u32,
+    flags: Flags,
+    keywords: u32,
+}
+
+impl From<Row> for Wanted {
+    fn from(row: Row) -> Self {
+        Self {
+            uid: row.uid,
+            flags: row.flags(),
+            keywords: row.keywords,
+        }
+    }
+}
+
+impl Dbox<'_> {
+    pub(super) fn sdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+        let dir = self.folder(folder)?;
+        let alternative = self.storage(Storage::Alternative, folder);
+        let alternative = match alternative.map(|path| self.root.dir(&path)) {
+            Some(Err(e)) if e.kind() != Kind::NotFound => return Err(e),
+            other => other.and_then(Result::ok),
+        };
+        let dirs = [
+            (Storage::Primary, Some(&dir)),
+            (Storage::Alternative, alternative.as_ref()),
+        ];
+        let dirs: Vec<_> = dirs
+            .into_iter()
+            .filter_map(|(s, dir)| Some((s, dir?)))
+            .collect();
+        let (wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &[]) {
+            Ok(Some(index)) => {
+                let rows = index.rows().map(|(_, row)| Wanted::from(row)).collect();
+                (rows, index.into_keywords(), true)
+            }
+            Err(e) if !is_of_one(&e) => return Err(e),
+            other => {
+                let wanted = from_files(&dirs)?;
+                if let Err(e) = &other {
+                    tracing::warn!(
+                        "the index of a folder cannot be read; all messages that there are files of are shown, without flags: {e}"
+                    );
+                } else if !wanted.is_empty() {
+                    tracing::warn!(
+                        "{}: {}: a folder without an index; all messages that there are files of are shown, without flags",
+                        self.root.path().display(),
+                        String::from_utf8_lossy(&join(self.path, folder))
+                    );
+                }
+                let complete = other.is_ok() && wanted.is_empty();
+                (wanted, Keywords::default(), complete)
+            }
+        };
+        let before = Before::new(before);
+        let mut found = Vec::with_capacity(wanted.len());
+        let (mut odd, mut troubles) = (Vec::new(), Vec::new());
+        for one in wanted {
+            match self.sdbox_message(&dirs, &one, &before, &mut troubles)? {
+                Some(message) => found.push(message),
+                None => odd.push(format!("u.{}", one.uid)),
+            }
+        }
+        self.tell(folder, &troubles);
+        let mut messages = assemble(found, keywords)?;
+        messages.provisional |= !complete;
+        messages.oddities = odd.len() as u64;
+        odd.truncate(5);
+        messages.odd_names = odd;
+        Ok(messages)
+    }
+
+    /// What is known of one message; `None` if what bears its name is no file.
+    fn sdbox_message(
+        &self,
+        dirs: &[(Storage, &Dir<'_>)],
+        wanted: &Wanted,
+        before: &Before<'_>,
+        troubles: &mut Vec<Error>,
+    ) -> Result<Option<Found>> {
+        let name = format!("u.{}", wanted.uid);
+        let mut found = Found {
+            guid: name.clone().into_bytes(),
+            uid: wanted.uid,
+            flags: wanted.flags,
+            keywords: wanted.keywords,
+            size: 0,
+            received: at(0),
+            place: Place {
+                file: name.clone(),
+                mark: String::new(),
+                storage: Storage::Primary,
+                start: 0,
+                header: 0,
+                plain: None,
+                state: State::Damaged,
+            },
+        };
+        for &(storage, dir) in dirs {
+            let stat = match dir.stat(name.as_bytes()) {
+                Ok(stat) => stat,
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            if stat.kind != FileKind::File {
+                return Ok(None);
+            }
+            (found.place.storage, found.place.mark) = (storage, mark(&stat));
+            (found.size, found.received) = (stat.size, stat.mtime);
+            if let Some((guid, message, place)) = before.get(&found.place.key()) {
+                (found.guid, found.size, found.received) = (guid, message.size, message.received);
+                found.place = Place { storage, ..place };
+                return Ok(Some(found));
+            }
+            let read = dir.open(name.as_bytes()).and_then(|file| {
+                let header = FileHeader::read(&file)?;
+                Ok((header, Record::read(&file, header, header.size)?))
+            });
+            match read {
+                Ok((header, record)) => found.take(header, &record),
+                Err(e) if is_of_one(&e) => troubles.push(e),
+                Err(e) => return Err(e),
+            }
+            return Ok(Some(found));
+        }
+        let missing = format!("message {} of the index has no file {name}", wanted.uid);
+        troubles.push(Error::new(Kind::Undecodable, missing));
+        Ok(Some(found))
+    }
+}
+
+impl Found {
+    /// Takes over what is said around the message's bytes.
+    pub(super) fn take(&mut self, header: FileHeader, record: &Record) {
+        if !record.guid.is_empty() {
+            self.guid = name_of(&record.guid);
+        }
+        self.size = record.size;
+        if let Some(received) = record.received {
+            self.received = at(received);
+        }
+        self.place.start = record.start;
+        self.place.header = header.message;
+        self.place.plain = record.plain.filter(|plain| *plain != record.size);
+        self.place.state = match record.external {
+            true => State::External,
+            false => State::Whole,
+        };
+    }
+}
+
+/// The messages that there are files of.
+fn from_files(dirs: &[(Storage, &Dir<'_>)]) -> Result<Vec<Wanted>> {
+    let mut uids = Vec::new();
+    for (_, dir) in dirs {
+        let listing = dir.list()?;
+        let names = listing
+            .iter()
+            .filter_map(|entry| entry.name.strip_prefix(b"u."));
+        uids.extend(
+            names.filter_map(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok()),
+        );
+    }
+    uids.sort_unstable();
+    uids.dedup();
+    if uids.len() > MOST_MESSAGES {
+        return Err(Error::new(
+            Kind::Unreadable,
+            "a folder with more than 4 million messages",
+        ));
+    }
+    let wanted = |uid| Wanted {
+        uid,
+        ..Wanted::default()
+    };
+    Ok(uids.into_iter().map(wanted).collect())
+}
