@@ -98,6 +98,12 @@ fn the_package_has_all_that_belongs_to_it() {
         ),
         ("/usr/share/man/man1/mailtm.1.gz", "-rw-r--r--"),
         ("/usr/share/man/man1/mailtm-mount.1.gz", "-rw-r--r--"),
+        ("/usr/share/man/man5/mailtm.toml.5.gz", "-rw-r--r--"),
+        ("/usr/share/man/man7/mailtm-semantics.7.gz", "-rw-r--r--"),
+        ("/usr/share/doc/mailtm/sharing.md", "-rw-r--r--"),
+        ("/usr/share/doc/mailtm/security.md", "-rw-r--r--"),
+        ("/usr/share/doc/mailtm/troubleshooting.md", "-rw-r--r--"),
+        ("/usr/share/doc/mailtm/changelog.gz", "-rw-r--r--"),
         ("/usr/share/man/man8/mount.mailtm.8.gz", "-rw-r--r--"),
     ] {
         assert_eq!(files.get(path), Some(&(mode, None)), "{path}:\n{listing}");
