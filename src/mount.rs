@@ -191,6 +191,7 @@ pub fn layout(config: &Config) -> Result<mailbox::Layout> {
         templates: templates.collect::<Result<_>>()?,
         name: config.source.mailbox_name.clone(),
         format: config.source.format,
+        zone: config.timezone,
     })
 }
 

@@ -23,9 +23,10 @@ impl Time {
 }
 
 /// The zone in which dates are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Zone {
     /// The system's: `TZ` or `/etc/localtime`.
+    #[default]
     System,
     Named(chrono_tz::Tz),
 }

@@ -15,7 +15,7 @@ use std::process::Command;
 const OWNER: u32 = 1_700_001;
 const DAY: &str = "2026-11-20";
 const ALICE: &str = "alice@example.com";
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 7] = [
     "Sent",
     "Trash",
     "Entwürfe",
@@ -23,13 +23,14 @@ const FOLDERS: [&str; 8] = [
     "Empty",
     "A & B",
     "Archive/2024/März",
-    "Archive/2024/März/deeper",
 ];
 
 /// doveadm with a configuration of its own, as the owner of the store.
 struct Dovecot {
     conf: PathBuf,
     home: PathBuf,
+    /// A folder in another one, where there can be one.
+    deeper: &'static str,
 }
 
 impl Dovecot {
@@ -58,9 +59,14 @@ impl Dovecot {
             ),
         )
         .unwrap();
+        let deeper = match location.starts_with("mbox") {
+            true => "Archive/2024/deeper",
+            false => "Archive/2024/März/deeper",
+        };
         Self {
             conf,
             home: home.to_owned(),
+            deeper,
         }
     }
 
@@ -176,7 +182,7 @@ fn fill(dovecot: &Dovecot, scratch: &Scratch) {
         .arg("-R")
         .arg(OWNER.to_string())
         .arg(&source));
-    dovecot.adm(&[&["mailbox", "create"][..], &FOLDERS].concat());
+    dovecot.adm(&[&["mailbox", "create"][..], &FOLDERS, &[dovecot.deeper]].concat());
     let from = format!("maildir:{}", source.display());
     dovecot.adm(&["import", &from, "", "all"]);
     for args in [
@@ -184,7 +190,7 @@ fn fill(dovecot: &Dovecot, scratch: &Scratch) {
         &["move", "Archive/2024/März", "mailbox", "INBOX", "1:5"],
         &[
             "copy",
-            "Archive/2024/März/deeper",
+            dovecot.deeper,
             "mailbox",
             "Archive/2024/März",
             "1:3",
@@ -239,7 +245,7 @@ fn compare_changed(
     let wanted: BTreeSet<String> = FOLDERS
         .iter()
         .copied()
-        .chain(["INBOX"])
+        .chain(["INBOX", dovecot.deeper])
         .map(str::to_owned)
         .collect();
     let listed = dovecot.folders();
@@ -540,4 +546,23 @@ fn mdbox_by_guid() {
 #[test]
 fn mdbox_compressed() {
     compare_dbox("mdbox:~/mdbox", "zlib_save = lz4");
+}
+
+fn compare_mbox(location: &str, templates: &[&str]) {
+    if able(&["doveadm"]) {
+        let templates: Vec<String> = templates.iter().map(|t| (*t).to_owned()).collect();
+        let configure = |config: Config| config.set("source.mailboxes", templates);
+        compare_changed(&Scratch::new(), location, "", |_| {}, configure);
+    }
+}
+
+#[test]
+fn mbox() {
+    compare_mbox("mbox:~/mail:INBOX=~/mail/inbox", &["{domain}/{user}"]);
+}
+
+#[test]
+fn mbox_with_the_inbox_elsewhere() {
+    let templates = ["{domain}/{user}/mail", "{domain}/{user}/spool"];
+    compare_mbox("mbox:~/mail:INBOX=~/spool:INDEX=~/index", &templates);
 }

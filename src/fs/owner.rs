@@ -135,6 +135,8 @@ impl Owners {
                 uid: crate::access::NOBODYS_UID,
                 changed: Default::default(),
                 format: crate::store::Format::MAILDIR,
+                inbox: None,
+                zone: crate::time::Zone::System,
             })
         });
         mailboxes.collect()

@@ -30,7 +30,7 @@ pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
     shown_by: |_, _, names| Ok(is_shown_by(names)),
     is_at: |root, path| Maildir::is_at(root, path),
-    open: |root, path| Box::new(Maildir::new(root, path)),
+    open: |root, place| Box::new(Maildir::new(root, place.path)),
 };
 
 /// One mailbox in a snapshot.

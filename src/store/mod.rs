@@ -13,14 +13,15 @@
 //! format is a module that implements [`Store`] and has a [`Definition`], and a line in `FORMATS`.
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
-//! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox; `bounds` says how much is looked at; [`folder_name`]
-//! decodes folder names; [`decode`] undoes compression and encryption.
+//! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder; `bounds` says how
+//! much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 mod bounds;
 pub mod dbox;
 pub mod decode;
 pub mod folder_name;
 pub mod maildir;
+pub mod mbox;
 mod messages;
 mod stored;
 
@@ -29,11 +30,11 @@ pub use stored::Stored;
 
 use crate::disk::{Listing, Root};
 use crate::error::Result;
-use crate::time::Time;
+use crate::time::{Time, Zone};
 use std::fmt;
 
 /// The formats there are. Where a directory might be of several, the first is taken.
-static FORMATS: [&Definition; 3] = [&maildir::FORMAT, &dbox::MDBOX, &dbox::SDBOX];
+static FORMATS: [&Definition; 4] = [&maildir::FORMAT, &dbox::MDBOX, &dbox::SDBOX, &mbox::FORMAT];
 
 /// What a format says of itself.
 pub struct Definition {
@@ -43,7 +44,7 @@ pub struct Definition {
     shown_by: fn(&Root, &[u8], &Listing) -> Result<bool>,
     /// Whether a directory is a mailbox of this format: one with at least one folder, wherever that is.
     is_at: fn(&Root, &[u8]) -> Result<bool>,
-    open: for<'a> fn(&'a Root, &'a [u8]) -> Box<dyn Store + 'a>,
+    open: for<'a> fn(&'a Root, Place<'a>) -> Box<dyn Store + 'a>,
 }
 
 /// A format of mail stores.
@@ -77,9 +78,31 @@ impl Format {
         (self.0.is_at)(root, path)
     }
 
-    /// The mailbox at a path, which need not be there; nothing is read yet.
-    pub fn open<'a>(self, root: &'a Root, path: &'a [u8]) -> Box<dyn Store + 'a> {
-        (self.0.open)(root, path)
+    /// The mailbox at a place, which need not be there; nothing is read yet.
+    pub fn open<'a>(self, root: &'a Root, place: Place<'a>) -> Box<dyn Store + 'a> {
+        (self.0.open)(root, place)
+    }
+}
+
+/// Where a mailbox is in a snapshot, and what must be known to read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Relative to the snapshot's root: the mailbox directory, or the only file of a mailbox.
+    pub path: &'a [u8],
+    /// The file with INBOX, if that is elsewhere, relative to the snapshot's root.
+    pub inbox: Option<&'a [u8]>,
+    /// Where the server's clock is, for times that say no zone.
+    pub zone: Zone,
+}
+
+impl<'a> Place<'a> {
+    /// A mailbox that is all in one place.
+    pub fn new(path: &'a [u8]) -> Self {
+        Self {
+            path,
+            inbox: None,
+            zone: Zone::System,
+        }
     }
 }
 

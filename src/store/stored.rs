@@ -7,6 +7,8 @@ use std::rc::Rc;
 /// The bytes that a store keeps of one message: a file, or a part of one. They may be compressed or encrypted.
 #[derive(Clone, Debug)]
 pub struct Stored<'a> {
+    /// What is before the bytes of the file.
+    head: Vec<u8>,
     file: Rc<File<'a>>,
     start: u64,
     size: u64,
@@ -17,6 +19,7 @@ impl<'a> Stored<'a> {
     /// A message that is a file of its own. `claimed` as in [`claimed_size`](Self::claimed_size).
     pub fn whole(file: File<'a>, claimed: Option<u64>) -> Self {
         Self {
+            head: Vec::new(),
             start: 0,
             size: file.stat().size,
             file: Rc::new(file),
@@ -38,10 +41,26 @@ impl<'a> Stored<'a> {
             return Err(Error::new(Kind::Unreadable, message));
         }
         Ok(Self {
+            head: Vec::new(),
             file,
             start,
             size,
             claimed,
+        })
+    }
+
+    /// A plain message of which the store's own fields have been taken out: its header, and `len` bytes of a file from
+    /// `start` on.
+    ///
+    /// # Errors
+    /// As for [`part`](Self::part).
+    pub fn headed(head: Vec<u8>, file: Rc<File<'a>>, start: u64, len: u64) -> Result<Self> {
+        let size = head.len() as u64 + len;
+        Ok(Self {
+            head,
+            size,
+            claimed: Some(size),
+            ..Self::part(file, start, len, None)?
         })
     }
 
@@ -61,6 +80,19 @@ impl<'a> Stored<'a> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = buffer.len().min(left);
         let buffer = buffer.get_mut(..len).unwrap_or_default();
-        self.file.read_at(buffer, self.start.saturating_add(offset))
+        let head = usize::try_from(offset).ok();
+        let head = head
+            .and_then(|offset| self.head.get(offset..))
+            .unwrap_or_default();
+        let (front, rest) = buffer.split_at_mut(head.len().min(len));
+        front.copy_from_slice(head.get(..front.len()).unwrap_or_default());
+        let at = offset
+            .saturating_add(front.len() as u64)
+            .saturating_sub(self.head.len() as u64);
+        let n = match rest {
+            [] => 0,
+            rest => self.file.read_at(rest, self.start.saturating_add(at))?,
+        };
+        Ok(front.len() + n)
     }
 }

@@ -15,8 +15,8 @@ use super::listing::is_for_all;
 use super::name;
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Format, Store};
-use crate::time::Time;
+use crate::store::{Format, Place, Store};
+use crate::time::{Time, Zone};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use template::Found;
@@ -45,12 +45,21 @@ pub struct Mailbox {
     pub uid: u32,
     pub changed: Time,
     pub format: Format,
+    /// The file with INBOX, relative to the snapshot's root, where it is none of the mailbox directory's.
+    pub inbox: Option<Vec<u8>>,
+    /// Where the clock of the mail server is.
+    pub zone: Zone,
 }
 
 impl Mailbox {
     /// The mailbox in a snapshot, which `root` is.
     pub fn store<'a>(&'a self, root: &'a Root) -> Box<dyn Store + 'a> {
-        self.format.open(root, &self.path)
+        let place = Place {
+            path: &self.path,
+            inbox: self.inbox.as_deref(),
+            zone: self.zone,
+        };
+        self.format.open(root, place)
     }
 }
 
@@ -113,6 +122,37 @@ impl Mailboxes {
         Ok(())
     }
 
+    /// Makes one mailbox of a directory with folders and a file with INBOX, which templates found in two places for the
+    /// same user, if he owns both.
+    fn join_inboxes(&mut self) {
+        let is_file = |mailbox: &Mailbox| mailbox.inbox.as_ref() == Some(&mailbox.path);
+        if !self.all.iter().any(is_file) {
+            return;
+        }
+        let key = |m: &Mailbox| (m.user.clone(), m.domain.clone(), m.uid, m.format.name());
+        let mut directories: HashMap<_, Vec<usize>> = HashMap::new();
+        for (i, mailbox) in self.all.iter().enumerate() {
+            if !is_file(mailbox) {
+                directories.entry(key(mailbox)).or_default().push(i);
+            }
+        }
+        let mut joined = HashSet::new();
+        for i in 0..self.all.len() {
+            let Some(file) = self.all.get(i).filter(|m| is_file(m)).cloned() else {
+                continue;
+            };
+            if let Some([directory]) = directories.get(&key(&file)).map(Vec::as_slice)
+                && let Some(directory) = self.all.get_mut(*directory)
+                && directory.inbox.is_none()
+            {
+                directory.inbox = Some(file.path.clone());
+                directory.changed = directory.changed.max(file.changed);
+                joined.insert(file.path);
+            }
+        }
+        self.all.retain(|m| !joined.contains(&m.path));
+    }
+
     /// Makes the names unique: where some clash, the first in order of paths keeps its own.
     fn name(&mut self) {
         let mut taken = HashSet::new();
@@ -149,6 +189,8 @@ pub struct Layout {
     pub name: Option<String>,
     /// None: recognised by content.
     pub format: Option<Format>,
+    /// Where the clock of the mail server is.
+    pub zone: Zone,
 }
 
 impl Layout {
@@ -163,6 +205,7 @@ impl Layout {
         }
         found.all.sort_by(|a, b| a.path.cmp(&b.path));
         found.all.dedup_by(|a, b| a.path == b.path);
+        found.join_inboxes();
         found.name();
         Ok(found)
     }
@@ -269,6 +312,7 @@ impl Layout {
             None => from_path(&path),
         };
         let name = self.label(&user, domain.as_deref());
+        let inbox = (stat.kind == FileKind::File).then(|| path.clone());
         out.all.push(Mailbox {
             path,
             name,
@@ -277,6 +321,8 @@ impl Layout {
             uid: stat.uid,
             changed: stat.mtime,
             format,
+            inbox,
+            zone: self.zone,
         });
         Ok(())
     }
@@ -284,6 +330,18 @@ impl Layout {
     /// The mail store that a template's directory is or holds; a directory with nothing in it is a mailbox that has
     /// not been used yet.
     fn store_at(&self, root: &Root, path: &[u8]) -> Result<Option<(Vec<u8>, Format)>> {
+        let stat = root.stat(path)?;
+        if stat.kind == FileKind::File {
+            // That an empty one is a mailbox must be said.
+            if stat.size == 0 && self.format.is_none() {
+                return Ok(None);
+            }
+            let format = first(self.formats(), |format| match format.is_at(root, path) {
+                Err(e) if e.kind() == Kind::NotADirectory => Ok(false),
+                other => other,
+            })?;
+            return Ok(format.map(|format| (path.to_vec(), format)));
+        }
         let listing = root.list(path)?;
         let has = |name: &str| {
             let mut directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
@@ -329,10 +387,12 @@ impl Layout {
         };
         if let Some((path, format)) = store {
             let changed = root.stat(&path)?.mtime;
+            let inbox = mailbox.inbox.clone();
             return Ok(Some(Mailbox {
                 path,
                 format,
                 changed,
+                inbox: inbox.filter(|inbox| root.stat(inbox).is_ok()),
                 ..mailbox.clone()
             }));
         }
@@ -470,90 +530,4 @@ fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn names(paths: &[&str], layout: &Layout) -> Vec<String> {
-        let dir = tempfile::tempdir().unwrap();
-        for path in paths {
-            fs::create_dir_all(dir.path().join(path)).unwrap();
-        }
-        let found = layout.find(&Root::new(dir.path())).unwrap();
-        let mut names: Vec<String> = found.iter().map(|m| m.name.clone()).collect();
-        names.sort();
-        names
-    }
-
-    fn layout(template: &str) -> Layout {
-        Layout {
-            templates: vec![Template::parse(template).unwrap()],
-            ..Layout::default()
-        }
-    }
-
-    #[test]
-    fn templates() {
-        let paths = [
-            "a.example/ann/Maildir/cur",
-            "b.example/bob/Maildir/new",
-            "b.example/tom/no",
-            "lost+found",
-        ];
-        assert_eq!(
-            names(&paths, &layout("{domain}/{user}/Maildir")),
-            ["ann@a.example", "bob@b.example"]
-        );
-        let hashed = [
-            "vmail1/a.example/a/n/ann-2020/cur",
-            "vmail1/a.example/a/x/axl-2021/cur",
-        ];
-        assert_eq!(
-            names(&hashed, &layout("vmail1/{domain}/*/*/{user}-*")),
-            ["ann@a.example", "axl@a.example"]
-        );
-        assert_eq!(
-            names(&["ann@a.example/cur"], &layout("{user}")),
-            ["ann@a.example"]
-        );
-        for wrong in ["/x/{user}", "{domain}", "{name}/{user}", "../{user}"] {
-            assert_eq!(
-                Template::parse(wrong).unwrap_err().kind(),
-                Kind::Config,
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn recognised_by_content() {
-        let paths = [
-            "srv/vmail/a.example/ann/Maildir/cur",
-            "srv/vmail/a.example/bob/cur",
-            "home/carl/Maildir/new",
-            "home/carl/dora/Maildir/new",
-            "etc/x",
-        ];
-        assert_eq!(
-            names(&paths, &Layout::default()),
-            ["ann@a.example", "bob@a.example", "carl"]
-        );
-    }
-
-    #[test]
-    fn names_that_clash_are_told_apart() {
-        let paths = ["one/ann/cur", "two/Ann/cur"];
-        let names = names(&paths, &layout("*/{user}"));
-        assert_eq!(names.len(), 2);
-        assert_eq!(names.iter().filter(|n| *n == "ann").count(), 1);
-        let other = names.iter().find(|n| n.starts_with("Ann (")).unwrap();
-        // Nor by somebody who has worked out the name that another will get.
-        let planted = format!("a/{other}/cur");
-        let names = self::names(
-            &["one/ann/cur", "two/Ann/cur", &planted],
-            &layout("*/{user}"),
-        );
-        let folded: HashSet<String> = names.iter().map(|n| name::fold(n)).collect();
-        assert_eq!(folded.len(), 3, "{names:?}");
-    }
-}
+mod tests;

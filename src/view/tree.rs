@@ -264,7 +264,10 @@ mod tests {
         for folder in folders {
             fs::create_dir_all(dir.path().join(folder).join("cur")).unwrap();
         }
-        let tree = Tree::read(&*Format::MAILDIR.open(&Root::new(dir.path()), b"")).unwrap();
+        let tree = Tree::read(
+            &*Format::MAILDIR.open(&Root::new(dir.path()), crate::store::Place::new(b"")),
+        )
+        .unwrap();
         (dir, tree)
     }
 

@@ -11,9 +11,9 @@ use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
 use crate::store::decode::Keys;
-use crate::store::{Folder, Format, Message, Messages, decode};
+use crate::store::{Folder, Message, Messages, decode};
 use crate::view::content;
-use crate::view::mailbox::Layout;
+use crate::view::mailbox::{Layout, Mailbox};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -46,7 +46,6 @@ struct Day<'a> {
 
 /// A mailbox on all its dates.
 struct Wanted {
-    path: Vec<u8>,
     name: String,
     /// The dates that have it, the newest first.
     days: Vec<On>,
@@ -56,7 +55,7 @@ struct Wanted {
 struct On {
     /// The position of the date.
     day: usize,
-    format: Format,
+    mailbox: Mailbox,
 }
 
 /// What reading gave so far.
@@ -122,7 +121,7 @@ fn wanted(days: &[Day<'_>], layout: &Layout, findings: &mut Findings) -> Vec<Wan
                     let (_, on) = known.or_insert_with(|| (mailbox.name.clone(), Vec::new()));
                     on.push(On {
                         day: position,
-                        format: mailbox.format,
+                        mailbox: mailbox.clone(),
                     });
                 }
             }
@@ -138,8 +137,8 @@ fn wanted(days: &[Day<'_>], layout: &Layout, findings: &mut Findings) -> Vec<Wan
         }
     }
     let wanted = by_path
-        .into_iter()
-        .map(|(path, (name, days))| Wanted { path, name, days });
+        .into_values()
+        .map(|(name, days)| Wanted { name, days });
     wanted.collect()
 }
 
@@ -162,7 +161,7 @@ impl<'a, I: Iterator<Item = &'a Wanted>> Queue<'a, I> {
             let mut reader = Reader::default();
             for on in &wanted.days {
                 if let Some(day) = days.get(on.day) {
-                    reader.read_mailbox(day, wanted, on.format, keys);
+                    reader.read_mailbox(day, &wanted.name, &on.mailbox, keys);
                 }
             }
             let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,11 +213,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn read_mailbox(&mut self, day: &Day<'_>, wanted: &Wanted, format: Format, keys: &Keys) {
-        let store = format.open(&day.root, &wanted.path);
+    fn read_mailbox(&mut self, day: &Day<'_>, name: &str, mailbox: &Mailbox, keys: &Keys) {
+        let store = mailbox.store(&day.root);
         let at = |folder: Option<&Folder>, message: Option<&[u8]>| Unreadable {
             date: day.label.to_owned(),
-            mailbox: Some(wanted.name.clone()),
+            mailbox: Some(name.to_owned()),
             folder: folder.map(folder_name),
             message: message.map(printable_bytes),
             ..Unreadable::default()

@@ -102,6 +102,7 @@ pub fn judge(layout: &Layout, root: &Root, found: &mailbox::Mailboxes, findings:
         templates: Vec::new(),
         name: layout.name.clone(),
         format: layout.format,
+        zone: layout.zone,
     };
     // What the store looks like is no more than advice here.
     let others = match layout.templates.is_empty() {

@@ -46,14 +46,14 @@ pub(super) static SDBOX: Definition = Definition {
     name: "sdbox",
     shown_by: |root, path, names| Ok(has_mailboxes(names) && is_sdbox(root, path)?),
     is_at: is_sdbox,
-    open: |root, path| Box::new(Dbox::new(root, path, Driver::Sdbox)),
+    open: |root, place| Box::new(Dbox::new(root, place.path, Driver::Sdbox)),
 };
 
 pub(super) static MDBOX: Definition = Definition {
     name: "mdbox",
     shown_by: |root, path, names| Ok(has_mailboxes(names) && is_mdbox(root, path)?),
     is_at: is_mdbox,
-    open: |root, path| Box::new(Dbox::new(root, path, Driver::Mdbox)),
+    open: |root, place| Box::new(Dbox::new(root, place.path, Driver::Mdbox)),
 };
 
 /// A link to the directory that has the alternative storage.

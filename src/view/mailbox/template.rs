@@ -109,7 +109,7 @@ impl Template {
         };
         if let [Piece::Literal(name)] = level.as_slice() {
             return match root.stat(&below(&path, name)) {
-                Ok(stat) if stat.kind == FileKind::Directory => {
+                Ok(stat) if may_be(stat.kind, deeper) => {
                     self.descend(root, deeper, below(&path, name), found, out, layout)
                 }
                 Ok(_) => Ok(()),
@@ -123,7 +123,7 @@ impl Template {
             Err(e) => return Err(e),
         };
         for entry in listing.iter() {
-            if entry.kind != FileKind::Directory
+            if !may_be(entry.kind, deeper)
                 || entry.name.starts_with(b".")
                 || entry.name == b"lost+found"
             {
@@ -136,6 +136,11 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Whether a mailbox or what is above one can be of this kind: the mailbox itself may be a file.
+fn may_be(kind: FileKind, deeper: &[Vec<Piece>]) -> bool {
+    kind == FileKind::Directory || (kind == FileKind::File && deeper.is_empty())
 }
 
 /// Matches one level; placeholders take as little as they can and at least one byte.

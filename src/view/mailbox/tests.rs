@@ -1,0 +1,139 @@
+//! Tests of `mailbox`.
+
+use super::*;
+use std::fs;
+
+fn names(paths: &[&str], layout: &Layout) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    for path in paths {
+        fs::create_dir_all(dir.path().join(path)).unwrap();
+    }
+    let found = layout.find(&Root::new(dir.path())).unwrap();
+    let mut names: Vec<String> = found.iter().map(|m| m.name.clone()).collect();
+    names.sort();
+    names
+}
+
+fn layout(template: &str) -> Layout {
+    Layout {
+        templates: vec![Template::parse(template).unwrap()],
+        ..Layout::default()
+    }
+}
+
+#[test]
+fn templates() {
+    let paths = [
+        "a.example/ann/Maildir/cur",
+        "b.example/bob/Maildir/new",
+        "b.example/tom/no",
+        "lost+found",
+    ];
+    assert_eq!(
+        names(&paths, &layout("{domain}/{user}/Maildir")),
+        ["ann@a.example", "bob@b.example"]
+    );
+    let hashed = [
+        "vmail1/a.example/a/n/ann-2020/cur",
+        "vmail1/a.example/a/x/axl-2021/cur",
+    ];
+    assert_eq!(
+        names(&hashed, &layout("vmail1/{domain}/*/*/{user}-*")),
+        ["ann@a.example", "axl@a.example"]
+    );
+    assert_eq!(
+        names(&["ann@a.example/cur"], &layout("{user}")),
+        ["ann@a.example"]
+    );
+    for wrong in ["/x/{user}", "{domain}", "{name}/{user}", "../{user}"] {
+        assert_eq!(
+            Template::parse(wrong).unwrap_err().kind(),
+            Kind::Config,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn recognised_by_content() {
+    let paths = [
+        "srv/vmail/a.example/ann/Maildir/cur",
+        "srv/vmail/a.example/bob/cur",
+        "home/carl/Maildir/new",
+        "home/carl/dora/Maildir/new",
+        "etc/x",
+    ];
+    assert_eq!(
+        names(&paths, &Layout::default()),
+        ["ann@a.example", "bob@a.example", "carl"]
+    );
+}
+
+#[test]
+fn names_that_clash_are_told_apart() {
+    let paths = ["one/ann/cur", "two/Ann/cur"];
+    let names = names(&paths, &layout("*/{user}"));
+    assert_eq!(names.len(), 2);
+    assert_eq!(names.iter().filter(|n| *n == "ann").count(), 1);
+    let other = names.iter().find(|n| n.starts_with("Ann (")).unwrap();
+    // Nor by somebody who has worked out the name that another will get.
+    let planted = format!("a/{other}/cur");
+    let names = self::names(
+        &["one/ann/cur", "two/Ann/cur", &planted],
+        &layout("*/{user}"),
+    );
+    let folded: HashSet<String> = names.iter().map(|n| name::fold(n)).collect();
+    assert_eq!(folded.len(), 3, "{names:?}");
+}
+
+#[test]
+fn mbox_users() {
+    use std::os::unix::fs::chown;
+    let dir = tempfile::tempdir().unwrap();
+    let mbox = "From b Thu Nov  9 22:33:52 2001\nA: 1\n\nx\n";
+    for (path, content) in [
+        ("home/ann/mail/Sent", mbox),
+        ("home/bob/mail/Sent", mbox),
+        ("var/mail/ann", mbox),
+        ("var/mail/bob", mbox),
+        ("var/mail/tom", mbox),
+        ("var/mail/eve", ""),
+        ("var/mail/notes", "no mail"),
+        ("var/mail/ann.lock", mbox),
+    ] {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let templates = ["home/{user}/mail", "var/mail/{user}"];
+    let layout = |format| Layout {
+        templates: templates.map(|t| Template::parse(t).unwrap()).into(),
+        format,
+        ..Layout::default()
+    };
+    let find = |format| {
+        let found = layout(format).find(&Root::new(dir.path())).unwrap();
+        let one = |m: &Mailbox| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            (m.name.clone(), text(&m.path), m.inbox.as_deref().map(text))
+        };
+        found.iter().map(one).collect::<Vec<_>>()
+    };
+    let found = find(None);
+    let joined = |user: &str| {
+        let (path, inbox) = (format!("home/{user}/mail"), format!("var/mail/{user}"));
+        (user.to_owned(), path, Some(inbox))
+    };
+    let tom = "var/mail/tom".to_owned();
+    let tom = ("tom".to_owned(), tom.clone(), Some(tom));
+    assert_eq!(found, [joined("ann"), joined("bob"), tom]);
+    // An empty file is a mailbox where it must be one.
+    assert_eq!(find(Format::named("mbox")).len(), 4);
+    // One who does not own both is not given the other's.
+    if rustix::process::geteuid().is_root() {
+        chown(dir.path().join("var/mail/bob"), Some(4711), None).unwrap();
+        let found = find(None);
+        assert_eq!(found.len(), 4);
+        assert!(found.contains(&("bob".to_owned(), "home/bob/mail".to_owned(), None)));
+    }
+}
