@@ -5,6 +5,7 @@
 
 mod harness;
 
+use harness::hanging::Hanging;
 use harness::mount::{OtherMount, is_mounted, unmount_lazily};
 use harness::tree::{dates, manifest, messages, same};
 use harness::{
@@ -152,43 +153,6 @@ fn a_new_daemon_mounts_over_a_dead_one() {
     }
     drop(held);
     unmount_lazily(&config.mountpoint);
-}
-
-/// A store behind a file system whose daemon can be stopped; goes on and is unmounted at the end.
-struct Hanging {
-    path: PathBuf,
-    child: Child,
-}
-
-impl Hanging {
-    fn new(source: &Path, path: PathBuf) -> Self {
-        fs::create_dir_all(&path).unwrap();
-        let child = Command::new("bindfs")
-            .args(["-f", "-r", "-o", "attr_timeout=0,entry_timeout=0,direct_io"])
-            .arg(source)
-            .arg(&path)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually(Duration::from_secs(10), "bindfs is mounted", || {
-            is_mounted(&path)
-        });
-        Self { path, child }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-}
-
-impl Drop for Hanging {
-    fn drop(&mut self) {
-        self.signal(Signal::CONT);
-        unmount_lazily(&self.path);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
