@@ -386,7 +386,8 @@ fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
         .mailbox_name
         .as_ref()
         .is_some_and(|name| name.contains("{domain}"));
-    let without = source.mailboxes.iter().find(|t| !t.contains("{domain}"));
+    let no_domain = |t: &&String| t.contains("{user}") && !t.contains("{domain}");
+    let without = source.mailboxes.iter().find(no_domain);
     if let Some(template) = without.filter(|_| named_by_domain) {
         section.refuse(
             "mailbox_name",

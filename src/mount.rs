@@ -186,9 +186,9 @@ pub fn layout(config: &Config) -> Result<mailbox::Layout> {
         .source
         .mailboxes
         .iter()
-        .map(|text| mailbox::Template::parse(text));
+        .map(|text| mailbox::hosting::templates(text));
     Ok(mailbox::Layout {
-        templates: templates.collect::<Result<_>>()?,
+        templates: templates.collect::<Result<Vec<_>>>()?.concat(),
         name: config.source.mailbox_name.clone(),
         format: config.source.format,
         zone: config.timezone,

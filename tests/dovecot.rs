@@ -338,6 +338,15 @@ fn layout_fs() {
     compare("maildir:~/Maildir:LAYOUT=fs", "");
 }
 
+/// Indexes, control files and INBOX in places of their own.
+#[test]
+fn control_files_elsewhere() {
+    compare(
+        "maildir:~/Maildir:INDEX=~/index:CONTROL=~/control:INBOX=~/Maildir/.INBOX",
+        "",
+    );
+}
+
 #[test]
 fn utf8_names() {
     compare("maildir:~/Maildir:UTF-8", "");

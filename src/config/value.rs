@@ -3,6 +3,7 @@
 use crate::access::OwnerRule;
 use crate::error::{Error, Kind, Result};
 use crate::store::Format;
+use crate::view::mailbox::hosting;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use std::fmt::Write as _;
 use std::path::{Component, PathBuf};
@@ -115,13 +116,19 @@ pub(super) fn owner(text: &str) -> Result<OwnerRule> {
     Ok(OwnerRule::Template(text.to_owned()))
 }
 
-/// Where below a snapshot's root mailboxes are: `{user}`, `{domain}`, `*` for any one level.
+/// Where below a snapshot's root mailboxes are: the name of a hosting system, or `{user}`, `{domain}`, and `*` for any
+/// one level.
 pub(super) fn mailbox_template(text: &str) -> Result<String> {
+    if hosting::names().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
     let found = placeholders(text)?;
     if !found.contains(&"user") {
+        let names: Vec<&str> = hosting::names().collect();
         return wrong(format!(
             "\"{text}\" does not say where the user's name is: write {{user}} there, \
-             such as \"{{domain}}/{{user}}/Maildir\""
+             such as \"{{domain}}/{{user}}/Maildir\"; or one of the layouts {}",
+            names.join(", ")
         ));
     }
     for name in ["user", "domain"] {
@@ -245,6 +252,7 @@ mod tests {
             "*/{domain}/{user}",
             "{user}",
             "{user}@{domain}",
+            "mailcow",
         ] {
             assert!(mailbox_template(text).is_ok(), "{text:?}");
         }

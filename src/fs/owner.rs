@@ -137,6 +137,7 @@ impl Owners {
                 format: crate::store::Format::MAILDIR,
                 inbox: None,
                 zone: crate::time::Zone::System,
+                others: Vec::new(),
             })
         });
         mailboxes.collect()

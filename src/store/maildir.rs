@@ -30,7 +30,12 @@ pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
     shown_by: |_, _, names| Ok(is_shown_by(names)),
     is_at: |root, path| Maildir::is_at(root, path),
-    open: |root, place| Box::new(Maildir::new(root, place.path)),
+    open: |root, place| {
+        Box::new(Maildir {
+            others: place.others,
+            ..Maildir::new(root, place.path)
+        })
+    },
 };
 
 /// One mailbox in a snapshot.
@@ -39,11 +44,17 @@ pub struct Maildir<'a> {
     root: &'a Root,
     /// The mailbox directory, relative to the root.
     path: &'a [u8],
+    /// Directories in it that lead to other mailboxes.
+    others: &'a [Vec<u8>],
 }
 
 impl<'a> Maildir<'a> {
     pub fn new(root: &'a Root, path: &'a [u8]) -> Self {
-        Self { root, path }
+        Self {
+            root,
+            path,
+            others: &[],
+        }
     }
 
     /// Whether a directory holds a Maildir: a folder of its own or one below it.
@@ -82,6 +93,7 @@ impl<'a> Maildir<'a> {
                         path,
                     });
                 }
+                FileKind::Directory if self.others.iter().any(|other| other == name) => {}
                 FileKind::Directory if !is_reserved(name) => {
                     self.nested(name, one, &mut room, &mut found)?;
                 }

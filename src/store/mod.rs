@@ -93,6 +93,8 @@ pub struct Place<'a> {
     pub inbox: Option<&'a [u8]>,
     /// Where the server's clock is, for times that say no zone.
     pub zone: Zone,
+    /// Names of directories in the mailbox directory that lead to other mailboxes.
+    pub others: &'a [Vec<u8>],
 }
 
 impl<'a> Place<'a> {
@@ -102,6 +104,7 @@ impl<'a> Place<'a> {
             path,
             inbox: None,
             zone: Zone::System,
+            others: &[],
         }
     }
 }

@@ -5,8 +5,9 @@
 //! So a user who plants a directory that *looks* like another's mailbox gets a mailbox of his own with a similar name,
 //! never a share in the other one.
 //!
-//! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`Mailboxes`] what one snapshot holds.
+//! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`hosting`] knows those of hosting systems, [`Mailboxes`] what one snapshot holds.
 
+pub mod hosting;
 mod template;
 
 pub use template::Template;
@@ -49,6 +50,8 @@ pub struct Mailbox {
     pub inbox: Option<Vec<u8>>,
     /// Where the clock of the mail server is.
     pub zone: Zone,
+    /// Names of directories in the mailbox directory that lead to other mailboxes, and to no folders of this one.
+    pub others: Vec<Vec<u8>>,
 }
 
 impl Mailbox {
@@ -58,6 +61,7 @@ impl Mailbox {
             path: &self.path,
             inbox: self.inbox.as_deref(),
             zone: self.zone,
+            others: &self.others,
         };
         self.format.open(root, place)
     }
@@ -153,6 +157,28 @@ impl Mailboxes {
         self.all.retain(|m| !joined.contains(&m.path));
     }
 
+    /// Sees to it that mailboxes in the directory of another one are not its folders as well.
+    fn part_nested(&mut self) {
+        let mut others: Vec<(usize, Vec<u8>)> = Vec::new();
+        for mailbox in &self.all {
+            let slashes = memchr::memchr_iter(b'/', &mailbox.path);
+            for at in slashes {
+                let (above, below) = mailbox.path.split_at(at);
+                let name = below.split(|&b| b == b'/').nth(1).unwrap_or_default();
+                if let Some(outer) = self.position(above) {
+                    others.push((outer, name.to_vec()));
+                }
+            }
+        }
+        for (outer, name) in others {
+            if let Some(outer) = self.all.get_mut(outer)
+                && outer.others.last() != Some(&name)
+            {
+                outer.others.push(name);
+            }
+        }
+    }
+
     /// Makes the names unique: where some clash, the first in order of paths keeps its own.
     fn name(&mut self) {
         let mut taken = HashSet::new();
@@ -206,6 +232,7 @@ impl Layout {
         found.all.sort_by(|a, b| a.path.cmp(&b.path));
         found.all.dedup_by(|a, b| a.path == b.path);
         found.join_inboxes();
+        found.part_nested();
         found.name();
         Ok(found)
     }
@@ -323,6 +350,7 @@ impl Layout {
             format,
             inbox,
             zone: self.zone,
+            others: Vec::new(),
         });
         Ok(())
     }

@@ -139,7 +139,11 @@ impl Mbox<'_> {
                 }
                 Err(e) => return Err(e),
             };
+            let another = |name| stored.is_empty() && self.place.others.iter().any(|o| o == name);
             for entry in listing.iter().filter(|e| !is_reserved(e.name)) {
+                if another(entry.name) {
+                    continue;
+                }
                 let below = join(&stored, entry.name);
                 let mut name = path.clone();
                 name.push(match path.is_empty() && is_inbox(entry.name) {

@@ -18,6 +18,8 @@ enum Piece {
 pub struct Template {
     text: String,
     levels: Vec<Vec<Piece>>,
+    /// Directories that it may be below: the first that the snapshot has, or the snapshot's root.
+    bases: Vec<Vec<u8>>,
 }
 
 /// What the placeholders of a template stand for so far.
@@ -77,7 +79,16 @@ impl Template {
         Ok(Self {
             text: text.into(),
             levels,
+            bases: Vec::new(),
         })
+    }
+
+    /// The same below the first of some directories that the snapshot has.
+    pub(super) fn below(self, bases: &[&str]) -> Self {
+        Self {
+            bases: bases.iter().map(|base| base.as_bytes().to_vec()).collect(),
+            ..self
+        }
     }
 
     pub fn text(&self) -> &str {
@@ -85,14 +96,19 @@ impl Template {
     }
 
     pub(super) fn find(&self, root: &Root, out: &mut Mailboxes, layout: &Layout) -> Result<()> {
-        self.descend(
-            root,
-            &self.levels,
-            Vec::new(),
-            Found::default(),
-            out,
-            layout,
-        )
+        let mut base = Vec::new();
+        for candidate in &self.bases {
+            match root.stat(candidate) {
+                Ok(stat) if stat.kind == FileKind::Directory => {
+                    base.clone_from(candidate);
+                    break;
+                }
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => {}
+                Err(e) => return out.do_without(e),
+            }
+        }
+        self.descend(root, &self.levels, base, Found::default(), out, layout)
     }
 
     fn descend(
