@@ -68,19 +68,19 @@ pub(super) struct Arguments {
     #[arg(short = 'F', long)]
     folder: Option<String>,
     /// Words in From
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     from: Vec<String>,
     /// Words in To, Cc or Bcc
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     to: Vec<String>,
     /// Words in the subject
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     subject: Vec<String>,
     /// Words in the file name of an attachment
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     attachment: Vec<String>,
     /// Words in the text, if the configuration has `bodies = true` under [index]
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     body: Vec<String>,
     /// Received on this date or later
     #[arg(long, value_name = "YYYY-MM-DD")]
@@ -222,7 +222,7 @@ impl Arguments {
             gone: self.gone,
         };
         let anything = !query.terms.is_empty()
-            || query.since.or(query.until).is_some()
+            || self.since.or(self.until).is_some()
             || query.gone
             || self.folder.is_some()
             || !self.mailbox.is_empty();

@@ -1,8 +1,12 @@
-//! `mailtm find`: what it finds on which dates, for whom, and that what it says can be opened.
+//! `mailtm find`: what it finds on which dates, for whom, and that what it says can be opened; [`doveadm`] compares it with
+//! Dovecot's own search.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../harness/mod.rs"]
 mod harness;
+
+mod doveadm;
 
 use harness::mount::mailtm;
 use harness::store::{mail, uid_of};
