@@ -25,7 +25,8 @@
 //! | `received` | INTERNALDATE in local time, RFC 3339 |
 //! | `size` | bytes |
 //! | `first_date`, `last_date` | the first and the last date that have it |
-//! | `gone_since` | the first date that no longer has it in any folder; `null`: it is still there |
+//! | `folder` | the one that it is in now, in the live store or else on the newest date; `null`: it is gone |
+//! | `gone_since` | the first date that no longer has it in any folder, or that of the look at the live store; `null`: it is still there |
 //! | `path` | of the message on the last date that has it, below the mount point if there is one, else below the root of the tree |
 //! | `places` | where it stood, the last one last: `folder`, `name`, `first_date`, `last_date`, how many `dates`, whether it is `present`, `path` |
 

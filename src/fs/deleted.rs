@@ -19,6 +19,7 @@ mod moments;
 
 pub(super) use entries::LostMessages;
 pub use everybody::Somebody;
+pub(super) use moments::Live;
 
 use super::cache::{Cache, Value};
 use super::node::{self, NodeId, Place};
@@ -30,7 +31,7 @@ use crate::view::deleted::{self, Lost, Moment};
 use crate::view::listing::{Listing, is_for_all};
 use crate::view::mailbox::{Layout, Mailboxes};
 use everybody::Everybody;
-use moments::{Live, Nothing};
+use moments::Nothing;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,6 +154,11 @@ impl Deleted {
 }
 
 impl Fs {
+    /// Whether the present state of mailboxes is in a live store, and not in the newest snapshot.
+    pub(super) fn has_live(&self) -> bool {
+        self.deleted.live.is_some()
+    }
+
     /// What the present state of a mailbox is like, and its last change.
     fn present(&self, shown: &Shown, somebody: &Arc<Somebody>) -> Result<(u64, Time)> {
         let known = self
@@ -168,7 +174,7 @@ impl Fs {
         match known {
             Some(known) => Ok(known),
             None => {
-                let live = self.live(somebody)?;
+                let live = self.live(&somebody.mailbox)?;
                 Ok(self.note_state(shown, somebody, live.as_ref()))
             }
         }
@@ -247,7 +253,7 @@ impl Fs {
         }
         let mut attempts = 1;
         let (mut lost, changed, dates) = loop {
-            let live = self.live(somebody)?;
+            let live = self.live(&somebody.mailbox)?;
             let (present, older) = match (&live, dates.split_first()) {
                 (None, Some(((_, newest), older))) => (newest.as_ref().map(as_moment), older),
                 (live, _) => (live.as_ref().map(as_moment), dates.as_slice()),
@@ -263,7 +269,9 @@ impl Fs {
             let (mark, changed) = self.note_state(shown, somebody, live.as_ref());
             let same = match &live {
                 None => true,
-                Some(_) => self.live(somebody)?.is_none_or(|live| live.mark == mark),
+                Some(_) => self
+                    .live(&somebody.mailbox)?
+                    .is_none_or(|live| live.mark == mark),
             };
             if same || attempts == ATTEMPTS {
                 complete &= same;
@@ -303,7 +311,7 @@ impl Fs {
         };
         let mut result = Ok(());
         for somebody in told {
-            match self.live(&somebody) {
+            match self.live(&somebody.mailbox) {
                 Ok(None) => {}
                 Ok(live) => {
                     self.note_state(&self.shown(), &somebody, live.as_ref());

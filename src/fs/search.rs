@@ -1,13 +1,14 @@
 //! Finding messages on all dates: which there are, on which dates, and where they are now.
 //!
 //! A message is told of once, with all the folders of its mailbox that it stands or stood in: as one that was moved or
-//! copied has the same Message-ID and size. It is gone when the newest date has it in none.
+//! copied has the same Message-ID and size. It is gone when the mailbox's present state, the live one or else the newest date,
+//! has it in none.
 //!
 //! Invariants: nobody is told of a mailbox that he may not enter, and it is not even learned for him; what could not be
 //! read is counted and named, for it might have been what was searched for.
 //!
 //! The cast: [`Request`] is what is searched for, [`Answer`] what there is of it; `learning` fills the index with what is
-//! new first.
+//! new first, on the dates and, where something was found, in the live store.
 
 mod learning;
 
@@ -53,7 +54,7 @@ pub struct Place {
     pub last: String,
     /// How many dates have it there.
     pub dates: usize,
-    /// Whether the newest date does.
+    /// Whether it is there now: in the live store, or on the newest date if there is none.
     pub is_present: bool,
 }
 
@@ -74,7 +75,9 @@ pub struct Found {
     /// Labels of the first and the last date that have it.
     pub first: String,
     pub last: String,
-    /// The first date that no longer has it.
+    /// The folder that it is in now; `None`: it is gone.
+    pub folder: Option<String>,
+    /// The first date that no longer has it; the local date on which the live store was seen without it, if no date is.
     pub gone_since: Option<String>,
     /// The last one is where it was seen last; at least one.
     pub places: Vec<Place>,
@@ -106,6 +109,7 @@ impl Fs {
     pub fn search_index(&self) -> Result<Search> {
         let mut fingerprint = self.view.fingerprint();
         fingerprint.push(u8::from(self.options.bodies));
+        fingerprint.push(u8::from(self.has_live()));
         self.index.search(&fingerprint)
     }
 
@@ -152,29 +156,47 @@ impl Fs {
     ) -> Result<Answer> {
         let dates = self.search_dates();
         let mut answer = Answer::default();
-        self.learn_for(search, request, caller, progress, &mut answer)?;
+        let lock = search.lock(TURN)?;
+        if lock.is_some() {
+            answer.stopped = self.learn_for(search, request, caller, progress)?.stopped;
+        }
+        answer.is_behind = lock.is_none();
         let mut mailboxes = search.mailboxes()?;
         mailboxes.retain(|mailbox| {
             request.wants(&mailbox.name) && self.may_find(&dates, mailbox, caller)
         });
         answer.mailboxes = mailboxes.len();
         let finder = Finder {
+            fs: self,
             search,
             request,
             dates: &dates,
         };
         finder.count_unread(&mailboxes, &mut answer)?;
-        let mut told = HashSet::new();
-        search.find(&request.query, &mailboxes, |mailbox, row| {
-            if let Some(found) = finder.look_up(mailbox, &row, &mut told)? {
-                if answer.found.len() == request.limit {
-                    answer.more = true;
-                    return Ok(false);
-                }
-                answer.found.push(found);
+        finder.look_up_all(&mailboxes, &mut answer)?;
+        if lock.is_none() || answer.stopped || !self.has_live() {
+            return Ok(answer);
+        }
+        // Only where something was found it matters how the mailbox is now.
+        let concerned = if request.query.gone {
+            let query = Query {
+                gone: false,
+                ..request.query.clone()
+            };
+            search.with_hits(&query, &mailboxes)?
+        } else {
+            let found: HashSet<&String> = answer.found.iter().map(|f| &f.mailbox).collect();
+            let mut concerned = mailboxes.clone();
+            concerned.retain(|mailbox| found.contains(&mailbox.name));
+            concerned
+        };
+        for name in self.learn_live(search, &concerned, &dates, progress)? {
+            answer.failed += 1;
+            if answer.failed_examples.len() < EXAMPLES {
+                answer.failed_examples.push(format!("live/{name}"));
             }
-            Ok(true)
-        })?;
+        }
+        finder.look_up_all(&mailboxes, &mut answer)?;
         Ok(answer)
     }
 
@@ -184,19 +206,13 @@ impl Fs {
         request: &Request,
         caller: Caller,
         progress: &mut dyn FnMut(&Learning) -> bool,
-        answer: &mut Answer,
-    ) -> Result<()> {
+    ) -> Result<Learning> {
         let wanted = |open: &Open, mailbox: &mailbox::Mailbox| {
             request.wants(&mailbox.name) && self.may_enter(open, mailbox, caller)
         };
         let everything = caller.uid == 0 && request.mailboxes.is_empty();
-        let Some(_lock) = search.lock(TURN)? else {
-            answer.is_behind = true;
-            return Ok(());
-        };
         let wanted = (!everything).then_some(&wanted as &Wanted<'_>);
-        answer.stopped = self.learn_words(search, wanted, progress)?.stopped;
-        Ok(())
+        self.learn_words(search, wanted, progress)
     }
 
     /// Whether a caller may enter a mailbox, as the newest date that has it says.
@@ -242,12 +258,38 @@ impl Request {
 
 /// Turns rows of the index into what people are told.
 struct Finder<'a> {
+    fs: &'a Fs,
     search: &'a Search,
     request: &'a Request,
     dates: &'a [Date],
 }
 
 impl Finder<'_> {
+    fn look_up_all(&self, mailboxes: &[Mailbox], answer: &mut Answer) -> Result<()> {
+        answer.found.clear();
+        answer.more = false;
+        let mut told = HashSet::new();
+        self.search
+            .find(&self.request.query, mailboxes, |mailbox, row| {
+                if let Some(found) = self.look_up(mailbox, &row, &mut told)? {
+                    if answer.found.len() == self.request.limit {
+                        answer.more = true;
+                        return Ok(false);
+                    }
+                    answer.found.push(found);
+                }
+                Ok(true)
+            })
+    }
+
+    /// Whether a message is in this folder now, as far as is known.
+    fn is_present(&self, row: &Row) -> bool {
+        if self.fs.has_live() {
+            return row.until.is_none();
+        }
+        self.dates.last().is_some_and(|date| row.is_in(date.moment))
+    }
+
     /// What is told of a row; `None` if it is on no date, is not wanted, or was told of already.
     fn look_up(
         &self,
@@ -281,11 +323,24 @@ impl Finder<'_> {
                 .get(at)
                 .map(|date| date.open.snapshot.label.clone())
         };
-        let gone_since = label(last + 1);
         told.insert(key);
-        if self.request.query.gone && gone_since.is_none() {
+        let mut present = copies.iter().filter(|copy| self.is_present(copy));
+        let folder = present
+            .next_back()
+            .map(|copy| self.search.folder(mailbox, copy))
+            .transpose()?
+            .map(|folder| folder.shown);
+        if self.request.query.gone && folder.is_some() {
             return Ok(None);
         }
+        let gone_since = match &folder {
+            Some(_) => None,
+            None => label(last + 1).or_else(|| {
+                let noticed = copies.iter().filter_map(|copy| copy.until).max()?;
+                let local = self.fs.view.zone.local(noticed);
+                Some(local.format("%Y-%m-%d").to_string())
+            }),
+        };
         Ok(Some(Found {
             mailbox: mailbox.name.clone(),
             sender: row.sender.clone(),
@@ -296,6 +351,7 @@ impl Finder<'_> {
             size: row.size,
             first: label(first).unwrap_or_default(),
             last: label(last).unwrap_or_default(),
+            folder,
             gone_since,
             places: places.into_iter().map(|(.., place)| place).collect(),
         }))
@@ -320,14 +376,13 @@ impl Finder<'_> {
         let (Some(first), Some(last)) = (dates.first(), dates.last()) else {
             return Ok(None);
         };
-        let newest = self.dates.last().map(|date| date.moment);
         let place = Place {
             folder: self.search.folder(mailbox, row)?.shown,
             name: row.name.clone(),
             first: first.open.snapshot.label.clone(),
             last: last.open.snapshot.label.clone(),
             dates: dates.len(),
-            is_present: Some(last.moment) == newest,
+            is_present: self.is_present(row),
         };
         Ok(Some((last.moment, first.moment, place)))
     }

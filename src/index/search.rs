@@ -118,12 +118,15 @@ pub struct Mailbox {
     learned: Vec<Learned>,
 }
 
-/// That a mailbox was looked at in a snapshot.
+/// Stands for the key of a snapshot where the mailbox was looked at as it was at that moment, live.
+pub const LIVE: i64 = 0;
+
+/// That a mailbox was looked at in a snapshot, or live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learned {
     /// The snapshot's, in seconds since 1970.
     pub moment: i64,
-    /// A hash of the snapshot's key.
+    /// A hash of the snapshot's key, or [`LIVE`].
     pub key: i64,
     /// When it was, if not all of it could be read; in seconds since 1970.
     pub failed: Option<i64>,

@@ -52,6 +52,7 @@ struct Message {
     size: u64,
     first_date: String,
     last_date: String,
+    folder: Option<String>,
     gone_since: Option<String>,
     path: String,
     places: Vec<Spot>,
@@ -133,10 +134,10 @@ impl Message {
         } else {
             format!("{} – {}", self.first_date, self.last_date)
         };
-        let now = match (&self.gone_since, self.places.last()) {
-            (Some(date), _) => format!("gone since {date}"),
-            (None, Some(place)) => format!("in {}", place.folder),
-            (None, None) => String::new(),
+        let now = match (&self.folder, &self.gone_since) {
+            (Some(folder), _) => format!("in {folder}"),
+            (None, Some(date)) => format!("gone since {date}"),
+            (None, None) => "gone".to_owned(),
         };
         [
             self.local.format("%Y-%m-%d %H:%M").to_string(),
@@ -193,6 +194,7 @@ fn message(found: &Found, config: &Config) -> Message {
         size: found.size,
         first_date: found.first.clone(),
         last_date: found.last.clone(),
+        folder: found.folder.clone(),
         gone_since: found.gone_since.clone(),
         path: places
             .last()

@@ -2,9 +2,9 @@
 
 use crate::disk::Root;
 use crate::error::{Context, Error, Kind, Result};
-use crate::fs::deleted::Somebody;
 use crate::fs::resolve::{Inside, gone};
 use crate::fs::{Fs, Open};
+use crate::store::Store;
 use crate::time::Time;
 use crate::view::deleted::Moment;
 use crate::view::listing::Listing;
@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// What a live mailbox is like: its folders with their stamps.
-pub(super) struct Live<'a> {
+pub(in crate::fs) struct Live<'a> {
     fs: &'a Fs,
     root: Root,
     /// `None`: there is no such mailbox.
@@ -71,6 +71,12 @@ impl Moment for Live<'_> {
 }
 
 impl Live<'_> {
+    /// The mailbox; `None` if there is none any more.
+    pub(in crate::fs) fn store(&self) -> Option<Box<dyn Store + '_>> {
+        let mailbox = self.mailbox.as_ref()?;
+        Some(mailbox.store(&self.root))
+    }
+
     fn folder(&self, position: u32) -> Result<(&Mailbox, &[u8])> {
         match (
             &self.mailbox,
@@ -139,7 +145,7 @@ impl Moment for Nothing {
 
 impl Fs {
     /// The live mailbox; `None` if there is no live store.
-    pub(super) fn live(&self, somebody: &Somebody) -> Result<Option<Live<'_>>> {
+    pub(in crate::fs) fn live(&self, mailbox: &Mailbox) -> Result<Option<Live<'_>>> {
         let Some(root) = &self.deleted.live else {
             return Ok(None);
         };
@@ -148,7 +154,7 @@ impl Fs {
         let found = self
             .deleted
             .layout
-            .counterpart(&root, &somebody.mailbox, || self.live_mailboxes(&root));
+            .counterpart(&root, mailbox, || self.live_mailboxes(&root));
         let mailbox = found.context(|| "the live mail store")?;
         let mut live = Live {
             fs: self,

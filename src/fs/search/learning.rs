@@ -3,15 +3,19 @@
 //! Each mailbox is looked at in one snapshot after the other, the oldest first. A folder that is as it was in the one
 //! before costs a look at its stamp, a snapshot in which all mailboxes were looked at costs nothing.
 
-use super::super::resolve::{Inside, Populated};
+use super::super::deleted::Live;
+use super::super::resolve::Populated;
 use super::super::{Fs, Open};
 use crate::error::{Kind, Result};
 use crate::index::search::{self, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
 use crate::message::words;
+use crate::store::Store;
 use crate::view::content::{self, Encoding};
+use crate::view::deleted::Moment;
 use crate::view::listing::{Item, Listing, is_for_all};
 use crate::view::mailbox::Mailbox;
+use crate::view::tree::{Source, Tree};
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -138,6 +142,54 @@ impl Fs {
     }
 }
 
+impl Fs {
+    /// Looks at mailboxes as they are now, if there is a live store. Returns the names of those that could not be read.
+    /// To be called under [`Search::lock`], after [`learn_words`](Self::learn_words).
+    pub(super) fn learn_live(
+        &self,
+        search: &Search,
+        mailboxes: &[search::Mailbox],
+        dates: &[Date],
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut unreadable = Vec::new();
+        let mut sum = Learning {
+            mailboxes: mailboxes.len() as u64,
+            ..Learning::default()
+        };
+        for known in mailboxes {
+            let found = dates.iter().rev().find_map(|date| {
+                let populated = self.populated(&date.open).ok()?;
+                populated.mailboxes.at(&known.path).cloned()
+            });
+            let Some(mailbox) = found else { continue };
+            let live = match self.live(&mailbox) {
+                Ok(Some(live)) => live,
+                Ok(None) => return Ok(unreadable),
+                Err(e) => {
+                    tracing::warn!("{}: {e}", known.name);
+                    unreadable.push(known.name.clone());
+                    continue;
+                }
+            };
+            let mut learner = Learner {
+                fs: self,
+                search,
+                sum: &mut sum,
+                progress: &mut *progress,
+            };
+            if !learner.look_at_live(known.clone(), &live)? {
+                unreadable.push(known.name.clone());
+            }
+            sum.done += 1;
+            if sum.stopped || !progress(&sum) {
+                return Ok(unreadable);
+            }
+        }
+        Ok(unreadable)
+    }
+}
+
 /// What learning a mailbox needs at hand.
 struct Learner<'a> {
     fs: &'a Fs,
@@ -193,7 +245,33 @@ impl Learner<'_> {
         }
     }
 
-    /// Whether all of the mailbox could be read.
+    /// Whether all of the live mailbox could be read.
+    fn look_at_live(&mut self, mut mailbox: search::Mailbox, live: &Live<'_>) -> Result<bool> {
+        let now = now();
+        let last = mailbox.learned().last().map_or(0, |learned| learned.moment);
+        let name = format!("live/{}", mailbox.name);
+        let mut look = self
+            .search
+            .look(&mut mailbox, now.max(last.saturating_add(1)))?;
+        let all = match live.store() {
+            Some(store) => {
+                let ground = Ground {
+                    store: &*store,
+                    tree: live.tree(),
+                    listing: &|position| live.listing(position).map(Some),
+                    name,
+                };
+                self.look_into_all(&mut look, &ground)?
+            }
+            None => true,
+        };
+        if !self.sum.stopped {
+            look.finish(search::LIVE, (!all).then_some(now))?;
+        }
+        Ok(all)
+    }
+
+    /// Whether all of the mailbox could be read on a date.
     fn look_at(
         &mut self,
         look: &mut Look<'_>,
@@ -210,23 +288,36 @@ impl Learner<'_> {
             return Ok(populated.mailboxes.is_complete());
         };
         let label = &date.open.snapshot.label;
-        let inside = match self.fs.inside(&date.open, populated, mailbox) {
-            Ok(inside) => inside,
+        let fs = self.fs;
+        match fs.inside(&date.open, populated, mailbox) {
+            Ok(inside) => {
+                let ground = Ground {
+                    store: &*inside.store(),
+                    tree: &inside.nested.tree,
+                    listing: &|position| fs.listing(&inside, position),
+                    name: format!("{label}/{name}"),
+                };
+                self.look_into_all(look, &ground)
+            }
             Err(e) => {
                 tracing::warn!("{label}/{name}: not searched: {e}");
-                return Ok(false);
+                Ok(false)
             }
-        };
+        }
+    }
+
+    /// Whether all of the mailbox could be read.
+    fn look_into_all(&mut self, look: &mut Look<'_>, ground: &Ground<'_>) -> Result<bool> {
         let mut all = true;
-        for position in 0..inside.nested.tree.iter().len() as u32 {
-            if inside.folder(position).is_none() || self.sum.stopped {
-                continue;
+        for position in 0..ground.tree.iter().len() as u32 {
+            if self.sum.stopped {
+                break;
             }
-            match self.look_into(look, &inside, position) {
+            match self.look_into(look, ground, position) {
                 Ok(done) => all &= done,
                 Err(Failure::Index(e)) => return Err(e),
                 Err(Failure::Store(e)) => {
-                    tracing::warn!("{label}/{name}: not searched: {e}");
+                    tracing::warn!("{}: not searched: {e}", ground.name);
                     all = false;
                 }
             }
@@ -238,30 +329,28 @@ impl Learner<'_> {
     fn look_into(
         &mut self,
         look: &mut Look<'_>,
-        inside: &Inside,
+        ground: &Ground<'_>,
         position: u32,
     ) -> std::result::Result<bool, Failure> {
-        let Some(stored) = inside.folder(position) else {
+        let source = ground.tree.get(position).map(|branch| &branch.source);
+        let Some(Source::Folder(stored)) = source else {
             return Ok(true);
         };
-        let tree = &inside.nested.tree;
-        let store = inside.store();
-        let stamp = store.stamp(stored);
-        // A folder that is there and cannot be read is not gone.
-        let mut state = self.fs.view.shape(&tree.taken(position));
-        if let Ok(stamp) = &stamp {
-            state.extend_from_slice(&stamp.bytes);
-        } else {
-            state.clear();
+        let stamp = ground.store.stamp(stored);
+        let mut state = self.fs.view.shape(&ground.tree.taken(position));
+        match &stamp {
+            Ok(stamp) => state.extend_from_slice(&stamp.bytes),
+            // It is there, at least.
+            Err(_) => state.clear(),
         }
         let folder = look
-            .folder(stored, &tree.path(position), &state)
+            .folder(stored, &ground.tree.path(position), &state)
             .map_err(Failure::Index)?;
         stamp.map_err(Failure::Store)?;
         let Some(folder) = folder else {
             return Ok(true);
         };
-        let listing = self.fs.listing(inside, position).map_err(Failure::Store)?;
+        let listing = (ground.listing)(position).map_err(Failure::Store)?;
         let Some(listing) = listing else {
             return Ok(true);
         };
@@ -271,7 +360,7 @@ impl Learner<'_> {
         for some in missing.chunks(READ_AT_ONCE) {
             let texts = self
                 .fs
-                .texts(inside, stored, &listing, some)
+                .texts(ground.store, stored, &listing, some)
                 .map_err(Failure::Store)?;
             for (missing, text) in some.iter().zip(texts) {
                 let (Some(entry), Some(text)) = (entries.get(missing.position), text) else {
@@ -294,6 +383,16 @@ impl Learner<'_> {
     }
 }
 
+/// A mailbox that is looked at.
+struct Ground<'a> {
+    store: &'a dyn Store,
+    tree: &'a Tree,
+    /// The messages of a folder, by its position in the tree.
+    listing: &'a dyn Fn(u32) -> Result<Option<Arc<Listing>>>,
+    /// Which one it is, for people.
+    name: String,
+}
+
 /// Whose fault an error is.
 enum Failure {
     Index(crate::Error),
@@ -304,12 +403,11 @@ impl Fs {
     /// Reads messages of a folder, on all cores; in the same order.
     fn texts(
         &self,
-        inside: &Inside,
+        store: &dyn Store,
         folder: &[u8],
         listing: &Listing,
         missing: &[Missing],
     ) -> Result<Vec<Option<Text>>> {
-        let store = inside.store();
         let next = AtomicUsize::new(0);
         let work = || -> Result<Vec<(usize, Text)>> {
             let files = store.files(folder);

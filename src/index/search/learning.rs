@@ -7,7 +7,7 @@ use super::row::{
     Folder, MAILBOX_SHIFT, Reading, Row, SECONDS_SHIFT, checksum_of_folder, checksum_of_mailbox,
     sameness,
 };
-use super::{Learned, Mailbox, Search};
+use super::{LIVE, Learned, Mailbox, Search};
 use crate::error::Result;
 use crate::index::database::{Fault, Trouble};
 use rusqlite::{OptionalExtension, params};
@@ -422,6 +422,9 @@ impl Look<'_> {
             }
         }
         let mut learned = std::mem::take(&mut self.mailbox.learned);
+        if key == LIVE {
+            learned.retain(|before| before.key != LIVE);
+        }
         learned.push(Learned {
             moment: self.moment,
             key,

@@ -135,6 +135,46 @@ impl Search {
         mailboxes: &[Mailbox],
         mut each: impl FnMut(&Mailbox, Row) -> Result<bool>,
     ) -> Result<()> {
+        let mut found = Vec::new();
+        let numbers = self.numbers(query, mailboxes, |id, at| {
+            let second = (id >> SECONDS_SHIFT) & i64::from(u32::MAX);
+            found.push((second, id, at));
+        });
+        self.checked(numbers)?;
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, id, at) in found {
+            let Some(mailbox) = mailboxes.get(at) else {
+                continue;
+            };
+            if let Some(row) = self.row(query, mailbox, id)?
+                && !each(mailbox, row)?
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these mailboxes in which a query may find something.
+    pub fn with_hits(&self, query: &Query, mailboxes: &[Mailbox]) -> Result<Vec<Mailbox>> {
+        let mut hit = vec![false; mailboxes.len()];
+        let numbers = self.numbers(query, mailboxes, |_, at| {
+            if let Some(hit) = hit.get_mut(at) {
+                *hit = true;
+            }
+        });
+        self.checked(numbers)?;
+        let hits = mailboxes.iter().zip(hit).filter(|(_, hit)| *hit);
+        Ok(hits.map(|(mailbox, _)| mailbox.clone()).collect())
+    }
+
+    /// The numbers of rows that a query may find, and positions of their mailboxes; in no order.
+    fn numbers(
+        &self,
+        query: &Query,
+        mailboxes: &[Mailbox],
+        mut each: impl FnMut(i64, usize),
+    ) -> Result<(), Fault> {
         let expression = query.expression();
         let select = match expression {
             Some(_) => "SELECT rowid FROM text WHERE text MATCH ?1",
@@ -144,41 +184,21 @@ impl Search {
             }
             None => "SELECT id FROM message INDEXED BY message_same WHERE ?1 IS NULL",
         };
-        let position = |id: i64| {
-            mailboxes
-                .binary_search_by_key(&(id >> MAILBOX_SHIFT), |m| m.id)
-                .ok()
-        };
-        let ids = || -> Result<Vec<(i64, i64, usize)>, Fault> {
-            let ranges: Vec<(i64, i64)> = mailboxes
-                .iter()
-                .map(|mailbox| numbers_between(mailbox, query.since, query.until))
-                .collect();
-            let mut select = self.connection.prepare_cached(select)?;
-            let mut rows = select.query([&expression])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let id: i64 = row.get(0)?;
-                let Some(at) = position(id) else { continue };
-                if ranges
+        let ranges: Vec<(i64, i64)> = mailboxes
+            .iter()
+            .map(|mailbox| numbers_between(mailbox, query.since, query.until))
+            .collect();
+        let mut select = self.connection.prepare_cached(select)?;
+        let mut rows = select.query([&expression])?;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let position = mailboxes.binary_search_by_key(&(id >> MAILBOX_SHIFT), |m| m.id);
+            if let Ok(at) = position
+                && ranges
                     .get(at)
                     .is_some_and(|(first, last)| (*first..=*last).contains(&id))
-                {
-                    let second = (id >> SECONDS_SHIFT) & i64::from(u32::MAX);
-                    found.push((second, id, at));
-                }
-            }
-            found.sort_unstable_by(|a, b| b.cmp(a));
-            Ok(found)
-        };
-        for (_, id, at) in self.checked(ids())? {
-            let Some(mailbox) = mailboxes.get(at) else {
-                continue;
-            };
-            if let Some(row) = self.row(query, mailbox, id)?
-                && !each(mailbox, row)?
             {
-                break;
+                each(id, at);
             }
         }
         Ok(())
