@@ -18,7 +18,7 @@ struct Dovecot {
 }
 
 impl Dovecot {
-    fn new(scratch: &Scratch, home: &Path) -> Self {
+    fn new(scratch: &Scratch, home: &Path, location: &str) -> Self {
         let run = scratch.subdirectory("run");
         fs::create_dir_all(home).unwrap();
         for path in [run.as_path(), home] {
@@ -31,7 +31,7 @@ impl Dovecot {
             format!(
                 "base_dir = {run}\nlog_path = {run}/log\nssl = no\nprotocols =\n\
                  mail_uid = {OWNER}\nmail_gid = {OWNER}\nfirst_valid_uid = 1\n\
-                 mail_home = {shown}\nmail_location = maildir:~/Maildir\nmail_fsync = never\n\
+                 mail_home = {shown}\nmail_location = {location}\nmail_fsync = never\n\
                  namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n\
                  userdb {{\n  driver = static\n  args = uid={OWNER} gid={OWNER} home={shown}\n}}\n"
             ),
@@ -113,13 +113,22 @@ fn message(number: usize) -> String {
 
 #[test]
 fn the_same_answers_as_doveadm_search() {
+    compare("maildir:~/Maildir");
+}
+
+#[test]
+fn the_same_answers_of_mdbox() {
+    compare("mdbox:~/mdbox");
+}
+
+fn compare(location: &str) {
     if !able(&["doveadm"]) {
         return;
     }
     let scratch = Scratch::new();
     let store = Store::new(scratch.join("snapshots"));
     let home = store.snapshot(DAYS[0]).join("example.com/alice");
-    let dovecot = Dovecot::new(&scratch, &home);
+    let dovecot = Dovecot::new(&scratch, &home, location);
     let source = scratch.join("source");
     for part in ["cur", "new", "tmp"] {
         fs::create_dir_all(source.join(part)).unwrap();
@@ -149,7 +158,9 @@ fn the_same_answers_as_doveadm_search() {
     ] {
         dovecot.adm(args);
     }
-    let config = Config::new(&scratch, &store).set("index.bodies", true);
+    let config = Config::new(&scratch, &store)
+        .set("source.mailboxes", "{domain}/{user}")
+        .set("index.bodies", true);
     let mut found = 0;
     for (query, more) in [
         (&["all"][..], &["--since", "1990-01-01"][..]),

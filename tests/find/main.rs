@@ -194,7 +194,7 @@ fn where_a_message_is_or_since_when_it_is_gone() {
     // And `deleted` shows the same.
     let name = deleted["places"][0]["name"].as_str().unwrap();
     let shown = config.mountpoint.join("deleted").join(ALICE);
-    assert_eq!(ls(&shown.join("INBOX")), [name]);
+    assert_eq!(ls(shown.join("INBOX")), [name]);
     drop(mount);
 }
 
