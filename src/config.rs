@@ -5,7 +5,7 @@
 //!   names are well formed. Whether paths exist and names resolve is for those to say who need them.
 //! - What the file leaves out has its default; without the default file, everything has.
 //!
-//! The tables `[portal]` and `[restore]` belong to another command, which checks them.
+//! The table `[portal]` belongs to another command, which checks it.
 //!
 //! The cast: [`Config`] and the types of its settings; `document` walks the file; `value` knows what strings mean.
 
@@ -17,6 +17,7 @@ pub use value::Choice;
 
 use crate::access::{Grant, OwnerRule, Policy, Principal};
 use crate::error::{Error, Kind, Result};
+use crate::restore;
 use crate::store::Format;
 use crate::time::Zone;
 use document::{Mistakes, Section};
@@ -59,6 +60,7 @@ pub struct Config {
     pub access: Access,
     pub mbox: Mbox,
     pub index: Index,
+    pub restore: Restore,
 }
 
 /// What a date's directory stands for.
@@ -141,6 +143,12 @@ pub struct Index {
     pub bodies: bool,
 }
 
+/// How mail is put back.
+#[derive(Clone, Debug, Default)]
+pub struct Restore {
+    pub method: restore::Method,
+}
+
 /// Who learns new snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warm {
@@ -175,6 +183,15 @@ impl Choice for Listed {
 
 impl Choice for Sandbox {
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
+}
+
+impl Choice for restore::Method {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("maildir", Self::Maildir),
+        ("doveadm", Self::Doveadm),
+        ("imap", Self::Imap),
+    ];
 }
 
 impl Choice for Warm {
@@ -218,6 +235,7 @@ impl Default for Config {
                 warm: Warm::Auto,
                 bodies: false,
             },
+            restore: Restore::default(),
         }
     }
 }
@@ -349,6 +367,11 @@ fn walk(top: &Section<'_>) -> Config {
                     .unwrap_or(defaults.index.warm),
                 bodies: s.boolean("bodies").unwrap_or(defaults.index.bodies),
             }),
+        restore: top.table("restore").map_or(defaults.restore, |s| Restore {
+            method: s
+                .string("method", "\"auto\"", restore::Method::parse)
+                .unwrap_or_default(),
+        }),
     }
 }
 

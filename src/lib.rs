@@ -15,6 +15,7 @@
 //! | --- | --- | --- |
 //! | 6 | `cli`, `config`, `mount` | one file per command; TOML to typed options; wiring, signals, readiness |
 //! | 5 | `fuse` | the adapter to the kernel: call, reply, catch panics; the one errno table; the only user of `fuser` |
+//! | 4 | `restore` | putting mail back into the live mailbox, apart from the mount |
 //! | 4 | `fs` | operations on node ids; node id to meaning and back; listings and cache policy |
 //! | 3 | `view` | the namespace: what each path means; safe names |
 //! | 3 | `access` | policy to owner, mode and ACL of a mailbox; who is shown what |
@@ -73,7 +74,8 @@
 //!
 //! Absent on purpose:
 //!
-//! - There is no write path. The mount is read-only, and every writing call is EROFS here too.
+//! - There is no write path in the mount: it is read-only, and every writing call is EROFS here too. [`restore`] writes to the
+//!   live mailbox, as a command of its own, through a gate of its own.
 //! - There is no state for an open file and no count of look-ups: `forget` does nothing. No descriptor outlives a
 //!   request, so a snapshot can be removed while it is being read.
 //! - There is no access check at a READ and no change of identity: that is the kernel's work, on mode and ACL.
@@ -166,6 +168,7 @@ pub mod fuse;
 pub mod index;
 pub mod message;
 pub mod mount;
+pub mod restore;
 pub mod snapshot;
 pub mod store;
 pub mod time;

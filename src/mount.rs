@@ -25,6 +25,7 @@ use crate::fs::{self, Fs, MboxListed};
 use crate::fuse::{self, Device, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
+use crate::restore::Restorer;
 use crate::snapshot::source::{self, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::decode::Keys;
@@ -133,20 +134,6 @@ fn detach_output() {
 /// The catalogue and the file system that a configuration means.
 pub fn build(config: &Config) -> Result<Fs> {
     let catalogue = catalogue(config, &source(config)?)?;
-    let view = View {
-        zone: config.timezone,
-        names: match config.names {
-            config::Names::Readable => view::Names::Readable,
-            config::Names::Unique => view::Names::Unique,
-        },
-        flags: match config.mbox.flags {
-            config::MboxFlags::Status => FlagLines::Status,
-            config::MboxFlags::None => FlagLines::None,
-        },
-        layout: layout(config)?,
-        keys: keys(config)?,
-        index: Arc::new(Index::open(&config.index.path)),
-    };
     let options = fs::Options {
         mbox_listed: match config.mbox.listed {
             config::Listed::Always => MboxListed::Always,
@@ -160,7 +147,36 @@ pub fn build(config: &Config) -> Result<Fs> {
         bodies: config.index.bodies,
         live: config.source.live.clone(),
     };
-    Fs::new(view, config.policy(), catalogue, options)
+    Fs::new(view(config)?, config.policy(), catalogue, options)
+}
+
+fn view(config: &Config) -> Result<View> {
+    Ok(View {
+        zone: config.timezone,
+        names: match config.names {
+            config::Names::Readable => view::Names::Readable,
+            config::Names::Unique => view::Names::Unique,
+        },
+        flags: match config.mbox.flags {
+            config::MboxFlags::Status => FlagLines::Status,
+            config::MboxFlags::None => FlagLines::None,
+        },
+        layout: layout(config)?,
+        keys: keys(config)?,
+        index: Arc::new(Index::open(&config.index.path)),
+    })
+}
+
+/// What puts mail back, as a configuration means it. Its logs are beside the index.
+pub fn restorer(config: &Config) -> Result<Restorer> {
+    let state = config.index.path.parent().unwrap_or(Path::new("/"));
+    Ok(Restorer {
+        view: view(config)?,
+        dates: catalogue(config, &source(config)?)?.dates(),
+        live: config.source.live.clone(),
+        method: config.restore.method,
+        logs: state.join("restores"),
+    })
 }
 
 /// The snapshots that the directories of a source hold, as the configuration dates and chooses them.

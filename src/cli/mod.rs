@@ -14,6 +14,7 @@ mod logging;
 mod man;
 mod mount;
 mod progress;
+mod restore;
 mod terminal;
 mod warm;
 
@@ -73,6 +74,7 @@ enum Command {
     Check(check::Arguments),
     Warm(warm::Arguments),
     Find(find::Arguments),
+    Restore(restore::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -103,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Mount(arguments) => arguments.run(global),
         Command::Warm(arguments) => warm::run(&arguments, global),
         Command::Find(arguments) => find::run(&arguments, global),
+        Command::Restore(arguments) => restore::run(&arguments, global),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -49,6 +49,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("access.grant", &["mailboxes", "to"]),
     ("mbox", &["flags", "listed"]),
     ("index", &["path", "warm", "bodies"]),
+    ("restore", &["method"]),
 ];
 
 /// One mistake in a configuration file.

@@ -99,7 +99,7 @@ fn every_setting_is_read() {
         [portal]
         whatever = { it = "says" }
         [restore]
-        method = 3
+        method = "maildir"
         "#,
     );
     assert_eq!(config.timezone, Zone::parse("Asia/Tokyo").unwrap());
@@ -125,6 +125,7 @@ fn every_setting_is_read() {
     assert_eq!(config.index.path, Path::new("/i"));
     assert_eq!(config.index.warm, Warm::Off);
     assert!(config.index.bodies);
+    assert_eq!(config.restore.method, crate::restore::Method::Maildir);
 }
 
 #[test]

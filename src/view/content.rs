@@ -115,11 +115,7 @@ pub fn read_to_end(stored: &Stored<'_>, keys: &Keys) -> Result<(Option<decode::E
             bytes += chunk.len() as u64;
             true
         })?;
-        let size = stored.size();
-        if bytes < size {
-            let ends = format!("the file ends after {bytes} of {size} bytes");
-            return Err(Error::new(Kind::Unreadable, ends));
-        }
+        whole(bytes, stored.size())?;
         return Ok((None, bytes));
     };
     decode(stored, encoding, keys, |decoded| {
@@ -252,34 +248,61 @@ pub fn start(
     limit: usize,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match encoding {
-        Encoding::Plain => stream(stored, 0, |chunk| {
-            bytes.extend_from_slice(chunk);
-            bytes.len() < limit
-        })?,
-        Encoding::Encoded => {
-            let encoding = self::encoding(stored)?
-                .ok_or_else(|| Error::new(Kind::Undecodable, "is no longer compressed"))?;
-            decode(stored, encoding, keys, |chunk| {
-                bytes.extend_from_slice(chunk);
-                bytes.len() < limit
-            })?;
-        }
-        Encoding::Damaged => {
-            let message = "the stored message is damaged";
-            return Err(Error::new(Kind::Undecodable, message));
-        }
-        Encoding::Locked => {
-            let message = "is encrypted, and there is no key for it";
-            return Err(Error::new(Kind::NoKey, message));
-        }
-        Encoding::Unread => {
-            let message = "could not be read when its folder was listed";
-            return Err(Error::new(Kind::Unreadable, message));
-        }
-    }
+    read(stored, encoding, keys, |chunk| {
+        bytes.extend_from_slice(chunk);
+        bytes.len() < limit
+    })?;
     bytes.truncate(limit);
     Ok(bytes)
+}
+
+/// Gives a message that was learned to be encoded so to `take`, in pieces, until its end or until `take` has enough and
+/// returns false.
+///
+/// # Errors
+/// [`Kind::Undecodable`] and [`Kind::NoKey`] as for [`decode_whole`], as far as it was read; [`Kind::Unreadable`] also if
+/// the file ends before its size.
+pub fn read(
+    stored: &Stored<'_>,
+    encoding: Encoding,
+    keys: &Keys,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> Result<()> {
+    let (kind, message) = match encoding {
+        Encoding::Plain => {
+            let (mut bytes, mut more) = (0, true);
+            stream(stored, 0, |chunk| {
+                bytes += chunk.len() as u64;
+                more = take(chunk);
+                more
+            })?;
+            return if more {
+                whole(bytes, stored.size())
+            } else {
+                Ok(())
+            };
+        }
+        Encoding::Encoded => match self::encoding(stored)? {
+            Some(encoding) => return decode(stored, encoding, keys, take),
+            None => (Kind::Undecodable, "is no longer compressed"),
+        },
+        Encoding::Damaged => (Kind::Undecodable, "the stored message is damaged"),
+        Encoding::Locked => (Kind::NoKey, "is encrypted, and there is no key for it"),
+        Encoding::Unread => (
+            Kind::Unreadable,
+            "could not be read when its folder was listed",
+        ),
+    };
+    Err(Error::new(kind, message))
+}
+
+/// Fails if not all of a file was read.
+fn whole(bytes: u64, size: u64) -> Result<()> {
+    if bytes < size {
+        let ends = format!("the file ends after {bytes} of {size} bytes");
+        return Err(Error::new(Kind::Unreadable, ends));
+    }
+    Ok(())
 }
 
 /// Gives the message to `take`, in pieces, until its end or until `take` has enough and returns false.

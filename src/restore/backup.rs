@@ -1,0 +1,373 @@
+//! What of a backup is to be put back: a mailbox on a date, some of its folders, some of their messages.
+
+use super::live::Target;
+use super::{Request, facts};
+use crate::disk::Root;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::{Dates, Snapshot};
+use crate::store::{Folder, Format, Message, Store};
+use crate::view::View;
+use crate::view::content::{self, Encoding, Learned};
+use crate::view::listing::{self, Listing};
+use crate::view::mailbox::Mailbox;
+use crate::view::name;
+use crate::view::tree::{Source, Tree};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Longest file of keywords that is read, in bytes.
+const LARGEST_KEYWORDS: u64 = 1 << 20;
+
+/// What is chosen of a mailbox on a date.
+pub struct Backup<'a> {
+    pub view: &'a View,
+    pub store: &'a dyn Store,
+    pub folders: Vec<Chosen>,
+    /// Folders that cannot be read, with the reason.
+    pub unreadable: Vec<(String, Error)>,
+}
+
+/// A folder of which messages are chosen.
+pub struct Chosen {
+    /// The path that it is shown under.
+    pub name: String,
+    pub stored: Vec<u8>,
+    /// The decoded name, with `/` between the levels.
+    pub decoded: String,
+    pub target: Target,
+    pub listing: Listing,
+    /// Positions in the listing.
+    pub positions: Vec<u32>,
+    /// What letters in file names stand for.
+    keywords: Vec<String>,
+}
+
+/// The snapshot that is shown under a date.
+pub fn snapshot(dates: &Dates, date: &str) -> Result<Arc<Snapshot>> {
+    let label = match date {
+        "latest" => dates.latest().unwrap_or(date),
+        date => date,
+    };
+    let ends = dates.shown.keys().next().zip(dates.latest());
+    let cure = || match ends {
+        None => "there are no backups".to_owned(),
+        Some((first, last)) => {
+            format!("name one of the dates that are shown, {first} to {last}, or \"latest\"")
+        }
+    };
+    let shown = dates.shown.get(label).cloned();
+    shown.ok_or_else(|| wrong(format!("no backup of \"{date}\": {}", cure())))
+}
+
+/// The mailbox of a name.
+pub fn mailbox(view: &View, root: &Root, wanted: &str, date: &str) -> Result<Mailbox> {
+    let found = view.layout.find(root)?;
+    let mailbox = found.named(wanted).cloned();
+    mailbox.ok_or_else(|| {
+        let near = found
+            .iter()
+            .find(|m| name::fold(&m.name) == name::fold(wanted) || m.user == wanted);
+        let cure = match near {
+            Some(near) => format!("did you mean \"{}\"?", near.name),
+            None => format!(
+                "there are {} others; name one as it is shown",
+                found.iter().len()
+            ),
+        };
+        wrong(format!(
+            "no mailbox \"{wanted}\" in the backup of {date}: {cure}"
+        ))
+    })
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(Kind::Config, message)
+}
+
+/// An ID as it stands in names, from what somebody typed: in brackets or not, in either case, with letters for digits
+/// that look like them.
+fn id(typed: &str) -> Result<String> {
+    let bare = typed.trim().trim_start_matches('(').trim_end_matches(')');
+    let id: String = bare
+        .chars()
+        .map(|c| match c.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            c => c,
+        })
+        .collect();
+    let valid = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase() && c != 'U';
+    if !id.chars().all(valid) || !(name::ID_CHARS..=name::MAX_ID_CHARS).contains(&id.len()) {
+        return Err(wrong(format!(
+            "\"{typed}\" is no message's ID: write the 8 characters in brackets at the end of its file's name, \
+             such as K7Q2M4XZ"
+        )));
+    }
+    Ok(id)
+}
+
+impl<'a> Backup<'a> {
+    /// Chooses what a request asks for.
+    pub fn choose(
+        view: &'a View,
+        store: &'a dyn Store,
+        mailbox: &Mailbox,
+        request: &Request,
+    ) -> Result<Self> {
+        let tree = Tree::read(store)?;
+        let folders = store.folders()?.folders;
+        let decoded: HashMap<&[u8], &Folder> =
+            folders.iter().map(|f| (f.stored.as_slice(), f)).collect();
+        let ids: Vec<String> = request
+            .messages
+            .iter()
+            .map(|m| id(m))
+            .collect::<Result<_>>()?;
+        let mut found = vec![false; ids.len()];
+        let into = request.into.as_deref().map(target).transpose()?;
+        let mut backup = Self {
+            view,
+            store,
+            folders: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        for position in wanted_folders(&tree, request)? {
+            let Some(branch) = tree.get(position) else {
+                continue;
+            };
+            let Source::Folder(stored) = &branch.source else {
+                continue;
+            };
+            let name = shown_path(&tree, position);
+            let listing = match view.list(store, stored, &tree.taken(position)) {
+                Ok(listing) => listing,
+                Err(e) if listing::is_for_all(&e) => return Err(e),
+                Err(e) => {
+                    tracing::warn!("folder {name}: {e}");
+                    backup.unreadable.push((name, e));
+                    continue;
+                }
+            };
+            let path = decoded.get(stored.as_slice()).map(|f| f.path.clone());
+            let path = path.unwrap_or_else(|| name.split('/').map(str::to_owned).collect());
+            let positions = choose_messages(&listing, &ids, &mut found);
+            backup.folders.push(Chosen {
+                name,
+                decoded: path.join("/"),
+                target: into.clone().unwrap_or_else(|| Target {
+                    path,
+                    stored: Some(stored.clone()),
+                }),
+                keywords: letters(store, mailbox, stored),
+                stored: stored.clone(),
+                listing,
+                positions,
+            });
+        }
+        if let Some((_, missing)) = found.iter().zip(&ids).find(|(found, _)| !**found)
+            && backup.unreadable.is_empty()
+        {
+            let place = request.folder.as_deref().unwrap_or(&request.mailbox);
+            return Err(wrong(format!(
+                "no message ({missing}) in {place} on {}: look its name up in the backup of that date",
+                request.date
+            )));
+        }
+        Ok(backup)
+    }
+
+    /// What is known of some messages of a folder, by their positions.
+    pub fn learn(&self, folder: &Chosen, positions: &[u32]) -> Result<Vec<Option<Learned>>> {
+        let messages = folder.listing.messages();
+        let some = positions.iter().filter_map(|&p| messages.get(p as usize));
+        facts::learn(self.view, self.store, &folder.stored, messages, some)
+    }
+
+    /// Gives a message's bytes to `take`, in pieces; `take` may refuse them.
+    pub fn read(
+        &self,
+        folder: &Chosen,
+        position: u32,
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let gone = || Error::new(Kind::Stale, "is no longer listed");
+        let item = folder.listing.get(position as usize).ok_or_else(gone)?;
+        let stored = self
+            .store
+            .open(&folder.stored, folder.listing.messages(), item.stored)?;
+        let mut refused = Ok(());
+        content::read(&stored, item.encoding, &self.view.keys, |bytes| {
+            refused = take(bytes);
+            refused.is_ok()
+        })?;
+        refused
+    }
+}
+
+impl Chosen {
+    pub fn message(&self, position: u32) -> Option<&Message> {
+        self.listing.messages().get(position as usize)
+    }
+
+    pub fn identity(&self, position: u32) -> Vec<u8> {
+        let messages = self.listing.messages();
+        let identity = self.message(position).map(|m| messages.identity(m));
+        identity.unwrap_or_default()
+    }
+
+    /// Whether what is stored can be read, as far as listing it could tell.
+    pub fn is_readable(&self, position: u32) -> bool {
+        let item = self.listing.get(position as usize);
+        item.is_some_and(|item| matches!(item.encoding, Encoding::Plain | Encoding::Encoded))
+    }
+
+    /// The keywords that a message has.
+    pub fn keywords_of(&self, position: u32) -> Vec<String> {
+        let Some(message) = self.message(position) else {
+            return Vec::new();
+        };
+        let messages = self.listing.messages();
+        let told: Vec<String> = messages
+            .keywords(message)
+            .map(|k| String::from_utf8_lossy(k).into_owned())
+            .collect();
+        if !told.is_empty() || self.keywords.is_empty() {
+            return told;
+        }
+        let numbers = super::maildir::name::keyword_numbers(messages.locator(message));
+        let named = numbers.filter_map(|n| self.keywords.get(n));
+        named.filter(|k| !k.is_empty()).cloned().collect()
+    }
+}
+
+/// What the letters in the file names of a Maildir's folder stand for.
+fn letters(store: &dyn Store, mailbox: &Mailbox, folder: &[u8]) -> Vec<String> {
+    if mailbox.format != Format::MAILDIR {
+        return Vec::new();
+    }
+    let path = [store.path(), folder, super::maildir::keywords::FILE];
+    let path: Vec<&[u8]> = path.into_iter().filter(|part| !part.is_empty()).collect();
+    let read = || {
+        let file = store.root().open(&path.join(&b'/'))?;
+        let len = file.stat().size.min(LARGEST_KEYWORDS);
+        let mut bytes = vec![0; len as usize];
+        let len = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(len);
+        Ok(super::maildir::keywords::parse(&bytes))
+    };
+    let read: Result<Vec<String>> = read();
+    read.unwrap_or_else(|e| {
+        if e.kind() != Kind::NotFound {
+            tracing::warn!("keywords are not known: {e}");
+        }
+        Vec::new()
+    })
+}
+
+/// The folder that `--into` names.
+fn target(into: &str) -> Result<Target> {
+    let path: Vec<String> = into
+        .trim_matches('/')
+        .split('/')
+        .map(str::to_owned)
+        .collect();
+    let odd = |level: &String| level.trim().is_empty() || level.contains(char::is_control);
+    if path.iter().any(odd) {
+        return Err(wrong(format!(
+            "\"{into}\" cannot name a folder: write a name, with \"/\" between its levels"
+        )));
+    }
+    Ok(Target { path, stored: None })
+}
+
+/// The folders that a request means: one with all below it, or all.
+fn wanted_folders(tree: &Tree, request: &Request) -> Result<Vec<u32>> {
+    let mut pending: Vec<u32> = match &request.folder {
+        None => tree.below(None).to_vec(),
+        Some(path) => {
+            let mut at = None;
+            for level in path.trim_matches('/').split('/') {
+                let below = tree.named(at, level);
+                at = Some(below.ok_or_else(|| {
+                    let names = tree.below(at).iter().take(20);
+                    let names: Vec<&str> = names
+                        .filter_map(|&p| tree.get(p))
+                        .map(|b| b.name.as_str())
+                        .collect();
+                    wrong(format!(
+                        "no folder \"{path}\" in {} on {}: there are {}",
+                        request.mailbox,
+                        request.date,
+                        names.join(", ")
+                    ))
+                })?);
+            }
+            at.into_iter().collect()
+        }
+    };
+    pending.reverse();
+    let mut found = Vec::new();
+    while let Some(position) = pending.pop() {
+        found.push(position);
+        pending.extend(tree.below(Some(position)).iter().rev());
+    }
+    Ok(found)
+}
+
+fn shown_path(tree: &Tree, position: u32) -> String {
+    let mut levels = Vec::new();
+    let mut at = Some(position);
+    while let Some(branch) = at.and_then(|p| tree.get(p)) {
+        levels.push(branch.name.as_str());
+        at = branch.above;
+    }
+    levels.reverse();
+    levels.join("/")
+}
+
+/// Positions of the messages with these IDs, or of all.
+fn choose_messages(listing: &Listing, ids: &[String], found: &mut [bool]) -> Vec<u32> {
+    let all = 0..listing.len() as u32;
+    if ids.is_empty() {
+        return all.collect();
+    }
+    let messages = listing.messages();
+    let longest = ids.iter().map(String::len).max().unwrap_or_default();
+    all.filter(|&position| {
+        let Some(message) = messages.get(position as usize) else {
+            return false;
+        };
+        let has = name::id(&messages.identity(message), longest);
+        let mut chosen = false;
+        for (id, found) in ids.iter().zip(found.iter_mut()) {
+            if has.starts_with(id.as_str()) {
+                (chosen, *found) = (true, true);
+            }
+        }
+        chosen
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_as_people_type_them() {
+        for typed in ["K7Q2M4X0", "(k7q2m4xo)", " K7Q2M4XO "] {
+            assert_eq!(id(typed).unwrap(), "K7Q2M4X0");
+        }
+        for wrong in ["", "K7Q2M4X", "K7Q2M4X!", "U7Q2M4XZ"] {
+            assert_eq!(id(wrong).unwrap_err().kind(), Kind::Config, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn folders_to_put_into() {
+        assert_eq!(target("A/B").unwrap().path, ["A", "B"]);
+        for wrong in ["", "/", "A//B", "A\nB"] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
+    }
+}

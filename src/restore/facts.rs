@@ -1,0 +1,59 @@
+//! What the index knows of messages, learned where it does not know.
+
+use crate::error::{Kind, Result};
+use crate::index::FactKey;
+use crate::store::{Message, Messages, Store};
+use crate::view::content::{self, Learned};
+use crate::view::{View, listing};
+
+/// What is known of some messages of a folder, in their order; `None` for one that is gone by now or cannot be read,
+/// which is warned of.
+pub fn learn<'a>(
+    view: &View,
+    store: &dyn Store,
+    folder: &[u8],
+    messages: &Messages,
+    some: impl Iterator<Item = &'a Message>,
+) -> Result<Vec<Option<Learned>>> {
+    let some: Vec<(&Message, Vec<u8>)> = some.map(|m| (m, messages.identity(m))).collect();
+    let keys = some.iter().map(|(m, identity)| listing::key(m, identity));
+    let keys: Vec<FactKey<'_>> = keys.collect();
+    let files = store.files(folder);
+    let mut fresh = Vec::new();
+    let mut all = Vec::with_capacity(some.len());
+    for (at, kept) in view
+        .index
+        .facts(store.path(), &keys)
+        .into_iter()
+        .enumerate()
+    {
+        let known = kept.as_deref().and_then(Learned::decode);
+        if known.is_some() {
+            all.push(known);
+            continue;
+        }
+        let Some((message, _)) = some.get(at) else {
+            continue;
+        };
+        let stored = files.open(messages, message);
+        match stored.and_then(|s| content::learn(&s, messages.store_name(message), &view.keys)) {
+            Ok(learned) => {
+                fresh.push((at, learned.encode()));
+                all.push(Some(learned));
+            }
+            Err(e) if listing::is_for_all(&e) => return Err(e),
+            Err(e) => {
+                // Renamed or gone since: it is seen under its other name, if there is one.
+                if e.kind() != Kind::NotFound {
+                    tracing::warn!("a message cannot be read: {e}");
+                }
+                all.push(None);
+            }
+        }
+    }
+    let fresh = fresh
+        .iter()
+        .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
+    view.index.put_facts(store.path(), fresh);
+    Ok(all)
+}

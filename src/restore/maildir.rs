@@ -1,0 +1,527 @@
+//! A live Maildir: what it has, and how a message is put into it by the format's rules.
+//!
+//! A message is written to `tmp`, gets owner, permissions and time, is on disk, and only then gets its name in `cur`,
+//! which nobody has. A reader never sees half of it; of a run that was killed at most a file in `tmp` stays behind,
+//! which the mail server clears away after a day and a half. Nothing that is there is changed, but two files of
+//! Dovecot's to which lines are added under its locks: a folder's keywords and the list of subscriptions. `maildirsize` is
+//! left alone: the server counts again when it finds that it does not fit.
+//!
+//! While it is looked through, the mailbox may be in use: messages are renamed with every flag and moved from folder to
+//! folder. So it is looked through again until nothing has changed meanwhile, and what was seen once is there.
+//!
+//! The cast: [`name`] makes file names, [`keywords`] and [`subscriptions`] know Dovecot's files; [`Mailbox`] is
+//! the live mailbox.
+
+pub mod keywords;
+pub mod name;
+mod subscriptions;
+
+use super::facts::learn;
+use super::gate::{Dir, Gate, Ownership};
+use super::journal::{Place, escape, unescape};
+use super::live::{Content, Identities, Live, NewMessage, Present, Removal, Target};
+use super::measure::{Basis, Measure};
+use crate::disk::Root;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Folder, Messages, Stamp, Store, folder_name};
+use crate::view::View;
+use crate::view::content::{self, Encoding};
+use keywords::Keywords;
+use std::collections::{HashMap, HashSet};
+
+/// How often a mailbox is looked through until nothing changes meanwhile.
+const LOOKS: usize = 5;
+
+/// A Maildir that is in use.
+pub struct Mailbox<'a> {
+    root: &'a Root,
+    store: Box<dyn Store + 'a>,
+    view: &'a View,
+    gate: Gate,
+    path: &'a [u8],
+    names: name::Names,
+    folders: Vec<Folder>,
+    /// What each folder had, as often as it was looked at.
+    seen: HashMap<Vec<u8>, (Stamp, Vec<Messages>)>,
+    open: HashMap<Target, OpenFolder>,
+    /// The files of the folder that was searched last.
+    located: Option<(Vec<u8>, Files)>,
+    keywords_lost: u64,
+}
+
+/// Files by the unique parts of their names: whether in `new`, and the whole name.
+type Files = HashMap<Vec<u8>, (bool, Vec<u8>)>;
+
+/// A folder that messages are put into.
+struct OpenFolder {
+    stored: Vec<u8>,
+    dir: Dir,
+    tmp: Dir,
+    cur: Dir,
+    like: Ownership,
+    /// `None` where Dovecot keeps none beside the messages.
+    keywords: Option<Keywords>,
+}
+
+impl<'a> Mailbox<'a> {
+    /// The Maildir at a path below the live store, which `root` is.
+    pub fn open(
+        root: &'a Root,
+        store: Box<dyn Store + 'a>,
+        path: &'a [u8],
+        view: &'a View,
+    ) -> Result<Self> {
+        let gate = Gate::open(root.path())?;
+        let folders = store.folders()?.folders;
+        Ok(Self {
+            root,
+            store,
+            view,
+            gate,
+            path,
+            names: name::Names::now(),
+            folders,
+            seen: HashMap::new(),
+            open: HashMap::new(),
+            located: None,
+            keywords_lost: 0,
+        })
+    }
+
+    /// Looks through all folders until nothing has changed meanwhile.
+    fn look(&mut self) -> Result<()> {
+        for _ in 0..LOOKS {
+            self.folders = self.store.folders()?.folders;
+            let mut changed = false;
+            for folder in &self.folders {
+                let stamp = match self.store.stamp(&folder.stored) {
+                    Ok(stamp) => stamp,
+                    Err(e) if e.kind() == Kind::NotFound => continue,
+                    Err(e) => return Err(unclear(e)),
+                };
+                let known = self.seen.entry(folder.stored.clone());
+                let known = known.or_insert_with(|| (stamp.clone(), Vec::new()));
+                if !known.1.is_empty() && known.0 == stamp {
+                    continue;
+                }
+                changed = true;
+                match self.store.messages(&folder.stored, &Messages::default()) {
+                    Ok(messages) => {
+                        known.0 = stamp;
+                        known.1.push(messages);
+                    }
+                    Err(e) if e.kind() == Kind::NotFound => {}
+                    Err(e) => return Err(unclear(e)),
+                }
+            }
+            if !changed {
+                return Ok(());
+            }
+        }
+        tracing::info!(
+            "the mailbox does not stop changing; what was seen once in it counts as there"
+        );
+        Ok(())
+    }
+
+    /// The folder of the mailbox that a target means.
+    fn folder_of(&self, target: &Target) -> Option<&Folder> {
+        let stored = |f: &&Folder| Some(&f.stored) == target.stored.as_ref();
+        let named = |f: &&Folder| f.path == target.path;
+        let inbox = |f: &&Folder| match (f.path.as_slice(), target.path.as_slice()) {
+            ([a], [b]) => a.eq_ignore_ascii_case("INBOX") && b.eq_ignore_ascii_case("INBOX"),
+            _ => false,
+        };
+        let folders = || self.folders.iter();
+        folders()
+            .find(stored)
+            .or_else(|| folders().find(named))
+            .or_else(|| folders().find(inbox))
+    }
+
+    /// Whether folders are nested directories.
+    fn is_nested(&self) -> bool {
+        let nested = |f: &Folder| !f.stored.is_empty() && !f.stored.starts_with(b".");
+        self.folders.iter().any(nested)
+    }
+
+    /// The levels of a new folder's name, as this store writes them.
+    fn levels(&self, target: &Target) -> Result<Vec<Vec<u8>>> {
+        if let Some(stored) = &target.stored {
+            let (levels, separator) = match stored.strip_prefix(b".") {
+                Some(levels) => (levels, b'.'),
+                None => (stored.as_slice(), b'/'),
+            };
+            let levels = levels.split(|&b| b == separator);
+            return Ok(levels.map(<[u8]>::to_vec).collect());
+        }
+        let utf8 = self.folders.iter().any(|f| !f.stored.is_ascii());
+        let separator = if self.is_nested() { '/' } else { '.' };
+        let level = |name: &String| {
+            let reserved = matches!(name.as_str(), "" | "." | ".." | "cur" | "new" | "tmp");
+            if reserved || name.starts_with(['.', '~']) || name.contains([separator, '/', '\0']) {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!(
+                        "\"{name}\" cannot name a folder of this mailbox: choose another name, without \"{separator}\""
+                    ),
+                ));
+            }
+            let stored = match utf8 {
+                true => name.clone().into_bytes(),
+                false => folder_name::encode(name),
+            };
+            if stored.len() > 200 {
+                let message = format!(
+                    "\"{name}\" is too long for the name of a folder: choose a shorter one"
+                );
+                return Err(Error::new(Kind::Config, message));
+            }
+            Ok(stored)
+        };
+        target.path.iter().map(level).collect()
+    }
+
+    /// Makes a folder.
+    fn make(&self, target: &Target) -> Result<Vec<u8>> {
+        let levels = self.levels(target)?;
+        let nested = match &target.stored {
+            Some(stored) => !stored.is_empty() && !stored.starts_with(b"."),
+            None => self.is_nested(),
+        };
+        let mailbox = self.gate.dir(self.path)?;
+        let like = mailbox.ownership()?;
+        let (stored, separator) = match nested {
+            true => (levels.join(&b'/'), b'/'),
+            false => ([b".", levels.join(&b'.').as_slice()].concat(), b'.'),
+        };
+        let mut dir = self.gate.dir(self.path)?;
+        for level in stored.split(|&b| b == b'/') {
+            dir = dir.make(level, like)?.0;
+        }
+        // `new` and `cur` are what makes it a folder, so they come last.
+        if !nested
+            && !dir.has(b"maildirfolder")?
+            && let Some(mut file) = dir.create(b"maildirfolder.tmp")?
+        {
+            file.seal(like, None)?;
+            file.publish(&dir, b"maildirfolder")?;
+        }
+        if let Err(e) = subscriptions::add(&mailbox, like, &levels, separator) {
+            tracing::warn!("the new folder {} is not subscribed to: {e}", target.name());
+        }
+        for sub in [b"tmp", b"new", b"cur"] {
+            dir.make(sub, like)?;
+        }
+        dir.sync()?;
+        mailbox.sync()?;
+        Ok(stored)
+    }
+
+    fn path_of(&self, folder: &[u8]) -> Vec<u8> {
+        below(self.path, folder)
+    }
+
+    fn open_folder(&self, stored: Vec<u8>) -> Result<OpenFolder> {
+        let dir = self.gate.dir(&self.path_of(&stored))?;
+        let around = dir.ownership()?;
+        let tmp = dir.make(b"tmp", around)?.0;
+        dir.make(b"new", around)?;
+        let cur = dir.make(b"cur", around)?.0;
+        let like = cur.ownership()?;
+        // Where Dovecot keeps its files beside the messages, INBOX has this one.
+        let has_control =
+            self.gate.dir(self.path)?.has(b"dovecot-uidlist")? || dir.has(b"dovecot-uidlist")?;
+        let keywords = match has_control || dir.has(keywords::FILE)? {
+            true => Some(Keywords::read(&dir)?),
+            false => None,
+        };
+        Ok(OpenFolder {
+            stored,
+            dir,
+            tmp,
+            cur,
+            like,
+            keywords,
+        })
+    }
+
+    /// The files of a folder by the unique parts of their names: whether in `new`, and the whole name.
+    fn files_of(&self, folder: &[u8]) -> Result<Files> {
+        let mut files = Files::new();
+        for (new, sub) in [(true, &b"new"[..]), (false, b"cur")] {
+            let path = below(&self.path_of(folder), sub);
+            let listing = match self.root.list(&path) {
+                Ok(listing) => listing,
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            for entry in listing.iter() {
+                let unique = name::unique(entry.name).to_vec();
+                files.insert(unique, (new, entry.name.to_vec()));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Where the file of a unique name is now. What is known of the folder is looked up again if it is out of date.
+    fn locate(&mut self, folder: &[u8], unique: &[u8]) -> Result<Option<(bool, Vec<u8>)>> {
+        for fresh in [false, true] {
+            let known = self.located.as_ref().filter(|(of, _)| of == folder);
+            if fresh || known.is_none() {
+                self.located = Some((folder.to_vec(), self.files_of(folder)?));
+            }
+            let files = self.located.as_ref().map(|(_, files)| files);
+            let Some((new, file)) = files.and_then(|files| files.get(unique)) else {
+                continue;
+            };
+            let sub: &[u8] = if *new { b"new" } else { b"cur" };
+            let dir = self.gate.dir(&self.path_of(folder))?.sub(sub)?;
+            if dir.has(file)? {
+                return Ok(Some((*new, file.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The digest of a file's bytes.
+    fn digest(&self, folder: &[u8], new: bool, file: &[u8]) -> Result<String> {
+        let sub: &[u8] = if new { b"new" } else { b"cur" };
+        let path = below(&below(&self.path_of(folder), sub), file);
+        let opened = self.root.open(&path)?;
+        let (mut measure, mut buffer, mut offset) =
+            (Measure::new(Basis::Stored), vec![0; 64 << 10], 0);
+        loop {
+            let n = opened.read_at(&mut buffer, offset)?;
+            if n == 0 {
+                return Ok(hex(&measure.finish().digest));
+            }
+            measure.feed(buffer.get(..n).unwrap_or_default());
+            offset += n as u64;
+        }
+    }
+}
+
+impl Live for Mailbox<'_> {
+    fn basis(&self) -> Basis {
+        Basis::Stored
+    }
+
+    fn identities(&mut self, names: &HashSet<String>) -> Result<Identities> {
+        self.look()?;
+        let mut found = Identities::default();
+        for folder in &self.folders {
+            let number = found.folders.len() as u32;
+            found.folders.push(folder.path.join("/"));
+            let looks = self.seen.get(&folder.stored);
+            for messages in looks.into_iter().flat_map(|(_, looks)| looks) {
+                for message in messages.iter() {
+                    let identity = messages.identity(message);
+                    let unique = std::str::from_utf8(name::unique(&identity)).unwrap_or_default();
+                    if !names.is_empty() && names.contains(unique) {
+                        found.by_name.insert(unique.to_owned(), number);
+                    }
+                    let folders = found.by_identity.entry(identity).or_default();
+                    if !folders.contains(&number) {
+                        folders.push(number);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn find(&mut self, ids: &HashSet<u128>, sizes: &HashSet<u64>) -> Result<Present> {
+        let mut found = Present::default();
+        for folder in &self.folders {
+            let number = found.folders.len() as u32;
+            found.folders.push(folder.path.join("/"));
+            let looks = self.seen.get(&folder.stored);
+            let mut counted = HashSet::new();
+            for messages in looks.into_iter().flat_map(|(_, looks)| looks) {
+                let learned = learn(
+                    self.view,
+                    &*self.store,
+                    &folder.stored,
+                    messages,
+                    messages.iter(),
+                )?;
+                for (message, learned) in messages.iter().zip(learned) {
+                    let Some(learned) = learned
+                        .filter(|l| matches!(l.encoding, Encoding::Plain | Encoding::Encoded))
+                    else {
+                        continue;
+                    };
+                    // Seen in an earlier look too.
+                    if !counted.insert(messages.identity(message)) {
+                        continue;
+                    }
+                    match learned.facts.message_id {
+                        Some(id) if ids.contains(&id) => {
+                            let places = found.by_id.entry(id).or_default();
+                            places.push((number, learned.size));
+                        }
+                        None if sizes.contains(&learned.size) => {
+                            let mut measure = Measure::new(Basis::Stored);
+                            let stored = self.store.open(&folder.stored, messages, message);
+                            let read = stored.and_then(|stored| {
+                                content::read(&stored, learned.encoding, &self.view.keys, |bytes| {
+                                    measure.feed(bytes);
+                                    true
+                                })
+                            });
+                            match read {
+                                Ok(()) => {
+                                    let digest = measure.finish().digest;
+                                    found.by_digest.entry(digest).or_default().push(number);
+                                }
+                                Err(e) if e.kind() == Kind::NotFound => {}
+                                Err(e) => return Err(unclear(e)),
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn new_name(&mut self) -> Option<String> {
+        Some(self.names.draw())
+    }
+
+    fn prepare(&mut self, target: &Target) -> Result<bool> {
+        if self.open.contains_key(target) {
+            return Ok(false);
+        }
+        let known = self.folder_of(target).map(|folder| folder.stored.clone());
+        let made = known.is_none();
+        let stored = match known {
+            Some(stored) => stored,
+            None => self.make(target)?,
+        };
+        let folder = self.open_folder(stored)?;
+        self.open.insert(target.clone(), folder);
+        Ok(made)
+    }
+
+    fn put(
+        &mut self,
+        target: &Target,
+        message: &NewMessage<'_>,
+        content: &Content<'_>,
+    ) -> Result<Place> {
+        let missing = || Error::new(Kind::Failed, format!("{}: not prepared", target.name()));
+        let folder = self.open.get_mut(target).ok_or_else(missing)?;
+        let unique = message.name.ok_or_else(missing)?;
+        let (numbers, lost) = match &mut folder.keywords {
+            _ if message.keywords.is_empty() => (Vec::new(), 0),
+            Some(keywords) => keywords.numbers(&folder.dir, folder.like, message.keywords)?,
+            None => (Vec::new(), message.keywords.len()),
+        };
+        let flags = name::letters(message.flags, &numbers);
+        let Some(mut file) = folder.tmp.create(unique.as_bytes())? else {
+            let at = folder.tmp.path().display();
+            let message = format!("{at}: somebody has the new name of a message: run this again");
+            return Err(Error::new(Kind::Failed, message));
+        };
+        let mut measure = Measure::new(Basis::Stored);
+        content(&mut |bytes| {
+            measure.feed(bytes);
+            file.write(bytes)
+        })?;
+        let measured = measure.finish();
+        if measured.size != message.size {
+            let message = format!("{} bytes were read of {}", measured.size, message.size);
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        file.seal(folder.like, Some(message.received))?;
+        let name = name::in_cur(unique, measured.size, measured.crlf_size, &flags);
+        file.publish(&folder.cur, name.as_bytes())?;
+        self.keywords_lost += lost as u64;
+        Ok(Place {
+            folder: escape(&folder.stored),
+            file: Some(name),
+            uid: None,
+            digest: hex(&measured.digest),
+            flags,
+        })
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.open.values().try_for_each(|folder| folder.cur.sync())
+    }
+
+    fn put_as(&mut self, target: &Target, name: &str) -> Result<Option<Place>> {
+        let Some(folder) = self.folder_of(target).map(|folder| folder.stored.clone()) else {
+            return Ok(None);
+        };
+        let Some((new, file)) = self.locate(&folder, name.as_bytes())? else {
+            return Ok(None);
+        };
+        let digest = self.digest(&folder, new, &file)?;
+        Ok(Some(Place {
+            folder: escape(&folder),
+            flags: flags_of(&file),
+            file: String::from_utf8(file).ok(),
+            uid: None,
+            digest,
+        }))
+    }
+
+    fn remove(&mut self, place: &Place, really: bool) -> Result<Removal> {
+        let folder = unescape(&place.folder);
+        let Some(file) = &place.file else {
+            return Ok(Removal::Gone);
+        };
+        let unique = name::unique(file.as_bytes()).to_vec();
+        let Some((new, found)) = self.locate(&folder, &unique)? else {
+            return Ok(Removal::Gone);
+        };
+        if flags_of(&found) != place.flags || self.digest(&folder, new, &found)? != place.digest {
+            return Ok(Removal::Changed);
+        }
+        if really {
+            let sub: &[u8] = if new { b"new" } else { b"cur" };
+            let dir = self.gate.dir(&self.path_of(&folder))?.sub(sub)?;
+            dir.remove(&found)?;
+        }
+        Ok(Removal::Removed)
+    }
+
+    fn losses(&self) -> Vec<String> {
+        match self.keywords_lost {
+            0 => Vec::new(),
+            lost => vec![format!(
+                "{lost} keywords could not be kept: a Maildir has 26 to a folder, and none where Dovecot keeps its files \
+                 elsewhere"
+            )],
+        }
+    }
+}
+
+/// The letters behind a file name's base.
+fn flags_of(file: &[u8]) -> String {
+    let info = file.windows(3).rposition(|w| w == b":2,");
+    let letters = info.and_then(|at| file.get(at + 3..)).unwrap_or_default();
+    String::from_utf8_lossy(letters).into_owned()
+}
+
+pub(super) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn below(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    match (dir, name) {
+        (dir, b"") => dir.to_vec(),
+        (b"", name) => name.to_vec(),
+        (dir, name) => [dir, b"/", name].concat(),
+    }
+}
+
+/// Without knowing what is there, nothing is put.
+fn unclear(e: Error) -> Error {
+    let cure = "what the mailbox has is not clear, so nothing is put into it";
+    Error::new(Kind::Failed, format!("{e}: {cure}"))
+}

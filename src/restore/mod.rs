@@ -1,0 +1,155 @@
+//! Putting mail back: what a backup has and the mailbox has not any more.
+//!
+//! It runs apart from the mount, which stays read-only, and only ever adds messages:
+//!
+//! 1. A message is there if the mailbox has it in any folder: under the same store identity; or with the same
+//!    Message-ID and size; or, if it has no Message-ID, with the same bytes. So what was moved is not put back, and a second run adds
+//!    nothing, whatever the folder that the first one put it into.
+//! 2. What the mailbox has is found out once more when a plan is carried out, under a lock that keeps other restores
+//!    from the same mailbox. While that is not clear, nothing is put.
+//! 3. A run that was killed at any point is gone on with by the next one. What was put is recognised by what it is; the
+//!    log tells where the same message was to go to two places, and only one of them has it.
+//! 4. Nothing is overwritten and nothing is deleted; but what a run has put can be taken away again, by its log, as
+//!    long as nobody has changed it.
+//! 5. What cannot be read in the backup is counted and named, never skipped.
+//!
+//! The cast: [`Restorer`] is what is configured, with [`plan`](Restorer::plan), [`apply`](Restorer::apply) and
+//! [`undo`](Restorer::undo); `backup` is what is asked for, `live` what the mailbox is to it, and `plan` the difference;
+//! [`journal`] is the log. [`maildir`] writes files, through [`gate`] alone.
+
+mod apply;
+mod backup;
+mod facts;
+pub mod gate;
+pub mod journal;
+pub mod live;
+pub mod maildir;
+pub mod measure;
+mod plan;
+mod undo;
+
+pub use apply::{Outcome, Progress};
+pub use plan::{FolderPlan, Plan, Unreadable};
+pub use undo::Undone;
+
+use crate::disk::Root;
+use crate::error::{Error, Kind, Result};
+use crate::snapshot::Dates;
+use crate::store::{Format, Place};
+use crate::view::View;
+use live::Live;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is to be put back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// A date as it is shown, or `latest`.
+    pub date: String,
+    /// A mailbox as it is shown.
+    pub mailbox: String,
+    /// A folder as it is shown, `/` between its levels, with all below it; `None`: all folders.
+    pub folder: Option<String>,
+    /// IDs as they stand in the names of messages; empty: all messages.
+    pub messages: Vec<String>,
+    /// The folder to put everything into; `None`: the folders that the messages were in.
+    pub into: Option<String>,
+}
+
+/// How messages are put into a mailbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// What the live mailbox is decides.
+    #[default]
+    Auto,
+    /// As files of a Maildir.
+    Maildir,
+    /// Over IMAP, to the Dovecot of this host.
+    Doveadm,
+    /// Over IMAP, to a server.
+    Imap,
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Maildir => "maildir",
+            Self::Doveadm => "doveadm",
+            Self::Imap => "imap",
+        }
+    }
+}
+
+/// A mailbox, as far as it must be known to open the live one.
+struct Whose<'a> {
+    /// Relative to the root of the store.
+    path: &'a [u8],
+    format: Format,
+}
+
+/// What is needed to put mail back.
+pub struct Restorer {
+    pub view: View,
+    pub dates: Arc<Dates>,
+    /// The mail store as it is now.
+    pub live: Option<PathBuf>,
+    pub method: Method,
+    /// The directory of logs.
+    pub logs: PathBuf,
+}
+
+impl Restorer {
+    /// How messages are put into a mailbox of this format.
+    fn method_for(&self, format: Format) -> Result<Method> {
+        let method = match self.method {
+            Method::Auto if format == Format::MAILDIR => Method::Maildir,
+            Method::Auto => {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!(
+                        "mail can't be put into a mailbox of the format {}: copy it out of the mount",
+                        format.name()
+                    ),
+                ));
+            }
+            other => other,
+        };
+        if method == Method::Maildir && self.live.is_none() {
+            return Err(Error::new(
+                Kind::Config,
+                "source.live: missing: write live = \"/srv/vmail\" under [source], the mail store as it is now, \
+                 into which messages are put",
+            ));
+        }
+        Ok(method)
+    }
+
+    /// Opens a live mailbox.
+    fn with_live<T>(
+        &self,
+        mailbox: &Whose<'_>,
+        work: impl FnOnce(&mut dyn Live, Method) -> Result<T>,
+    ) -> Result<T> {
+        let method = self.method_for(mailbox.format)?;
+        let path = self.live.clone().unwrap_or_default();
+        let root = Root::new(&path);
+        let missing = || {
+            let at = path.join(String::from_utf8_lossy(mailbox.path).as_ref());
+            let message = format!(
+                "{}: no Maildir is there now: let the mail server make the mailbox first, or correct live under [source]",
+                at.display()
+            );
+            Error::new(Kind::Failed, message)
+        };
+        match Format::MAILDIR.is_at(&root, mailbox.path) {
+            Ok(true) => {}
+            Ok(false) => return Err(missing()),
+            Err(e) if e.kind() == Kind::NotFound => return Err(missing()),
+            Err(e) => return Err(e),
+        }
+        let store = Format::MAILDIR.open(&root, Place::new(mailbox.path));
+        let mut live = maildir::Mailbox::open(&root, store, mailbox.path, &self.view)?;
+        work(&mut live, method)
+    }
+}
