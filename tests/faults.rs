@@ -12,11 +12,11 @@ use harness::{
     Config, Mount, Scratch, Store, able, drop_caches, eventually, keeping_caches, ls, output,
     within,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ALICE: &str = "alice@example.com";

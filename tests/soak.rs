@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+// A part of it is used here.
+#[allow(dead_code)]
 mod samba {
     pub mod server;
 }
