@@ -84,6 +84,9 @@ impl Fs {
                 let permissions = self.permissions(inside)?;
                 Ok(message_attr(id, &item, &permissions))
             }
+            Meaning::Maildirs => Ok(self.maildirs_attr()),
+            Meaning::MaildirDate(open) => Ok(self.maildir_date_attr(open)),
+            Meaning::Maildir(inside, folder, part) => self.maildir_attr(inside, *folder, *part),
             Meaning::Deleted => Ok(self.deleted_attr()),
             Meaning::DeletedMailbox(somebody) => self.somebody_attr(somebody),
             Meaning::DeletedFolder(somebody, kept, position) => {

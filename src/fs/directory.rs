@@ -2,8 +2,9 @@
 
 use super::attr::{message_attr, private, public};
 use super::deleted::LostMessages;
+use super::maildir::{Part, PartMessages};
 use super::node::{self, Cookie, NodeId};
-use super::resolve::{Inside, Meaning, Populated};
+use super::resolve::{Inside, Meaning};
 use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
@@ -41,6 +42,7 @@ enum Rest {
     None,
     Folder(Messages),
     Lost(LostMessages),
+    Part(PartMessages),
 }
 
 struct Messages {
@@ -82,6 +84,7 @@ impl Directory {
             Rest::None => return,
             Rest::Folder(messages) => messages,
             Rest::Lost(messages) => return messages.entries(from, add),
+            Rest::Part(messages) => return messages.entries(from, add),
         };
         for message in from.index().saturating_sub(*first)..listing.len() {
             let Some(item) = listing.get(message) else {
@@ -132,9 +135,20 @@ impl Fs {
         };
         match self.resolve(directory.id)? {
             Meaning::Root => self.root_entries(from, add),
-            Meaning::Date(open) => {
-                let populated = self.populated(&open)?;
-                self.date_entries(&open, &populated, caller, from, add)?;
+            Meaning::Date(open) => self.date_entries(&open, 0, caller, from, add)?,
+            Meaning::Maildirs => {
+                let maildirs = |open: &Open| self.maildir_date_attr(open);
+                self.label_entries(from, &maildirs, &mut add);
+            }
+            Meaning::MaildirDate(open) => {
+                self.date_entries(&open, node::MAILDIR, caller, from, add)?;
+            }
+            Meaning::Maildir(inside, folder, Part::Itself) => {
+                self.maildir_entries(&inside, folder, from, &mut add)?;
+            }
+            Meaning::Maildir(inside, folder, part) => {
+                let messages = self.part_messages(&inside, folder, part)?;
+                directory.messages = messages.map_or(Rest::None, Rest::Part);
             }
             Meaning::Mailbox(inside) => {
                 let permissions = self.permissions(&inside)?;
@@ -176,23 +190,24 @@ impl Fs {
         Ok(())
     }
 
-    /// The mailboxes of a date that the caller is shown.
+    /// The mailboxes of a date that the caller is shown: the directories of them that have this ordinal.
     fn date_entries(
         &self,
-        open: &Open,
-        populated: &Populated,
+        open: &Arc<Open>,
+        ordinal: u32,
         caller: Caller,
         from: Cookie,
         mut add: impl FnMut(Entry) -> bool,
     ) -> Result<()> {
         let policy = self.policy();
+        let populated = self.populated(open)?;
         for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(from.index()) {
             let permissions = self.permissions_of(open, mailbox)?;
             if policy.hide_unreadable && !policy.may_enter(caller.uid, caller.gid, &permissions) {
                 continue;
             }
             let serial = populated.serials.get(position).copied().unwrap_or_default();
-            let id = NodeId::new(open.serial, serial, 0);
+            let id = NodeId::new(open.serial, serial, ordinal);
             let attr = private(id, NodeKind::Directory, 0, mailbox.changed, &permissions);
             if add(Entry {
                 name: mailbox.name.clone().into(),
@@ -205,8 +220,13 @@ impl Fs {
         Ok(())
     }
 
-    /// Dates come and go while the root is listed, so a cookie is the date itself.
-    fn root_entries(&self, from: Cookie, mut add: impl FnMut(Entry) -> bool) {
+    /// Dates come and go while they are listed, so a cookie is the date itself. Returns whether `add` was full.
+    fn label_entries(
+        &self,
+        from: Cookie,
+        attr: &dyn Fn(&Open) -> Attr,
+        add: &mut impl FnMut(Entry) -> bool,
+    ) -> bool {
         for (label, open) in &self.shown().by_label {
             let digits = label.bytes().filter(u8::is_ascii_digit);
             let next = Cookie(
@@ -218,15 +238,23 @@ impl Fs {
                 && add(Entry {
                     name: label.into(),
                     next,
-                    attr: self.date_attr(open),
+                    attr: attr(open),
                 })
             {
-                return;
+                return true;
             }
+        }
+        false
+    }
+
+    fn root_entries(&self, from: Cookie, mut add: impl FnMut(Entry) -> bool) {
+        if self.label_entries(from, &|open| self.date_attr(open), &mut add) {
+            return;
         }
         let fixed = [
             ("latest", self.latest_attr()),
             ("deleted", Some(self.deleted_attr())),
+            (".maildir", Some(self.maildirs_attr())),
         ];
         let last = i64::MAX as u64;
         for (behind, (name, attr)) in (0..fixed.len() as u64).rev().zip(fixed) {

@@ -8,7 +8,8 @@
 //! caller; leaving out of a date's listing what the caller cannot enter is only courtesy.
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
-//! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `directory` lists, `read` reads, `owner` says who may
+//! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `maildir` is `.maildir`,
+//! `directory` lists, `read` reads, `owner` says who may
 //! enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates; [`Fs`] has one method for each
 //! operation.
 
@@ -19,6 +20,7 @@ pub mod search;
 mod attr;
 mod deleted;
 mod directory;
+mod maildir;
 mod owner;
 mod read;
 mod resolve;
@@ -39,6 +41,7 @@ use crate::view::{View, about};
 use attr::message_attr;
 use cache::Cache;
 use deleted::{Deleted, Somebody};
+use maildir::Part;
 use owner::Owners;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -258,13 +261,17 @@ impl Fs {
             .iter()
             .chain(&changes.vanished)
             .chain(&changes.replaced);
-        let mut forget: Vec<Invalidation> = moved
-            .map(|label| Invalidation::Name(node::ROOT, label.clone()))
-            .collect();
-        forget.extend(
-            gone.iter()
-                .map(|&serial| Invalidation::Node(NodeId::new(serial, 0, 0))),
-        );
+        let mut forget = Vec::new();
+        for label in moved {
+            for above in [node::ROOT, node::MAILDIRS] {
+                forget.push(Invalidation::Name(above, label.clone()));
+            }
+        }
+        for &serial in &gone {
+            for ordinal in [0, node::MAILDIR_DATE] {
+                forget.push(Invalidation::Node(NodeId::new(serial, 0, ordinal)));
+            }
+        }
         let latest = by_label.keys().next_back();
         if latest != before.by_label.keys().next_back() {
             forget.extend([
@@ -273,6 +280,7 @@ impl Fs {
             ]);
         }
         forget.push(Invalidation::Node(node::ROOT));
+        forget.push(Invalidation::Node(node::MAILDIRS));
         settle(fresh);
         let generation = before.generation + 1;
         let shown = Arc::new(Shown {
@@ -333,32 +341,37 @@ impl Fs {
         if name == b".." {
             return self.getattr(self.parent(parent)?).map(Some);
         }
+        let parent = self.resolve(parent)?;
+        if let Meaning::Maildir(inside, folder, part) = &parent {
+            return self.lookup_maildir(inside, *folder, *part, name);
+        }
         let Ok(name) = std::str::from_utf8(name) else {
             return Ok(None);
         };
-        match self.resolve(parent)? {
+        match parent {
             Meaning::Root if name == "latest" => Ok(self.latest_attr()),
+            Meaning::Root if name == ".maildir" => Ok(Some(self.maildirs_attr())),
+            Meaning::Maildirs => {
+                let shown = self.shown();
+                let found = shown.by_label.get(name);
+                Ok(found.map(|open| self.maildir_date_attr(open)))
+            }
             Meaning::Root if name == "deleted" => Ok(Some(self.deleted_attr())),
             Meaning::Root => {
                 let shown = self.shown();
                 Ok(shown.by_label.get(name).map(|open| self.date_attr(open)))
             }
-            Meaning::Date(open) => {
-                let populated = self.populated(&open)?;
-                let mailboxes = &populated.mailboxes;
-                match mailboxes.named(name) {
-                    Some(mailbox) => self.mailbox_attr(&open, &populated, mailbox).map(Some),
-                    None if mailboxes.is_complete() => Ok(None),
-                    None => Err(Error::new(
-                        Kind::Unreadable,
-                        format!(
-                            "{name}: not all directories that may hold mailboxes could be read"
-                        ),
-                    )),
-                }
+            Meaning::Date(open) => self.lookup_mailbox(&open, name),
+            Meaning::MaildirDate(open) => {
+                let maildir = |attr: Attr| Attr {
+                    id: attr.id.with_ordinal(node::MAILDIR),
+                    ..attr
+                };
+                Ok(self.lookup_mailbox(&open, name)?.map(maildir))
             }
             Meaning::Mailbox(inside) if name == about::FILE_NAME => {
-                self.attr(&Meaning::About(inside), parent).map(Some)
+                let id = inside.id;
+                self.attr(&Meaning::About(inside), id).map(Some)
             }
             Meaning::Mailbox(inside) => self.lookup_branch(&inside, None, name),
             Meaning::Branch(inside, position) => {
@@ -408,8 +421,14 @@ impl Fs {
     pub fn acl(&self, id: NodeId) -> Result<Option<Vec<u8>>> {
         let meaning = self.resolve(id)?;
         let (permissions, dir) = match &meaning {
-            Meaning::Root | Meaning::Latest | Meaning::Date(_) | Meaning::Deleted => {
-                return Ok(None);
+            Meaning::Root
+            | Meaning::Latest
+            | Meaning::Date(_)
+            | Meaning::Deleted
+            | Meaning::Maildirs
+            | Meaning::MaildirDate(_) => return Ok(None),
+            Meaning::Maildir(inside, _, part) => {
+                (self.permissions(inside)?, *part != Part::Keywords)
             }
             Meaning::Mailbox(inside) | Meaning::Branch(inside, _) => {
                 (self.permissions(inside)?, true)

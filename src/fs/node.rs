@@ -33,6 +33,8 @@ const SNAPSHOT_BITS: u32 = 16;
 
 /// The ordinal of a folder's first message.
 pub const FIRST_MESSAGE: u32 = 2;
+/// The ordinal of a date in `.maildir`.
+pub const MAILDIR_DATE: u32 = 1;
 /// The first ordinal of what a mailbox or folder is in `.maildir`.
 pub const MAILDIR: u32 = (1 << ORDINAL_BITS) - 16;
 /// A folder shows no more messages than there are ordinals.

@@ -7,6 +7,7 @@
 //! Invariant: nothing is told that was worked out from snapshots which are no longer the ones shown, so that whatever
 //! was told is either of the present state or remembered here to be compared with it.
 
+use super::maildir::Part;
 use super::node::{self, NodeId, Place};
 use super::{Fs, Invalidation, Open, Shown};
 use crate::access::Permissions;
@@ -248,6 +249,8 @@ impl Fs {
                 let date = NodeId::new(snapshot, 0, 0);
                 // With the name goes what nobody uses; what somebody does is told one by one.
                 push(Invalidation::Name(date, name.clone()));
+                let maildirs = date.with_ordinal(node::MAILDIR_DATE);
+                push(Invalidation::Name(maildirs, name.clone()));
                 self.nodes_in_use(snapshot, serial, &mut push);
             }
         }
@@ -260,6 +263,9 @@ impl Fs {
             let id = NodeId::new(snapshot, place, 0);
             push(Invalidation::Node(id));
             push(Invalidation::Node(id.with_ordinal(1)));
+            for part in Part::ALL {
+                push(Invalidation::Node(id.with_ordinal(part.ordinal())));
+            }
         };
         both(serial);
         let Some(nested) = self.trees.peek(&(snapshot, serial)) else {

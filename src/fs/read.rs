@@ -1,6 +1,7 @@
 //! Reading a file: a message, a folder's mbox, the text about a mailbox.
 
 use super::Fs;
+use super::maildir::Part;
 use super::node::{self, NodeId};
 use super::resolve::{Inside, Meaning};
 use crate::error::{Error, Kind, Result};
@@ -20,6 +21,10 @@ impl Fs {
                 let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
                 let item = listing.get(message).ok_or_else(|| id.stale())?;
                 self.read_message(&inside, position, &listing, &item, id, offset, len)
+            }
+            Meaning::Maildir(inside, folder, Part::Keywords) => {
+                let file = self.keywords(&inside, folder)?.ok_or_else(|| id.stale())?;
+                Ok(part(&file, offset, len))
             }
             Meaning::Latest => Err(Error::new(Kind::Invalid, "a symbolic link")),
             _ => Err(Error::new(Kind::IsADirectory, "a directory")),

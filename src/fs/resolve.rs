@@ -3,6 +3,7 @@
 use super::attr::private;
 use super::cache::Value;
 use super::deleted::{Kept, Somebody};
+use super::maildir::Part;
 use super::node::{self, NodeId, Parts, Place};
 use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
@@ -12,10 +13,11 @@ use crate::store::Store;
 use crate::time::Time;
 use crate::view::listing::{Listing, is_for_all};
 use crate::view::mailbox::{Mailbox, Mailboxes};
+use crate::view::maildir;
 use crate::view::mbox::Layout;
 use crate::view::tree::{Branch, Source, Tree};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 /// The mailboxes of a snapshot with their serials.
 pub struct Populated {
@@ -55,6 +57,8 @@ pub struct Nested {
     pub tree: Tree,
     pub serials: Vec<u32>,
     by_serial: HashMap<u32, u32>,
+    /// The directories as `.maildir` has them.
+    pub maildir: OnceLock<maildir::Folders>,
 }
 
 /// A mailbox in a snapshot, and its directories.
@@ -98,6 +102,10 @@ pub enum Meaning {
     Deleted,
     DeletedMailbox(Arc<Somebody>),
     DeletedFolder(Arc<Somebody>, Arc<Kept>, u32),
+    Maildirs,
+    MaildirDate(Arc<Open>),
+    /// `None`: the mailbox itself, which is its INBOX.
+    Maildir(Inside, Option<u32>, Part),
 }
 
 impl Fs {
@@ -112,6 +120,9 @@ impl Fs {
         }
         if id == node::DELETED {
             return Ok(Meaning::Deleted);
+        }
+        if id == node::MAILDIRS {
+            return Ok(Meaning::Maildirs);
         }
         let Parts {
             snapshot,
@@ -131,10 +142,10 @@ impl Fs {
             .cloned()
             .ok_or_else(|| id.stale())?;
         if place == 0 {
-            return if ordinal == 0 {
-                Ok(Meaning::Date(open))
-            } else {
-                Err(id.stale())
+            return match ordinal {
+                0 => Ok(Meaning::Date(open)),
+                node::MAILDIR_DATE => Ok(Meaning::MaildirDate(open)),
+                _ => Err(id.stale()),
             };
         }
         let key = match self.index.key_of(Table::Folder, place) {
@@ -149,6 +160,7 @@ impl Fs {
             return match ordinal {
                 0 => Ok(Meaning::Mailbox(inside)),
                 1 => Ok(Meaning::About(inside)),
+                node::MAILDIR.. => self.maildir_meaning(id, inside, None),
                 _ => Err(id.stale()),
             };
         }
@@ -162,6 +174,7 @@ impl Fs {
             0 => Ok(Meaning::Branch(inside, position)),
             _ if !is_folder => Err(id.stale()),
             1 => Ok(Meaning::Mbox(inside, position)),
+            node::MAILDIR.. => self.maildir_meaning(id, inside, Some(position)),
             _ => Ok(Meaning::Message(
                 inside,
                 position,
@@ -228,7 +241,7 @@ impl Fs {
             let serials = self.serials(&keys)?;
             let by_serial = serials.iter().copied().zip(0..).collect();
             let weight = tree.weight() + serials.len() * 32;
-            Ok((Nested { tree, serials, by_serial }, weight))
+            Ok((Nested { tree, serials, by_serial, maildir: OnceLock::new() }, 2 * weight))
         })?;
         Ok(Inside {
             open: open.clone(),
@@ -307,7 +320,10 @@ impl Fs {
 
     pub(super) fn parent(&self, id: NodeId) -> Result<NodeId> {
         Ok(match self.resolve(id)? {
-            Meaning::Root | Meaning::Latest | Meaning::Date(_) | Meaning::Deleted => node::ROOT,
+            Meaning::Root | Meaning::Latest | Meaning::Date(_) => node::ROOT,
+            Meaning::Deleted | Meaning::Maildirs => node::ROOT,
+            Meaning::MaildirDate(_) => node::MAILDIRS,
+            Meaning::Maildir(inside, folder, part) => self.above_maildir(&inside, folder, part)?,
             Meaning::DeletedMailbox(_) => node::DELETED,
             Meaning::DeletedFolder(somebody, kept, position) => {
                 self.above_lost(&somebody, &kept, position)?
@@ -360,6 +376,20 @@ impl Fs {
         self.permissions_of(&inside.open, &inside.mailbox)
     }
 
+    /// A mailbox of a date, by name.
+    pub(super) fn lookup_mailbox(&self, open: &Arc<Open>, name: &str) -> Result<Option<Attr>> {
+        let populated = self.populated(open)?;
+        let mailboxes = &populated.mailboxes;
+        match mailboxes.named(name) {
+            Some(mailbox) => self.mailbox_attr(open, &populated, mailbox).map(Some),
+            None if mailboxes.is_complete() => Ok(None),
+            None => Err(Error::new(
+                Kind::Unreadable,
+                format!("{name}: not all directories that may hold mailboxes could be read"),
+            )),
+        }
+    }
+
     pub(super) fn mailbox_attr(
         &self,
         open: &Open,
@@ -395,7 +425,7 @@ impl Fs {
     }
 
     /// A folder's last change; a parent that is no folder changes with its mailbox.
-    fn changed(&self, inside: &Inside, position: u32) -> Result<Time> {
+    pub(super) fn changed(&self, inside: &Inside, position: u32) -> Result<Time> {
         let Some(folder) = inside.folder(position) else {
             return Ok(inside.mailbox.changed);
         };

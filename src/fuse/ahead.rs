@@ -24,6 +24,8 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+/// The ordinals of messages.
+const MESSAGES: Range<u32> = node::FIRST_MESSAGE..node::MAILDIR;
 /// Reads in order that make a walk.
 const WALK: u32 = 3;
 /// Messages in the first window and in the largest.
@@ -109,7 +111,7 @@ impl Ahead {
     /// Takes note of a READ.
     pub(super) fn saw(&self, id: NodeId, offset: u64) {
         let ordinal = id.parts().ordinal;
-        if offset != 0 || ordinal < node::FIRST_MESSAGE {
+        if offset != 0 || !MESSAGES.contains(&ordinal) {
             return;
         }
         let folder = id.with_ordinal(0);
@@ -119,7 +121,7 @@ impl Ahead {
     /// Takes note of messages that are listed with their attributes, up to this one.
     pub(super) fn listed(&self, id: NodeId) {
         let ordinal = id.parts().ordinal;
-        if ordinal >= node::FIRST_MESSAGE {
+        if MESSAGES.contains(&ordinal) {
             self.follow(id.with_ordinal(0), |walk, _| walk.list(ordinal));
         }
     }

@@ -26,6 +26,9 @@ use std::collections::HashSet;
 /// Directories that Dovecot leaves behind while it deletes a folder.
 const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
 
+/// A folder has 26 keywords with letters at most; a longer file is none of Dovecot's.
+const LARGEST_KEYWORDS: u64 = 64 << 10;
+
 pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
     shown_by: |_, _, names| Ok(is_shown_by(names)),
@@ -196,6 +199,29 @@ impl Store for Maildir<'_> {
             (true, true) => "Maildir++ and LAYOUT=fs",
         }
         .to_owned()
+    }
+
+    fn keyword_letters(&self, folder: &[u8]) -> Result<Option<Vec<u8>>> {
+        let file = match self.root.open(&self.path_of(folder, b"dovecot-keywords")) {
+            Ok(file) if file.stat().size <= LARGEST_KEYWORDS => file,
+            Ok(file) => {
+                tracing::warn!(
+                    "{}: too long for a file of keywords: not shown",
+                    file.name()
+                );
+                return Ok(None);
+            }
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            Err(e) if is_of_one(&e) => {
+                tracing::warn!("keywords cannot be read: {e}");
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        let mut letters = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
+        let len = file.read_at(&mut letters, 0)?;
+        letters.truncate(len);
+        Ok(Some(letters))
     }
 
     fn stamp(&self, folder: &[u8]) -> Result<Stamp> {

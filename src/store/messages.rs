@@ -77,6 +77,25 @@ impl Messages {
         self.keywords.of(message.keywords)
     }
 
+    /// The names of all keywords of the folder.
+    pub fn keyword_names(&self) -> &[Vec<u8>] {
+        &self.keywords.names
+    }
+
+    /// Which of the folder's keywords a message has, in order.
+    pub fn keyword_numbers(&self, message: &Message) -> impl Iterator<Item = usize> {
+        self.keywords.numbers(message.keywords)
+    }
+
+    /// The position of the message with this identity.
+    pub fn position(&self, identity: &[u8]) -> Option<usize> {
+        let compare = |message: &Message| match message.twin {
+            true => self.identity(message).as_slice().cmp(identity),
+            false => self.store_name(message).cmp(identity),
+        };
+        self.rows.binary_search_by(compare).ok()
+    }
+
     /// What the message is called in every snapshot. A twin is told apart by its size, behind a byte that no file
     /// name can have.
     pub fn identity(&self, message: &Message) -> Vec<u8> {
@@ -173,6 +192,11 @@ pub(super) struct Keywords {
 
 impl Keywords {
     fn of(&self, set: u32) -> impl Iterator<Item = &[u8]> {
+        let names = self.numbers(set).filter_map(|at| self.names.get(at));
+        names.map(Vec::as_slice)
+    }
+
+    fn numbers(&self, set: u32) -> impl Iterator<Item = usize> {
         let set = (set as usize).checked_sub(1);
         let set = set.and_then(|at| self.sets.get(at));
         let set: &[u8] = set.map(AsRef::as_ref).unwrap_or_default();
@@ -180,10 +204,7 @@ impl Keywords {
             set.get(at / 8)
                 .is_some_and(|byte| byte >> (at % 8) & 1 != 0)
         };
-        let names = self.names.iter().enumerate();
-        names
-            .filter(move |(at, _)| has(*at))
-            .map(|(_, name)| name.as_slice())
+        (0..self.names.len()).filter(move |at| has(*at))
     }
 
     fn weight(&self) -> usize {

@@ -142,6 +142,12 @@ pub trait Store: Sync {
     /// What the mailbox is, for people, such as `Maildir++`; `folders` are its own.
     fn describe(&self, folders: &[Folder]) -> String;
 
+    /// The file of a folder that says which letter in its messages' names is which keyword, where the format has one:
+    /// Dovecot's `dovecot-keywords`.
+    fn keyword_letters(&self, _folder: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// What changes whenever a message comes, goes, changes its flags, or is found elsewhere.
     fn stamp(&self, folder: &[u8]) -> Result<Stamp>;
 

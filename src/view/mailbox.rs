@@ -415,12 +415,13 @@ impl Layout {
         };
         if let Some((path, format)) = store {
             let changed = root.stat(&path)?.mtime;
+            let there = |inbox: &Vec<u8>| !root.stat(inbox).is_err_and(|e| missing(&e));
             let inbox = mailbox.inbox.clone();
             return Ok(Some(Mailbox {
                 path,
                 format,
                 changed,
-                inbox: inbox.filter(|inbox| root.stat(inbox).is_ok()),
+                inbox: inbox.filter(there),
                 ..mailbox.clone()
             }));
         }

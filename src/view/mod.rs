@@ -9,7 +9,7 @@
 //!
 //! The cast: [`mailbox`] finds the mailboxes of a snapshot, [`tree`] nests a mailbox's folders, [`listing`] names a
 //! folder's messages, [`content`] reads one message, [`mbox`] lays a folder out as one file, [`deleted`]
-//! says what is gone since, [`about`] is the text in each
+//! says what is gone since, [`maildir`] what a Maildir++ of it would be like, [`about`] is the text in each
 //! mailbox, [`name`] makes names safe. [`View`] is what they share.
 
 pub mod about;
@@ -17,6 +17,7 @@ pub mod content;
 pub mod deleted;
 pub mod listing;
 pub mod mailbox;
+pub mod maildir;
 pub mod mbox;
 pub mod name;
 pub mod tree;
