@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 use watchdog::Watchdog;
 
 /// Bytes for folder listings in memory.
-const LISTING_BYTES: usize = 64 << 20;
+const LISTING_BYTES: usize = 40 << 20;
 
 /// How long the end of a mount waits for requests under way.
 const PARTING: Duration = Duration::from_secs(3);

@@ -157,6 +157,10 @@ struct Identity {
 
 const BTRFS: u64 = 0x9123_683e;
 const ZFS: u64 = 0x2fc1_2fc1;
+const EXT: u64 = 0xef53;
+const XFS: u64 = 0x5846_5342;
+const F2FS: u64 = 0xf2f5_2010;
+const TMPFS: u64 = 0x0102_1994;
 const FUSE: u64 = 0x6573_5546;
 
 impl Identity {
@@ -383,6 +387,18 @@ impl<'a> Dir<'a> {
         let text = fs::readlinkat(&self.fd, name, Vec::new());
         text.map(|text| text.into_bytes())
             .map_err(|e| self.root.error(&self.join(name), e))
+    }
+
+    /// The device that the files of this directory are on, if an inode number stays with a file there for as long as the
+    /// file is there; a file system that makes numbers up, or gives a snapshot those of the live files, has none.
+    pub fn device(&self) -> Result<Option<u64>> {
+        self.root.lane.enter()?;
+        let at = |e| self.root.error(&self.path, e);
+        let file_system = fs::fstatfs(&self.fd).map_err(at)?.f_type as u64 & 0xffff_ffff;
+        Ok(match file_system {
+            BTRFS | ZFS | EXT | XFS | F2FS | TMPFS => Some(fs::fstat(&self.fd).map_err(at)?.st_dev),
+            _ => None,
+        })
     }
 
     /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.

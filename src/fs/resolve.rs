@@ -7,16 +7,18 @@ use super::maildir::Part;
 use super::node::{self, NodeId, Parts, Place};
 use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
+use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
 use crate::store::Store;
 use crate::time::Time;
-use crate::view::listing::{Listing, is_for_all};
+use crate::view::listing::{Listing, Neighbour, is_for_all};
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use crate::view::maildir;
 use crate::view::mbox::Layout;
 use crate::view::tree::{Branch, Source, Tree};
 use std::collections::HashMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 /// The mailboxes of a snapshot with their serials.
@@ -267,9 +269,17 @@ impl Fs {
         let key = self.cache_key(inside, position)?;
         let listing = self.listings.get(&key, inside.open.root.lane(), || {
             let taken = inside.nested.tree.taken(position);
+            let around = self.around(inside, key);
+            let beside: Vec<Neighbour<'_>> = around
+                .iter()
+                .map(|(open, listing)| Neighbour {
+                    store: inside.mailbox.store(&open.root),
+                    listing: listing.clone(),
+                })
+                .collect();
             let listing = self
                 .view
-                .list(&*inside.store(), folder, &taken)
+                .list(&*inside.store(), folder, &taken, &beside)
                 .map_err(gone)?;
             if listing.len() > node::MOST_MESSAGES {
                 let message = format!(
@@ -283,6 +293,27 @@ impl Fs {
             Ok((listing, weight))
         })?;
         Ok(Some(listing))
+    }
+
+    /// The dates after and before, with their listings of the same folder as far as those are at hand. Somebody who
+    /// waits for this date should not have to wait for the disk of another: for him, only those that are at hand.
+    fn around(
+        &self,
+        inside: &Inside,
+        (_, place): (u32, u32),
+    ) -> Vec<(Arc<Open>, Option<Arc<Listing>>)> {
+        let shown = self.shown();
+        let label = &inside.open.snapshot.label;
+        let after = (Excluded(label), Unbounded);
+        let after = shown.by_label.range::<String, _>(after).next();
+        let before = (Unbounded, Excluded(label));
+        let before = shown.by_label.range::<String, _>(before).next_back();
+        [after, before]
+            .into_iter()
+            .flatten()
+            .map(|(_, open)| (open.clone(), self.listings.peek(&(open.serial, place))))
+            .filter(|(_, listing)| listing.is_some() || lane::current_beat().is_none())
+            .collect()
     }
 
     /// Where each message is in a folder's mbox; `None` for a parent that is no folder.
@@ -476,10 +507,10 @@ impl Fs {
         };
         match told {
             Some(size) => Ok(Some(size)),
-            None => self
-                .view
-                .known_mbox_size(&*inside.store(), folder)
-                .map_err(gone),
+            None => {
+                let known = self.view.known_mbox(&*inside.store(), folder);
+                Ok(known.map_err(gone)?.map(|known| known.size))
+            }
         }
     }
 

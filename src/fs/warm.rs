@@ -1,6 +1,7 @@
 //! Learning everything there is to learn, before anybody asks.
 
 use super::Fs;
+use super::resolve::Inside;
 use crate::error::Result;
 
 /// How far a warming has come.
@@ -48,15 +49,10 @@ impl Fs {
                     if inside.folder(position).is_none() {
                         continue;
                     }
-                    let listed = self.listing(&inside, position);
-                    let sized = listed.and_then(|listing| {
-                        self.mbox_attr(&inside, position)?;
-                        Ok(listing.map_or(0, |listing| listing.len()))
-                    });
-                    match sized {
+                    match self.warm_folder(&inside, position) {
                         Ok(messages) => {
                             sum.folders += 1;
-                            sum.messages += messages as u64;
+                            sum.messages += messages;
                         }
                         Err(e) => {
                             tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
@@ -65,6 +61,7 @@ impl Fs {
                     }
                 }
                 sum.done += 1;
+                self.index.wait_for_room();
                 if !progress(&sum) {
                     self.index.flush();
                     return Ok(sum);
@@ -73,5 +70,24 @@ impl Fs {
         }
         self.index.flush();
         Ok(sum)
+    }
+
+    /// Learns a folder; answers how many messages it has.
+    fn warm_folder(&self, inside: &Inside, position: u32) -> Result<u64> {
+        let Some(folder) = inside.folder(position) else {
+            return Ok(0);
+        };
+        let store = inside.store();
+        let taken = inside.nested.tree.taken(position);
+        if let Some(messages) = self.view.known(&*store, folder, &taken)? {
+            return Ok(messages);
+        }
+        let Some(listing) = self.listing(inside, position)? else {
+            return Ok(0);
+        };
+        if self.view.size_mbox(&*store, folder, &listing)?.is_none() {
+            self.layout(inside, position)?;
+        }
+        Ok(listing.len() as u64)
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) const LAYOUT: Layout = Layout {
     name: "facts.sqlite",
     application_id: 0x6d74_6d46,
-    version: 1,
+    version: 2,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "
@@ -29,11 +29,12 @@ pub(super) const LAYOUT: Layout = Layout {
             PRIMARY KEY (mailbox, identity, size, secs, nanos)) WITHOUT ROWID;
         CREATE TABLE pack (
             id INTEGER PRIMARY KEY, mailbox INTEGER, folder BLOB, stamp BLOB, used INTEGER,
-            UNIQUE (mailbox, folder, stamp));
-        -- Apart from `pack`, whose rows change when they are used.
+            listing INTEGER, crc INTEGER, UNIQUE (mailbox, folder, stamp));
+        CREATE INDEX pack_by_listing ON pack (listing);
+        -- Apart from `pack`, whose rows change when they are used, and share one where the folder is the same.
         CREATE TABLE listing (
-            pack INTEGER PRIMARY KEY, plain_size INTEGER, content BLOB, crc INTEGER);",
-    probes: &[MAILBOX, FROM_KEY, PACK, LATEST_PACK],
+            id INTEGER PRIMARY KEY, made_for BLOB, plain_size INTEGER, content BLOB, crc INTEGER);",
+    probes: &[MAILBOX, FROM_KEY, PACK, KNOWN_PACK, LATEST_PACK],
 };
 
 const MAILBOX: &str = "SELECT id FROM mailbox WHERE key = ?1";
@@ -46,8 +47,13 @@ const LATEST_PACK: &str = "SELECT stamp FROM pack
      WHERE mailbox = ?1 AND folder = ?2 AND substr(stamp, 1, length(?3)) = ?3
      ORDER BY id DESC LIMIT 1";
 
-const PACK: &str = "SELECT pack.id, used, plain_size, content, crc
-     FROM pack JOIN listing ON listing.pack = pack.id
+const PACK: &str = "SELECT pack.id, used, pack.crc, made_for, plain_size, content, listing.crc
+     FROM pack JOIN listing ON listing.id = pack.listing
+     WHERE mailbox = ?1 AND folder = ?2 AND stamp = ?3";
+
+/// The same without what may be large.
+const KNOWN_PACK: &str = "SELECT pack.id, used, pack.crc, made_for
+     FROM pack JOIN listing ON listing.id = pack.listing
      WHERE mailbox = ?1 AND folder = ?2 AND stamp = ?3";
 
 /// How many rows nobody asked for are walked over before the next key is looked up: about what a look-up costs.
@@ -192,13 +198,37 @@ impl Facts {
             .map(|listing| listing.content)
     }
 
-    pub fn put_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], listing: Vec<u8>) {
+    /// Whether there is a listing for the state, without reading it.
+    pub fn has_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> bool {
+        let known = self
+            .shared
+            .read(|connection| select_known_pack(connection, mailbox, folder, stamp));
+        let Some((id, used)) = known.flatten() else {
+            return false;
+        };
+        if used < hour() {
+            self.shared.queue.put(Job::Used(id));
+        }
+        true
+    }
+
+    pub fn put_pack(
+        &self,
+        [mailbox, folder, stamp]: [&[u8]; 3],
+        weight: usize,
+        listing: queue::Listing,
+    ) {
         self.shared.queue.put(Job::Pack(Pack {
             mailbox: mailbox.into(),
             folder: folder.into(),
             stamp: stamp.into(),
             listing,
+            weight,
         }));
+    }
+
+    pub fn wait_for_room(&self) {
+        self.shared.queue.wait_for_room(FLUSH_WAIT);
     }
 
     pub fn flush(&self) {
@@ -371,6 +401,23 @@ fn select_latest_pack(
     }
 }
 
+fn select_known_pack(
+    connection: &Connection,
+    mailbox: &[u8],
+    folder: &[u8],
+    stamp: &[u8],
+) -> Result<Option<(i64, i64)>, Fault> {
+    let Some(id) = mailbox_id(connection, mailbox)? else {
+        return Ok(None);
+    };
+    let mut select = connection.prepare_cached(KNOWN_PACK)?;
+    let mut rows = select.query(params![id, folder, stamp])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(decode_pack(row, [mailbox, folder, stamp]).map(|(id, used, _)| (id, used)))
+}
+
 fn select_pack(
     connection: &Connection,
     mailbox: &[u8],
@@ -385,26 +432,39 @@ fn select_pack(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    Ok(decode_pack(row, [mailbox, folder, stamp]))
+    Ok(decode_listing(row, [mailbox, folder, stamp]))
+}
+
+/// The number of a pack, when it was used, and for which state its listing was made, if all is as it was written.
+fn decode_pack<'r>(row: &'r Row<'_>, key: [&[u8]; 3]) -> Option<(i64, i64, &'r [u8])> {
+    let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
+    let made_for = row.get_ref(3).ok()?.as_blob().ok()?;
+    let crc = i64::from(share_checksum(key, made_for));
+    (integer(2)? == crc).then_some((integer(0)?, integer(1)?, made_for))
 }
 
 /// The listing in a row of the file, if it is as it was written.
-fn decode_pack(row: &Row<'_>, key: [&[u8]; 3]) -> Option<Listing> {
+fn decode_listing(row: &Row<'_>, key: [&[u8]; 3]) -> Option<Listing> {
     let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
-    let plain_size = integer(2)?;
-    let content = row.get_ref(3).ok()?.as_blob().ok()?;
-    if integer(4)? != i64::from(pack_checksum(key, plain_size, content)) {
+    let (id, used, made_for) = decode_pack(row, key)?;
+    let [mailbox, folder, _] = key;
+    let plain_size = integer(4)?;
+    let content = row.get_ref(5).ok()?.as_blob().ok()?;
+    let crc = pack_checksum([mailbox, folder, made_for], plain_size, content);
+    if integer(6)? != i64::from(crc) {
         return None;
     }
     let content = match usize::try_from(plain_size).ok()? {
         size if size == content.len() => content.to_vec(),
         size => zstd::bulk::decompress(content, size).ok()?,
     };
-    Some(Listing {
-        id: integer(0)?,
-        used: integer(1)?,
-        content,
-    })
+    Some(Listing { id, used, content })
+}
+
+/// Of a pack that has the listing of another state, or its own.
+pub(super) fn share_checksum(key: [&[u8]; 3], made_for: &[u8]) -> u32 {
+    let [mailbox, folder, stamp] = key;
+    checksum(&[mailbox, folder, stamp, made_for])
 }
 
 /// `plain_size` is the listing's; if `content` is shorter, it is compressed.

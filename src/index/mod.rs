@@ -45,6 +45,7 @@ use database::Notices;
 use facts::Facts;
 use search::Search;
 use serials::Serials;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,8 +116,8 @@ impl Index {
 
     /// Keeps facts about messages of a mailbox, in the background: they are found some 100 ms later.
     ///
-    /// What does not fit the queue (64 MiB) is dropped. Who fills the index and would rather wait calls
-    /// [`flush`](Self::flush) between batches.
+    /// What does not fit the queue (32 MiB) is dropped. Who fills the index and would rather wait calls
+    /// [`wait_for_room`](Self::wait_for_room) between batches.
     pub fn put_facts<'a>(
         &self,
         mailbox: &[u8],
@@ -137,12 +138,50 @@ impl Index {
         self.facts.as_ref()?.latest_pack(mailbox, folder, prefix)
     }
 
+    /// Whether [`pack`](Self::pack) would find something.
+    pub fn has_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> bool {
+        let facts = self.facts.as_ref();
+        facts.is_some_and(|facts| facts.has_pack(mailbox, folder, stamp))
+    }
+
     /// Keeps the listing of a folder, in the background, for the state that `stamp` names.
     ///
     /// The 40 last used states of a folder are kept. Dropped if it does not fit the queue.
     pub fn put_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], listing: Vec<u8>) {
+        let weight = listing.len();
+        self.put_pack_with(mailbox, folder, stamp, weight, move |out| {
+            out.write_all(&listing)
+        });
+    }
+
+    /// The same for a listing that becomes bytes only when it is written. `weight`: bytes of memory that `encode` holds
+    /// until then.
+    pub fn put_pack_with(
+        &self,
+        mailbox: &[u8],
+        folder: &[u8],
+        stamp: &[u8],
+        weight: usize,
+        encode: impl Fn(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) {
         if let Some(kept) = &self.facts {
-            kept.put_pack(mailbox, folder, stamp, listing);
+            let listing = queue::Listing::Own(Box::new(encode));
+            kept.put_pack([mailbox, folder, stamp], weight, listing);
+        }
+    }
+
+    /// Keeps for a folder's state the listing that is kept for another, which then is there once for both.
+    pub fn put_pack_as(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], other: &[u8]) {
+        if let Some(kept) = &self.facts {
+            let listing = queue::Listing::Of(other.into());
+            kept.put_pack([mailbox, folder, stamp], other.len(), listing);
+        }
+    }
+
+    /// Waits until there is room in the queue for what comes next (at most 30 s).
+    pub fn wait_for_room(&self) {
+        if let Some(facts) = &self.facts {
+            facts.wait_for_room();
         }
     }
 

@@ -1,14 +1,16 @@
 //! What waits to be written to `facts.sqlite`.
 //!
-//! Bounded in bytes, and nobody waits to put something in: it is a cache, and what does not fit is left out.
+//! Bounded in bytes, and nobody waits to put something in: it is a cache, and what does not fit is left out. Whoever
+//! fills it faster than the disk takes it may wait for room.
 
 use super::database::lock;
 use super::facts::FactKey;
+use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much may wait.
-const LIMIT: usize = 64 << 20;
+/// How much may wait; one job more where the queue is empty.
+const LIMIT: usize = 32 << 20;
 
 /// How long rows wait for company, unless there are [`ENOUGH`].
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -64,7 +66,18 @@ pub(super) struct Pack {
     pub mailbox: Box<[u8]>,
     pub folder: Box<[u8]>,
     pub stamp: Box<[u8]>,
-    pub listing: Vec<u8>,
+    pub listing: Listing,
+    /// Bytes of memory that are held until it is written.
+    pub weight: usize,
+}
+
+pub(super) type Encode = dyn Fn(&mut dyn Write) -> io::Result<()> + Send;
+
+pub(super) enum Listing {
+    /// Writes its bytes when it is time.
+    Own(Box<Encode>),
+    /// That of the same folder in the state that this stamp names.
+    Of(Box<[u8]>),
 }
 
 impl Facts {
@@ -122,7 +135,7 @@ impl Job {
     fn cost(&self) -> usize {
         match self {
             Self::Facts(facts) => facts.cost(),
-            Self::Pack(pack) => pack.listing.len(),
+            Self::Pack(pack) => pack.weight,
             Self::Used(_) | Self::Renew => 0,
         }
     }
@@ -130,7 +143,11 @@ impl Job {
     fn rows(&self) -> usize {
         match self {
             Self::Facts(facts) => facts.rows.len(),
-            Self::Pack(_) => ENOUGH,
+            Self::Pack(Pack {
+                listing: Listing::Own(_),
+                ..
+            }) => ENOUGH,
+            Self::Pack(_) => 1,
             Self::Used(_) | Self::Renew => 1,
         }
     }
@@ -141,7 +158,7 @@ impl Queue {
     pub fn put(&self, job: Job) {
         let (cost, rows) = (job.cost() + size_of::<Job>(), job.rows());
         let mut state = lock(&self.state);
-        if state.closed || state.bytes + cost > LIMIT {
+        if state.closed || (state.bytes > 0 && state.bytes + cost > LIMIT) {
             tracing::debug!("index: no room in the queue, {rows} rows are left out");
             return;
         }
@@ -190,6 +207,17 @@ impl Queue {
         state.hurry |= !state.jobs.is_empty();
         self.changed.notify_all();
         drop(self.wait(state, Some(Instant::now() + at_most), |s| s.done >= put));
+    }
+
+    /// Waits until half of the queue is free, but not longer than that.
+    pub fn wait_for_room(&self, at_most: Duration) {
+        let mut state = lock(&self.state);
+        if state.bytes > LIMIT / 2 {
+            state.hurry |= !state.jobs.is_empty();
+            self.changed.notify_all();
+            let end = Some(Instant::now() + at_most);
+            drop(self.wait(state, end, |s| s.bytes <= LIMIT / 2));
+        }
     }
 
     /// Takes nothing in any more.

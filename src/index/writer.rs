@@ -3,9 +3,10 @@
 //! Each load of the queue is one transaction. A load that can't be written is given up; a damaged file is replaced.
 
 use super::database::{Fault, Rest, Trouble};
-use super::facts::{Shared, hour, mailbox_id, pack_checksum};
-use super::queue::{self, Job};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use super::facts::{Shared, hour, mailbox_id, pack_checksum, share_checksum};
+use super::queue::{self, Encode, Job, Listing, Pack};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::io::{self, BufWriter, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -90,46 +91,138 @@ fn insert_facts(transaction: &Transaction<'_>, facts: &queue::Facts) -> Result<(
     Ok(())
 }
 
-fn insert_pack(transaction: &Transaction<'_>, pack: &queue::Pack) -> Result<(), Fault> {
+fn insert_pack(transaction: &Transaction<'_>, pack: &Pack) -> Result<(), Fault> {
     let mailbox = intern(transaction, &pack.mailbox)?;
     let key: [&[u8]; 3] = [&pack.mailbox, &pack.folder, &pack.stamp];
-    let compressed = (pack.listing.len() >= COMPRESS_FROM)
-        .then(|| zstd::bulk::compress(&pack.listing, 1).ok())
-        .flatten()
-        .filter(|compressed| compressed.len() < pack.listing.len());
-    let content = compressed.as_deref().unwrap_or(&pack.listing);
-    let plain_size = pack.listing.len() as i64;
-    let crc = pack_checksum(key, plain_size, content);
-    let id: i64 = transaction
-        .prepare_cached(
-            "INSERT INTO pack (mailbox, folder, stamp, used) VALUES (?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET used = excluded.used RETURNING id",
-        )?
-        .query_row(params![mailbox, pack.folder, pack.stamp, hour()], |row| {
-            row.get(0)
-        })?;
+    let listing_of = |stamp: &[u8]| -> Result<Option<(i64, Vec<u8>)>, Fault> {
+        let mut select = transaction.prepare_cached(
+            "SELECT listing.id, made_for FROM pack JOIN listing ON listing.id = pack.listing
+             WHERE mailbox = ? AND folder = ? AND stamp = ?",
+        )?;
+        let found = select.query_row(params![mailbox, pack.folder, stamp], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+        Ok(found.optional()?)
+    };
+    let replaced = listing_of(&pack.stamp)?;
+    let (listing, made_for) = match &pack.listing {
+        Listing::Own(encode) => (
+            insert_listing(transaction, key, pack.weight, encode)?,
+            pack.stamp.to_vec(),
+        ),
+        Listing::Of(other) => match listing_of(other)? {
+            Some(found) => found,
+            None => return Ok(()),
+        },
+    };
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?)")?
-        .execute(params![id, plain_size, content, crc])?;
+        .prepare_cached(
+            "INSERT INTO pack (mailbox, folder, stamp, used, listing, crc) VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE
+             SET used = excluded.used, listing = excluded.listing, crc = excluded.crc",
+        )?
+        .execute(params![
+            mailbox,
+            pack.folder,
+            pack.stamp,
+            hour(),
+            listing,
+            share_checksum(key, &made_for)
+        ])?;
+    if let Some((replaced, _)) = replaced {
+        drop_unused(transaction, replaced)?;
+    }
     drop_oldest(transaction, mailbox, &pack.folder)
 }
 
-fn drop_oldest(transaction: &Transaction<'_>, mailbox: i64, folder: &[u8]) -> Result<(), Fault> {
-    let oldest: Vec<i64> = transaction
+/// Answers the row's id.
+fn insert_listing(
+    transaction: &Transaction<'_>,
+    key: [&[u8]; 3],
+    weight: usize,
+    encode: &Encode,
+) -> Result<i64, Fault> {
+    let failed = |e: io::Error| Fault::new(Trouble::Failing, format!("a listing: {e}"));
+    let plain = || -> io::Result<(Vec<u8>, u64)> {
+        let mut plain = Vec::with_capacity(weight);
+        encode(&mut plain)?;
+        let len = plain.len() as u64;
+        Ok((plain, len))
+    };
+    let (content, plain_size) = match weight >= COMPRESS_FROM {
+        true => match compress(encode).map_err(failed)? {
+            (compressed, plain_size) if (compressed.len() as u64) < plain_size => {
+                (compressed, plain_size)
+            }
+            _ => plain().map_err(failed)?,
+        },
+        false => plain().map_err(failed)?,
+    };
+    let plain_size = plain_size.cast_signed();
+    let crc = pack_checksum(key, plain_size, &content);
+    let [_, _, stamp] = key;
+    transaction
         .prepare_cached(
-            "SELECT id FROM pack WHERE mailbox = ? AND folder = ?
+            "INSERT INTO listing (made_for, plain_size, content, crc) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![stamp, plain_size, content, crc])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// Compresses on the way, so that the plain bytes are never there at once; also answers how many they are.
+fn compress(encode: &Encode) -> io::Result<(Vec<u8>, u64)> {
+    let mut out = Counted {
+        inner: BufWriter::with_capacity(1 << 16, zstd::Encoder::new(Vec::new(), 1)?),
+        count: 0,
+    };
+    encode(&mut out)?;
+    let compressed = out.inner.into_inner().map_err(|e| e.into_error())?;
+    Ok((compressed.finish()?, out.count))
+}
+
+struct Counted<W> {
+    inner: W,
+    count: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.count += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn drop_oldest(transaction: &Transaction<'_>, mailbox: i64, folder: &[u8]) -> Result<(), Fault> {
+    let oldest: Vec<(i64, i64)> = transaction
+        .prepare_cached(
+            "SELECT id, listing FROM pack WHERE mailbox = ? AND folder = ?
              ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?",
         )?
-        .query_map(params![mailbox, folder, STATES], |row| row.get(0))?
+        .query_map(params![mailbox, folder, STATES], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect::<Result<_, _>>()?;
-    for id in oldest {
-        for delete in [
-            "DELETE FROM listing WHERE pack = ?",
-            "DELETE FROM pack WHERE id = ?",
-        ] {
-            transaction.prepare_cached(delete)?.execute([id])?;
-        }
+    for (id, listing) in oldest {
+        transaction
+            .prepare_cached("DELETE FROM pack WHERE id = ?")?
+            .execute([id])?;
+        drop_unused(transaction, listing)?;
     }
+    Ok(())
+}
+
+/// Drops a listing that no state has any more.
+fn drop_unused(transaction: &Transaction<'_>, listing: i64) -> Result<(), Fault> {
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM listing
+         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM pack WHERE listing = ?1)",
+    )?;
+    delete.execute([listing])?;
     Ok(())
 }
 

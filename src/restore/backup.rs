@@ -139,7 +139,7 @@ impl<'a> Backup<'a> {
                 continue;
             };
             let name = shown_path(&tree, position);
-            let listing = match view.list(store, stored, &tree.taken(position)) {
+            let listing = match view.list(store, stored, &tree.taken(position), &[]) {
                 Ok(listing) => listing,
                 Err(e) if listing::is_for_all(&e) => return Err(e),
                 Err(e) => {

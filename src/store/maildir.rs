@@ -12,16 +12,17 @@
 //!
 //! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
 
+mod finder;
+
 use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
     Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, folder_name, join,
 };
-use crate::disk::{Dir, FileKind, Listing, Root, Stat};
+use crate::disk::{Dir, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
-use crate::time::Time;
+use finder::Finder;
 use std::cell::OnceCell;
-use std::collections::HashSet;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
 const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
@@ -165,6 +166,43 @@ impl<'a> Maildir<'a> {
         }
     }
 
+    /// All messages of a folder; `None` if the finder cannot tell without looking at each.
+    fn find(&self, folder: &[u8], mut found: Finder<'_>) -> Result<Option<Messages>> {
+        let dir = self.dir(folder)?;
+        for new in [false, true] {
+            let sub = if new { b"new" } else { b"cur" };
+            match dir.stat(sub) {
+                Ok(stat) if stat.kind == FileKind::Directory => {}
+                Ok(_) => {
+                    found.odd(sub);
+                    continue;
+                }
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            let dir = self.root.dir(&self.path_of(folder, sub))?;
+            for entry in dir.list()?.iter() {
+                if entry.name.starts_with(b".") {
+                    continue;
+                }
+                if entry.kind != FileKind::File {
+                    found.odd(entry.name);
+                    continue;
+                }
+                if found.knows(entry.name, new, entry.ino) {
+                    continue;
+                }
+                match dir.stat(entry.name) {
+                    Ok(stat) => found.add(entry.name, new, &stat)?,
+                    // Only in a tree that is still being written.
+                    Err(e) if e.kind() == Kind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(found.finish())
+    }
+
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
         self.root.dir(&join(self.path, folder))
     }
@@ -250,38 +288,29 @@ impl Store for Maildir<'_> {
         })
     }
 
-    fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
+    fn device(&self, folder: &[u8]) -> Result<Option<u64>> {
         let dir = self.dir(folder)?;
-        let mut found = Finder::default();
-        for new in [false, true] {
-            let sub = if new { b"new" } else { b"cur" };
-            match dir.stat(sub) {
-                Ok(stat) if stat.kind == FileKind::Directory => {}
-                Ok(_) => {
-                    found.odd(sub);
-                    continue;
-                }
-                Err(e) if e.kind() == Kind::NotFound => continue,
+        let device = dir.device()?;
+        for sub in ["cur", "new"] {
+            match dir.stat(sub.as_bytes()) {
+                Ok(stat) if Some(stat.dev) == device => {}
+                Ok(_) => return Ok(None),
+                Err(e) if e.kind() == Kind::NotFound => {}
                 Err(e) => return Err(e),
             }
-            let dir = self.root.dir(&self.path_of(folder, sub))?;
-            for entry in dir.list()?.iter() {
-                if entry.name.starts_with(b".") {
-                    continue;
-                }
-                if entry.kind != FileKind::File {
-                    found.odd(entry.name);
-                    continue;
-                }
-                match dir.stat(entry.name) {
-                    Ok(stat) => found.add(entry.name, new, &stat)?,
-                    // Only in a tree that is still being written.
-                    Err(e) if e.kind() == Kind::NotFound => {}
-                    Err(e) => return Err(e),
-                }
-            }
         }
-        Ok(found.finish())
+        Ok(device)
+    }
+
+    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+        if before.device.is_some()
+            && before.device == self.device(folder)?
+            && let Some(messages) = self.find(folder, Finder::beside(before))?
+        {
+            return Ok(messages);
+        }
+        let messages = self.find(folder, Finder::default())?;
+        messages.ok_or_else(|| Error::new(Kind::Unreadable, "messages that can't be told apart"))
     }
 
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {
@@ -379,91 +408,6 @@ fn claimed_size(store_name: &[u8]) -> Option<u64> {
         .filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?
         .parse()
         .ok()
-}
-
-/// Collects messages and tells one that is found twice from two.
-#[derive(Default)]
-struct Finder {
-    messages: Messages,
-    /// ctime of each row.
-    changed: Vec<Time>,
-}
-
-impl Finder {
-    fn odd(&mut self, name: &[u8]) {
-        self.messages.oddities += 1;
-        if self.messages.odd_names.len() < 5 {
-            let name = String::from_utf8_lossy(name).into_owned();
-            self.messages.odd_names.push(name);
-        }
-    }
-
-    fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
-        let start = u32::try_from(self.messages.names.len())
-            .ok()
-            .filter(|_| self.messages.rows.len() < MOST_MESSAGES)
-            .ok_or_else(|| {
-                let message = "a folder with more than 4 million messages or 4 GiB of file names";
-                Error::new(Kind::Unreadable, message)
-            })?;
-        let (base_len, flags) = split(name);
-        self.messages.names.extend_from_slice(name);
-        self.messages.rows.push(Message {
-            name: start,
-            name_len: name.len() as u16,
-            base_len: base_len as u16,
-            new,
-            twin: false,
-            flags,
-            keywords: 0,
-            size: stat.size,
-            received: stat.mtime,
-        });
-        self.changed.push(stat.ctime);
-        Ok(())
-    }
-
-    fn finish(self) -> Messages {
-        let Self {
-            messages: mut all,
-            changed,
-        } = self;
-        let rows = std::mem::take(&mut all.rows);
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        // By base name, the one to prefer first: in `cur`, then the one changed last, then by file name.
-        order.sort_by(|&a, &b| {
-            let key = |i: usize| rows.get(i).map(|m| (all.store_name(m), m.new));
-            let changed = |i: usize| changed.get(i).copied();
-            let file = |i: usize| rows.get(i).map(|m| all.locator(m));
-            key(a)
-                .cmp(&key(b))
-                .then(changed(b).cmp(&changed(a)))
-                .then(file(a).cmp(&file(b)))
-        });
-        let mut kept: Vec<Message> = Vec::with_capacity(rows.len());
-        // Sizes seen for the base name at hand.
-        let mut sizes: HashSet<u64> = HashSet::new();
-        for message in order.into_iter().filter_map(|i| rows.get(i)) {
-            let same = kept
-                .last()
-                .is_some_and(|last| all.store_name(last) == all.store_name(message));
-            if !same {
-                sizes.clear();
-            }
-            if !sizes.insert(message.size) {
-                continue;
-            }
-            kept.push(Message {
-                twin: same,
-                ..*message
-            });
-        }
-        // Only twins can be out of order.
-        if kept.iter().any(|message| message.twin) {
-            kept.sort_by_cached_key(|message| all.identity(message));
-        }
-        Messages { rows: kept, ..all }
-    }
 }
 
 #[cfg(test)]

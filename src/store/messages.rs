@@ -5,6 +5,7 @@
 
 use crate::message::Flags;
 use crate::time::Time;
+use std::io::{self, Write};
 
 /// One message as its folder lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Message {
     pub size: u64,
     /// INTERNALDATE.
     pub received: Time,
+    /// Of the stored file, where that is a file of its own; else 0.
+    pub(super) inode: u64,
 }
 
 /// The messages of a folder in byte order of their identities.
@@ -38,6 +41,8 @@ pub struct Messages {
     pub odd_names: Vec<String>,
     /// Something could not be read that may be whole on a date when the folder's stamp is the same; not kept.
     pub provisional: bool,
+    /// The device that the inode numbers are good for, if its files are known to be there still; not kept.
+    pub device: Option<u64>,
 }
 
 impl Messages {
@@ -106,6 +111,19 @@ impl Messages {
         identity
     }
 
+    /// Whether another listing tells the same.
+    pub fn equals(&self, other: &Self) -> bool {
+        let without_place = |message: &Message| Message {
+            name: 0,
+            ..*message
+        };
+        self.len() == other.len()
+            && (self.oddities, &self.keywords) == (other.oddities, &other.keywords)
+            && self.iter().zip(other.iter()).all(|(a, b)| {
+                without_place(a) == without_place(b) && self.locator(a) == other.locator(b)
+            })
+    }
+
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
         self.names.capacity() + self.rows.capacity() * size_of::<Message>() + self.keywords.weight()
@@ -113,27 +131,28 @@ impl Messages {
 }
 
 /// Bytes of one message in an encoded listing, its locator left out.
-const ENCODED: usize = 30;
+const ENCODED: usize = 38;
 
 impl Messages {
-    /// Appends the listing as bytes that [`decode`](Self::decode) reads.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
-        out.extend_from_slice(&self.oddities.to_le_bytes());
-        self.keywords.encode(out);
+    /// Writes the listing as bytes that [`decode`](Self::decode) reads.
+    pub fn encode(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&(self.rows.len() as u64).to_le_bytes())?;
+        out.write_all(&self.oddities.to_le_bytes())?;
+        self.keywords.encode(out)?;
         for row in &self.rows {
-            out.extend_from_slice(&row.name_len.to_le_bytes());
-            out.extend_from_slice(&row.base_len.to_le_bytes());
-            out.push(u8::from(row.new) | u8::from(row.twin) << 1);
-            out.push(row.flags.bits());
-            out.extend_from_slice(&row.keywords.to_le_bytes());
-            out.extend_from_slice(&row.size.to_le_bytes());
-            out.extend_from_slice(&row.received.secs.to_le_bytes());
-            out.extend_from_slice(&row.received.nanos.to_le_bytes());
+            out.write_all(&row.name_len.to_le_bytes())?;
+            out.write_all(&row.base_len.to_le_bytes())?;
+            out.write_all(&[u8::from(row.new) | u8::from(row.twin) << 1])?;
+            out.write_all(&[row.flags.bits()])?;
+            out.write_all(&row.keywords.to_le_bytes())?;
+            out.write_all(&row.size.to_le_bytes())?;
+            out.write_all(&row.received.secs.to_le_bytes())?;
+            out.write_all(&row.received.nanos.to_le_bytes())?;
+            out.write_all(&row.inode.to_le_bytes())?;
         }
-        for row in &self.rows {
-            out.extend_from_slice(self.locator(row));
-        }
+        self.rows
+            .iter()
+            .try_for_each(|row| out.write_all(self.locator(row)))
     }
 
     /// Reads what [`encode`](Self::encode) wrote from the front of `bytes`; `None` if that is not what is there.
@@ -153,6 +172,7 @@ impl Messages {
             let size = u64::from_le_bytes(take(&mut fixed)?);
             let secs = i64::from_le_bytes(take(&mut fixed)?);
             let nanos = u32::from_le_bytes(take(&mut fixed)?);
+            let inode = u64::from_le_bytes(take(&mut fixed)?);
             let (new, twin) = (bits & 1 != 0, bits & 2 != 0);
             let received = Time { secs, nanos };
             rows.push(Message {
@@ -165,6 +185,7 @@ impl Messages {
                 keywords,
                 size,
                 received,
+                inode,
             });
             names = names.get(usize::from(name_len)..)?;
             start = start.checked_add(u32::from(name_len))?;
@@ -178,6 +199,7 @@ impl Messages {
             oddities,
             odd_names: Vec::new(),
             provisional: false,
+            device: None,
         })
     }
 }
@@ -215,16 +237,17 @@ impl Keywords {
             .sum()
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut put = |strings: &mut dyn ExactSizeIterator<Item = &[u8]>| {
-            out.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+            out.write_all(&(strings.len() as u32).to_le_bytes())?;
             for string in strings {
-                out.extend_from_slice(&(string.len() as u32).to_le_bytes());
-                out.extend_from_slice(string);
+                out.write_all(&(string.len() as u32).to_le_bytes())?;
+                out.write_all(string)?;
             }
+            io::Result::Ok(())
         };
-        put(&mut self.names.iter().map(Vec::as_slice));
-        put(&mut self.sets.iter().map(AsRef::as_ref));
+        put(&mut self.names.iter().map(Vec::as_slice))?;
+        put(&mut self.sets.iter().map(AsRef::as_ref))
     }
 
     fn decode(bytes: &mut &[u8]) -> Option<Self> {
@@ -268,6 +291,7 @@ mod tests {
             keywords,
             size: 7,
             received: Time { secs: -3, nanos: 9 },
+            inode: 11,
         };
         Messages {
             names: b"m1:2,m1:3,".to_vec(),
@@ -279,13 +303,14 @@ mod tests {
             oddities: 4,
             odd_names: Vec::new(),
             provisional: false,
+            device: None,
         }
     }
 
     #[test]
     fn a_listing_comes_back_from_its_bytes_and_no_part_of_them_passes_for_one() {
         let mut bytes = Vec::new();
-        messages().encode(&mut bytes);
+        messages().encode(&mut bytes).unwrap();
         assert_eq!(Messages::decode(&mut bytes.as_slice()), Some(messages()));
         for end in 0..bytes.len() {
             assert_eq!(Messages::decode(&mut &bytes[..end]), None, "{end}");

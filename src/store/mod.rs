@@ -151,6 +151,11 @@ pub trait Store: Sync {
     /// What changes whenever a message comes, goes, changes its flags, or is found elsewhere.
     fn stamp(&self, folder: &[u8]) -> Result<Stamp>;
 
+    /// The device that a folder's files are on, if they can be told apart by their inode numbers.
+    fn device(&self, _folder: &[u8]) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The messages of a folder. `before` is how it was on another date, or nothing: what cannot have changed since need
     /// not be read again.
     fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages>;

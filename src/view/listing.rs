@@ -5,89 +5,48 @@
 //! one `open` and mostly one read each. A message keeps what was learned of it in every folder of its mailbox and on
 //! every date, as long as its identity, size and INTERNALDATE are the same.
 //!
-//! The cast: [`Listing`] is the result, `learning` finds out what is known of each message, `naming` names them.
+//! The cast: [`Listing`] is the result, `rows` what it and the index keep, `learning` finds out what is known of each
+//! message, `naming` names them.
 //!
 //! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so; reading it is an
 //! error, and nothing of that is kept.
 
 mod learning;
 mod naming;
+mod rows;
 
+use super::View;
 use super::content::{Encoding, Learned};
-use super::{View, name};
 use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
-use crate::store::{Message, Messages, Store, take};
+use crate::store::{Message, Messages, Store};
 use crate::time::Time;
+use rows::Rows;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::sync::OnceLock;
-
-/// One message as it is shown.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    name: u32,
-    name_len: u16,
-    encoding: Encoding,
-    body: BodyForm,
-    size: u64,
-}
-
-/// What a message's body in an mbox is, as far as a byte can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyForm {
-    /// Not measured, or to be looked up.
-    Unknown,
-    /// The stored bytes, whatever the flag lines.
-    Verbatim,
-    /// The stored bytes and a newline, whatever the flag lines.
-    Newline,
-}
-
-impl BodyForm {
-    const ALL: [Self; 3] = [Self::Unknown, Self::Verbatim, Self::Newline];
-
-    fn of(body: Option<&BodySize>) -> Self {
-        let Some(body) = body else {
-            return Self::Unknown;
-        };
-        let of = |form: Self| form.size(body.stored).as_ref() == Some(body);
-        Self::ALL
-            .into_iter()
-            .find(|form| of(*form))
-            .unwrap_or(Self::Unknown)
-    }
-
-    /// The sizes of a body of this form.
-    fn size(self, stored: u64) -> Option<BodySize> {
-        let len = match self {
-            Self::Unknown => return None,
-            Self::Verbatim => stored,
-            Self::Newline => stored + 1,
-        };
-        Some(BodySize {
-            stored,
-            none: len,
-            status: len,
-            verbatim_none: true,
-            verbatim_status: true,
-        })
-    }
-}
+use std::sync::{Arc, OnceLock};
 
 /// A folder's messages in the order of their identities.
 #[derive(Debug, Default)]
 pub struct Listing {
-    messages: Messages,
-    shown: Vec<Shown>,
-    names: String,
+    /// Shared with the index until that has written them, and with the same folder on other dates.
+    rows: Arc<Rows>,
+    /// What the index keeps it under.
+    key: Vec<u8>,
     /// Positions in order of the shown names.
     by_name: OnceLock<Box<[u32]>>,
     complete: bool,
     /// The folder's last change.
     pub changed: Time,
+}
+
+/// The same mailbox on another date.
+pub struct Neighbour<'a> {
+    pub store: Box<dyn Store + 'a>,
+    /// Its listing of the folder, if it is at hand.
+    pub listing: Option<Arc<Listing>>,
 }
 
 /// One message of a listing.
@@ -104,11 +63,11 @@ pub struct Item<'a> {
 
 impl Listing {
     pub fn len(&self) -> usize {
-        self.shown.len()
+        self.rows.shown.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.shown.is_empty()
+        self.rows.shown.is_empty()
     }
 
     /// Whether every message could be read.
@@ -117,13 +76,16 @@ impl Listing {
     }
 
     pub fn messages(&self) -> &Messages {
-        &self.messages
+        &self.rows.messages
     }
 
     pub fn get(&self, position: usize) -> Option<Item<'_>> {
-        let (shown, stored) = (self.shown.get(position)?, self.messages.get(position)?);
+        let (shown, stored) = (
+            self.rows.shown.get(position)?,
+            self.rows.messages.get(position)?,
+        );
         Some(Item {
-            name: self.name(shown),
+            name: self.rows.name(shown),
             size: shown.size,
             encoding: shown.encoding,
             body: shown.body.size(shown.size),
@@ -135,29 +97,20 @@ impl Listing {
         (0..self.len()).filter_map(|position| self.get(position))
     }
 
-    fn name(&self, shown: &Shown) -> &str {
-        let start = shown.name as usize;
-        self.names
-            .get(start..start + usize::from(shown.name_len))
-            .unwrap_or_default()
-    }
-
-    /// Whether a name was made of the message alone, and not longer for a clash.
-    fn has_plain_name(&self, shown: &Shown) -> bool {
-        name::id_in(self.name(shown)).is_some_and(|id| id.len() == name::ID_CHARS)
-    }
-
     /// The position of the message with this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         let by_name = self.by_name.get_or_init(|| {
-            let mut order: Vec<u32> = (0..self.shown.len() as u32).collect();
-            order.sort_unstable_by_key(|&p| self.shown.get(p as usize).map(|s| self.name(s)));
+            let mut order: Vec<u32> = (0..self.rows.shown.len() as u32).collect();
+            order.sort_unstable_by_key(|&p| {
+                self.rows.shown.get(p as usize).map(|s| self.rows.name(s))
+            });
             order.into_boxed_slice()
         });
         let at = |p: u32| {
-            self.shown
+            self.rows
+                .shown
                 .get(p as usize)
-                .map(|s| self.name(s))
+                .map(|s| self.rows.name(s))
                 .unwrap_or_default()
         };
         by_name
@@ -169,51 +122,21 @@ impl Listing {
 
     /// Bytes of memory in use, with the order of names that a look-up makes.
     pub fn weight(&self) -> usize {
-        self.messages.weight() + self.names.capacity() + self.shown.len() * (size_of::<Shown>() + 4)
+        self.rows.weight() + 4 * self.len()
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.messages.encode(&mut bytes);
-        for shown in &self.shown {
-            bytes.extend_from_slice(&shown.name_len.to_le_bytes());
-            bytes.push(shown.encoding.to_byte());
-            bytes.push(shown.body as u8);
-            bytes.extend_from_slice(&shown.size.to_le_bytes());
-        }
-        bytes.extend_from_slice(self.names.as_bytes());
-        bytes
+    fn holds_everywhere(&self) -> bool {
+        self.complete && self.rows.is_settled()
     }
 
-    fn decode(mut bytes: &[u8], changed: Time) -> Option<Self> {
-        let bytes = &mut bytes;
-        let messages = Messages::decode(bytes)?;
-        let mut shown = Vec::with_capacity(messages.len());
-        let mut start = 0u32;
-        for _ in 0..messages.len() {
-            let name_len = u16::from_le_bytes(take(bytes)?);
-            let [encoding, body] = take(bytes)?;
-            let size = u64::from_le_bytes(take(bytes)?);
-            shown.push(Shown {
-                name: start,
-                name_len,
-                encoding: Encoding::from_byte(encoding)?,
-                body: *BodyForm::ALL.get(usize::from(body))?,
-                size,
-            });
-            start = start.checked_add(u32::from(name_len))?;
-        }
-        let names = String::from_utf8(bytes.to_vec())
-            .ok()
-            .filter(|names| names.len() == start as usize)?;
-        Some(Self {
-            messages,
-            shown,
-            names,
+    fn of(rows: Arc<Rows>, key: Vec<u8>, changed: Time) -> Self {
+        Self {
+            rows,
+            key,
             by_name: OnceLock::new(),
             complete: true,
             changed,
-        })
+        }
     }
 }
 
@@ -252,14 +175,16 @@ impl View {
         shape
     }
 
-    /// Lists a folder. `taken`: the folded names of the directories and mboxes in it.
+    /// Lists a folder. `taken`: the folded names of the directories and mboxes in it. `beside`: the same mailbox on
+    /// other dates, the nearest first; what they have in common is not read again.
     pub fn list(
         &self,
         store: &dyn Store,
         folder: &[u8],
         taken: &HashSet<String>,
+        beside: &[Neighbour<'_>],
     ) -> Result<Listing> {
-        self.list_as(store, folder, taken, Keep::Listing)
+        self.list_as(store, folder, taken, Keep::Listing, beside)
     }
 
     /// Lists a folder as it is for the moment: what is learned of its messages is kept, and the listing is not, which would take
@@ -270,7 +195,7 @@ impl View {
         folder: &[u8],
         taken: &HashSet<String>,
     ) -> Result<Listing> {
-        self.list_as(store, folder, taken, Keep::Facts)
+        self.list_as(store, folder, taken, Keep::Facts, &[])
     }
 
     fn list_as(
@@ -279,20 +204,34 @@ impl View {
         folder: &[u8],
         taken: &HashSet<String>,
         keep: Keep,
+        beside: &[Neighbour<'_>],
     ) -> Result<Listing> {
         let mailbox = store.path();
         let stamp = store.stamp(folder)?;
         let any_state = self.shape(taken);
         let key = [any_state.as_slice(), &stamp.bytes].concat();
-        let pack = self.index.pack(mailbox, folder, &key);
-        if let Some(listing) = pack.and_then(|pack| Listing::decode(&pack, stamp.changed)) {
-            return Ok(listing);
+        let cached = beside.iter().filter_map(|other| other.listing.as_ref());
+        if let Some(same) = cached
+            .into_iter()
+            .find(|other| other.key == key && other.holds_everywhere())
+        {
+            return Ok(Listing::of(same.rows.clone(), key, stamp.changed));
         }
-        // On another date the folder was nearly the same.
-        let before = self.index.latest_pack(mailbox, folder, &any_state);
-        let before = before.and_then(|pack| Listing::decode(&pack, stamp.changed));
-        let before = before.unwrap_or_default();
+        let pack = self.index.pack(mailbox, folder, &key);
+        if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+            return Ok(Listing::of(Arc::new(rows), key, stamp.changed));
+        }
+        let (before, before_key) = self.before(mailbox, folder, &any_state, beside);
         let messages = store.messages(folder, &before.messages)?;
+        if let Some(before_key) = before_key
+            && !messages.provisional
+            && messages.equals(&before.messages)
+        {
+            if keep == Keep::Listing {
+                self.index.put_pack_as(mailbox, folder, &key, &before_key);
+            }
+            return Ok(Listing::of(before, key, stamp.changed));
+        }
         if messages.oddities > 0 {
             tracing::warn!(
                 "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
@@ -307,7 +246,7 @@ impl View {
         let named = match self.name_all(&messages, &known, &before, taken) {
             Some(named) => Some((named, known)),
             None => {
-                let before = Listing::default();
+                let before = Rows::default();
                 let known = self.learn_all(store, folder, &messages, &before)?;
                 let named = self.name_all(&messages, &known, &before, taken);
                 named.map(|named| (named, known))
@@ -319,18 +258,13 @@ impl View {
                 "names that can't be told apart",
             ));
         };
-        let listing = Listing {
+        drop(before);
+        let rows = Arc::new(Rows {
             messages,
             shown,
             names,
-            by_name: OnceLock::new(),
-            complete: !known.iter().any(|known| matches!(known, Known::Unread)),
-            changed: stamp.changed,
-        };
-        let locked = listing
-            .shown
-            .iter()
-            .filter(|s| s.encoding == Encoding::Locked);
+        });
+        let locked = rows.shown.iter().filter(|s| s.encoding == Encoding::Locked);
         let locked = locked.count();
         if locked > 0 {
             tracing::warn!(
@@ -341,11 +275,65 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        let settled = listing.is_complete() && !listing.messages.provisional;
-        if settled && keep == Keep::Listing {
-            self.index.put_pack(mailbox, folder, &key, listing.encode());
+        let settled = rows.is_settled();
+        let mut listing = Listing::of(rows, key, stamp.changed);
+        listing.complete = !known.iter().any(|known| matches!(known, Known::Unread));
+        if listing.complete && settled && keep == Keep::Listing {
+            let rows = listing.rows.clone();
+            let weight = rows.weight();
+            self.index
+                .put_pack_with(mailbox, folder, &listing.key, weight, move |out| {
+                    rows.encode(out)
+                });
         }
         Ok(listing)
+    }
+
+    /// How the folder was on another date, where it was nearly the same; and the key of that, if all of it could be
+    /// read.
+    fn before(
+        &self,
+        mailbox: &[u8],
+        folder: &[u8],
+        any_state: &[u8],
+        beside: &[Neighbour<'_>],
+    ) -> (Arc<Rows>, Option<Vec<u8>>) {
+        for other in beside {
+            if let Some(listing) = &other.listing
+                && listing.holds_everywhere()
+                && listing.key.starts_with(any_state)
+            {
+                return (listing.rows.clone(), Some(listing.key.clone()));
+            }
+            // That date may be gone, or have no such folder.
+            let Ok(stamp) = other.store.stamp(folder) else {
+                continue;
+            };
+            let key = [any_state, &stamp.bytes].concat();
+            let pack = self.index.pack(mailbox, folder, &key);
+            if let Some(mut rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+                rows.messages.device = other.store.device(folder).unwrap_or_default();
+                return (Arc::new(rows), Some(key));
+            }
+        }
+        let pack = self.index.latest_pack(mailbox, folder, any_state);
+        let rows = pack.and_then(|pack| Rows::decode(&pack));
+        (Arc::new(rows.unwrap_or_default()), None)
+    }
+
+    /// How many messages a folder has, if the index has its listing and the size of its mbox already.
+    pub fn known(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Option<u64>> {
+        let key = [self.shape(taken), store.stamp(folder)?.bytes].concat();
+        if !self.index.has_pack(store.path(), folder, &key) {
+            return Ok(None);
+        }
+        let mbox = self.known_mbox(store, folder)?;
+        Ok(mbox.map(|mbox| mbox.messages))
     }
 }
 

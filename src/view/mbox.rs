@@ -11,7 +11,7 @@ use super::listing::{Item, Listing, is_for_all, key};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
-use crate::store::{Files, Store, Stored};
+use crate::store::{Files, Store, Stored, take};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -122,6 +122,23 @@ impl Layout {
     }
 }
 
+/// What is known of an mbox that was worked out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownMbox {
+    /// In bytes.
+    pub size: u64,
+    pub messages: u64,
+}
+
+impl KnownMbox {
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        Some(Self {
+            size: u64::from_le_bytes(take(&mut bytes)?),
+            messages: u64::from_le_bytes(take(&mut bytes)?),
+        })
+    }
+}
+
 impl View {
     /// Works out the mbox of a folder: reads every message that has never been measured.
     pub fn lay_out(&self, store: &dyn Store, folder: &[u8], listing: &Listing) -> Result<Layout> {
@@ -172,9 +189,7 @@ impl View {
             resumable: Mutex::default(),
         };
         if layout.settled {
-            let size = layout.size().to_le_bytes().to_vec();
-            self.index
-                .put_pack(mailbox, folder, &self.size_key(store, folder)?, size);
+            self.keep_size(store, folder, layout.size(), listing)?;
         }
         Ok(layout)
     }
@@ -209,11 +224,46 @@ impl View {
         sizes.collect()
     }
 
-    /// The size of a folder's mbox, if it was worked out before for the state that the folder is in.
-    pub fn known_mbox_size(&self, store: &dyn Store, folder: &[u8]) -> Result<Option<u64>> {
+    /// What was worked out before of a folder's mbox, for the state that the folder is in.
+    pub fn known_mbox(&self, store: &dyn Store, folder: &[u8]) -> Result<Option<KnownMbox>> {
         let key = self.size_key(store, folder)?;
-        let size = self.index.pack(store.path(), folder, &key);
-        Ok(size.and_then(|size| Some(u64::from_le_bytes(size.try_into().ok()?))))
+        let pack = self.index.pack(store.path(), folder, &key);
+        Ok(pack.and_then(|pack| KnownMbox::decode(&pack)))
+    }
+
+    /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured.
+    pub fn size_mbox(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        listing: &Listing,
+    ) -> Result<Option<u64>> {
+        let mut kept = self.kept_sizes(store.path(), listing);
+        let mut size = 0;
+        for (item, position) in listing.iter().zip(0..) {
+            let len = match item.body.or_else(|| kept.remove(&position)) {
+                _ if item.encoding.is_lost() => mboxrd::placeholder(REASON).len() as u64,
+                Some(body) => body.len(self.flags),
+                None => return Ok(None),
+            };
+            size += mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64;
+        }
+        self.keep_size(store, folder, size, listing)?;
+        Ok(Some(size))
+    }
+
+    fn keep_size(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        size: u64,
+        listing: &Listing,
+    ) -> Result<()> {
+        let messages = listing.len() as u64;
+        let known = [size.to_le_bytes(), messages.to_le_bytes()].concat();
+        let key = self.size_key(store, folder)?;
+        self.index.put_pack(store.path(), folder, &key, known);
+        Ok(())
     }
 
     fn size_key(&self, store: &dyn Store, folder: &[u8]) -> Result<Vec<u8>> {

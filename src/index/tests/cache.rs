@@ -109,6 +109,45 @@ fn the_oldest_states_of_a_folder_go() {
 }
 
 #[test]
+fn two_states_share_a_listing_until_the_last_one_goes() {
+    let dir = TempDir::new().unwrap();
+    let index = Index::open(dir.path());
+    let states = |index: &Index| [1, 2, 3].map(|s: u8| index.pack(b"alice", b"INBOX", &[s]));
+    index.put_pack(b"alice", b"INBOX", &[1], vec![7; 50]);
+    index.put_pack_as(b"alice", b"INBOX", &[2], &[1]);
+    index.put_pack_as(b"alice", b"INBOX", &[3], b"a state that nobody knows");
+    index.put_pack_as(b"bob", b"INBOX", &[2], &[1]);
+    index.flush();
+    assert_eq!(states(&index), [Some(vec![7; 50]), Some(vec![7; 50]), None]);
+    assert!(index.has_pack(b"alice", b"INBOX", &[2]) && !index.has_pack(b"alice", b"INBOX", &[3]));
+    assert_eq!(index.pack(b"bob", b"INBOX", &[2]), None);
+    let file = Connection::open(dir.path().join("facts.sqlite")).unwrap();
+    let listings = || -> i64 {
+        file.query_row("SELECT count(*) FROM listing", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(listings(), 1);
+    // A new listing for the first state leaves the second its own.
+    index.put_pack(b"alice", b"INBOX", &[1], vec![8]);
+    index.flush();
+    assert_eq!(states(&index), [Some(vec![8]), Some(vec![7; 50]), None]);
+    assert_eq!(listings(), 2);
+    index.put_pack_as(b"alice", b"INBOX", &[2], &[1]);
+    index.flush();
+    assert_eq!(states(&index), [Some(vec![8]), Some(vec![8]), None]);
+    assert_eq!(listings(), 1);
+    // A row that points to another state's listing is not believed.
+    index.put_pack(b"alice", b"INBOX", &[3], vec![9]);
+    index.flush();
+    file.execute(
+        "UPDATE pack SET listing = (SELECT max(id) FROM listing) WHERE stamp = ?",
+        [vec![2u8]],
+    )
+    .unwrap();
+    assert_eq!(states(&index), [Some(vec![8]), None, Some(vec![9])]);
+}
+
+#[test]
 fn big_listings_come_back_whole() {
     let dir = TempDir::new().unwrap();
     let index = Index::open(dir.path());

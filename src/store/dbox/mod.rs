@@ -486,6 +486,7 @@ fn assemble(mut found: Vec<Found>, keywords: Keywords) -> Result<Messages> {
             keywords: one.keywords,
             size: one.size,
             received: one.received,
+            inode: 0,
         });
     }
     Ok(messages)

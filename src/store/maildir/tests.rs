@@ -1,6 +1,7 @@
 //! Maildirs on a real disk.
 
 use super::*;
+use crate::disk::Stat;
 use std::fs;
 use std::path::Path;
 
@@ -108,7 +109,7 @@ fn a_base_name_found_a_great_many_times() {
             .add(name.as_bytes(), false, &Stat { size, ..stat })
             .unwrap();
     }
-    assert_eq!(finder.finish().len(), 200_000);
+    assert_eq!(finder.finish().unwrap().len(), 200_000);
     assert!(start.elapsed().as_secs() < 20);
 }
 
@@ -154,4 +155,69 @@ fn file_names() {
     assert_eq!(claimed_size(b"1.host,S=123,W=130"), Some(123));
     assert_eq!(claimed_size(b"1.host,S=12x"), None);
     assert_eq!(claimed_size(b"S=12"), None);
+}
+
+/// A hard-linked copy of a folder, as rsnapshot makes one, with a few changes.
+#[test]
+fn a_folder_beside_that_of_another_date_is_the_same_as_looked_at_alone() {
+    let days = tempfile::tempdir().unwrap();
+    let (old, new) = (days.path().join("old"), days.path().join("new"));
+    for (name, content) in [
+        ("cur/1.a:2,S", "one"),
+        ("cur/2.a:2,", "two"),
+        ("cur/3.a:2,", "three"),
+        ("new/4.a", "four"),
+        ("cur/5.a:2,", "fives"),
+        ("new/5.a", "five"),
+        ("cur/6.a:2,", "six"),
+        ("new/6.a", "six"),
+    ] {
+        write(&old, name, content);
+    }
+    let changes: [&[&dyn Fn()]; 8] = [
+        &[],
+        // Read, answered, moved out of new, deleted.
+        &[&|| fs::rename(new.join("cur/2.a:2,"), new.join("cur/2.a:2,RS")).unwrap()],
+        &[&|| fs::rename(new.join("new/4.a"), new.join("cur/4.a:2,S")).unwrap()],
+        &[&|| fs::remove_file(new.join("cur/3.a:2,")).unwrap()],
+        // Another message under the same name.
+        &[
+            &|| fs::remove_file(new.join("cur/3.a:2,")).unwrap(),
+            &|| write(&new, "cur/3.a:2,", "another"),
+        ],
+        // A second file of a base name; and one of two is gone.
+        &[&|| write(&new, "new/1.a", "uno, due")],
+        &[&|| fs::remove_file(new.join("cur/5.a:2,")).unwrap()],
+        &[&|| write(&new, "cur/0.b:2,F", "first"), &|| {
+            write(&new, "new/9.b", "last")
+        }],
+    ];
+    let beside_old = |messages: Messages, root: &Root| Messages {
+        device: Maildir::new(root, b"old").device(b"").unwrap(),
+        ..messages
+    };
+    for (number, changes) in changes.into_iter().enumerate() {
+        if new.exists() {
+            fs::remove_dir_all(&new).unwrap();
+        }
+        for sub in ["cur", "new"] {
+            fs::create_dir_all(new.join(sub)).unwrap();
+            for file in fs::read_dir(old.join(sub)).unwrap() {
+                let file = file.unwrap();
+                fs::hard_link(file.path(), new.join(sub).join(file.file_name())).unwrap();
+            }
+        }
+        for change in changes {
+            change();
+        }
+        let root = Root::new(days.path());
+        let before = Maildir::new(&root, b"old").messages(b"", &Messages::default());
+        let before = beside_old(before.unwrap(), &root);
+        assert!(before.device.is_some(), "run this on a local disk");
+        let maildir = Maildir::new(&root, b"new");
+        let alone = maildir.messages(b"", &Messages::default()).unwrap();
+        let beside = maildir.messages(b"", &before).unwrap();
+        assert!(beside.equals(&alone), "{number}: {beside:?}\n{alone:?}");
+        assert_eq!(beside.equals(&before), number == 0, "{number}");
+    }
 }

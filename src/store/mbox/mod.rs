@@ -362,6 +362,7 @@ impl Collector {
                 keywords,
                 size: part.size,
                 received,
+                inode: 0,
             },
         });
         Ok(())

@@ -1,6 +1,7 @@
 //! What is known of each message of a folder: from a listing on another date, from the index, or learned now.
 
-use super::{Known, Listing, is_for_all, key};
+use super::rows::Rows;
+use super::{Known, is_for_all, key};
 use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
@@ -23,7 +24,7 @@ impl View {
         store: &dyn Store,
         folder: &[u8],
         messages: &Messages,
-        before: &Listing,
+        before: &Rows,
     ) -> Result<Vec<Known>> {
         let mailbox = store.path();
         if self.names == Names::Unique {
@@ -146,7 +147,7 @@ impl View {
         &self,
         store: &dyn Store,
         folder: &[u8],
-        listing: &Listing,
+        listing: &super::Listing,
         ordinals: &[u32],
     ) -> Result<Vec<Option<u128>>> {
         let (messages, mailbox) = (listing.messages(), store.path());
@@ -191,7 +192,7 @@ impl View {
 
 /// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
 /// known of the others yet.
-fn same(messages: &Messages, before: &Listing) -> Vec<Known> {
+fn same(messages: &Messages, before: &Rows) -> Vec<Known> {
     let mut at = 0;
     let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
     messages

@@ -1,6 +1,7 @@
 //! The names of a folder's messages: each made of the message alone, longer where two would clash.
 
-use super::{BodyForm, Known, Listing, Shown};
+use super::Known;
+use super::rows::{BodyForm, Rows, Shown};
 use crate::store::Messages;
 use crate::view::content::Encoding;
 use crate::view::{Names, View, name};
@@ -13,7 +14,7 @@ impl View {
         &self,
         messages: &Messages,
         known: &[Known],
-        before: &Listing,
+        before: &Rows,
         taken: &HashSet<String>,
     ) -> Option<(Vec<Shown>, String)> {
         let kept = |position: usize| match known.get(position) {
