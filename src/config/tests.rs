@@ -203,11 +203,6 @@ fn wrong_values_are_told_with_what_to_write() {
             "[\"/srv",
         ),
         (
-            "source.format = \"cyrus\"",
-            "source.format: this version",
-            "\"maildir\"",
-        ),
-        (
             "source.format = \"exchange\"",
             "source.format: \"exchange\"",
             "\"auto\", \"maildir\"",

@@ -42,11 +42,6 @@ pub(super) fn store_format(text: &str) -> Result<Option<Format>> {
     match (text, Format::named(text)) {
         ("auto", _) => Ok(None),
         (_, Some(format)) => Ok(Some(format)),
-        ("sdbox" | "mdbox" | "mbox" | "cyrus", None) => wrong(format!(
-            "this version does not read mail stores of the format \"{text}\": \
-             it reads {}; write that or \"auto\" for such a store",
-            known()
-        )),
         _ => wrong(format!(
             "\"{text}\" is not allowed: write one of \"auto\", {}",
             known()

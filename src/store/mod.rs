@@ -13,10 +13,11 @@
 //! format is a module that implements [`Store`] and has a [`Definition`], and a line in `FORMATS`.
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
-//! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder; `bounds` says how
-//! much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
+//! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder, [`cyrus`] what
+//! Cyrus IMAP keeps; `bounds` says how much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 mod bounds;
+pub mod cyrus;
 pub mod dbox;
 pub mod decode;
 pub mod folder_name;
@@ -34,7 +35,13 @@ use crate::time::{Time, Zone};
 use std::fmt;
 
 /// The formats there are. Where a directory might be of several, the first is taken.
-static FORMATS: [&Definition; 4] = [&maildir::FORMAT, &dbox::MDBOX, &dbox::SDBOX, &mbox::FORMAT];
+static FORMATS: [&Definition; 5] = [
+    &maildir::FORMAT,
+    &dbox::MDBOX,
+    &dbox::SDBOX,
+    &cyrus::FORMAT,
+    &mbox::FORMAT,
+];
 
 /// What a format says of itself.
 pub struct Definition {

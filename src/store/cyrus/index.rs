@@ -1,0 +1,233 @@
+//! `cyrus.index`: a record of fixed size for each message, with its flags and dates.
+//!
+//! Numbers are big-endian. The header says where the records begin and how long each is; the fields have kept their
+//! places from version 12 on, until version 20 made some of them longer. From version 12 on the header and each record
+//! end in their CRC-32.
+//!
+//! Source: Cyrus IMAP's `imap/mailbox.h`.
+
+use crate::message::Flags;
+use crate::time::Time;
+
+/// Bytes of keywords' bits in a record.
+pub const KEYWORD_BYTES: usize = 16;
+
+/// What the index says of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub uid: u32,
+    pub received: Time,
+    /// In bytes.
+    pub size: u64,
+    pub flags: Flags,
+    /// A bitmap of keywords, the lowest bit of the first byte for the first one.
+    pub keywords: [u8; KEYWORD_BYTES],
+    /// SHA-1 of the message; zeros if it is not known.
+    pub guid: [u8; 20],
+    /// No longer in the folder; its file may be there for some time.
+    pub gone: bool,
+}
+
+/// The records of an index.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// In order of their UIDs, each once.
+    pub records: Vec<Record>,
+    /// How many are damaged or missing.
+    pub damaged: u64,
+}
+
+/// Where the fields of a record are.
+struct Layout {
+    internaldate: usize,
+    /// In nanoseconds, and a size of 8 bytes; else seconds and 4.
+    long: bool,
+    size: usize,
+    flags: usize,
+    keywords: usize,
+}
+
+const SHORT: Layout = Layout {
+    internaldate: 4,
+    long: false,
+    size: 12,
+    flags: 32,
+    keywords: 36,
+};
+
+const LONG: Layout = Layout {
+    internaldate: 8,
+    long: true,
+    size: 24,
+    flags: 36,
+    keywords: 40,
+};
+
+const GUID: usize = 60;
+
+/// The bits of a record's flags that say that it is gone: expunged, unlinked.
+const GONE: u32 = 1 << 31 | 1 << 30;
+
+const FLAGS: [(u32, Flags); 5] = [
+    (1, Flags::ANSWERED),
+    (2, Flags::FLAGGED),
+    (4, Flags::DELETED),
+    (8, Flags::DRAFT),
+    (16, Flags::SEEN),
+];
+
+/// Reads an index.
+///
+/// # Errors
+/// Says what is wrong with all of it. A damaged record is left out and counted.
+pub fn parse(bytes: &[u8]) -> Result<Index, String> {
+    let field = |at| number(bytes, at).ok_or("it is cut short");
+    let (version, start, size, count) = (field(8)?, field(12)?, field(16)?, field(20)?);
+    let layout = match version {
+        12..=17 => SHORT,
+        20 => LONG,
+        _ => return Err(format!("its version, {version}, is not known here")),
+    };
+    let (start, size) = (start as usize, size as usize);
+    let header = bytes.get(..start).ok_or("it is cut short")?;
+    if !is_sound(header) || !(GUID + 20 + 4..=4096).contains(&size) {
+        return Err("its header is damaged".to_owned());
+    }
+    let mut index = Index::default();
+    let rows = bytes.get(start..).unwrap_or_default().chunks_exact(size);
+    index.damaged = u64::from(count).saturating_sub(rows.len() as u64);
+    for row in rows.take(count as usize) {
+        match is_sound(row).then(|| record(row, &layout)).flatten() {
+            Some(record) => index.records.push(record),
+            None => index.damaged += 1,
+        }
+    }
+    // A message that was changed may have a newer record behind the old one.
+    index.records.reverse();
+    index.records.sort_by_key(|record| record.uid);
+    index.records.dedup_by_key(|record| record.uid);
+    Ok(index)
+}
+
+/// Whether bytes end in the CRC-32 of those before.
+fn is_sound(bytes: &[u8]) -> bool {
+    bytes
+        .split_last_chunk::<4>()
+        .is_some_and(|(bytes, sum)| crc32fast::hash(bytes) == u32::from_be_bytes(*sum))
+}
+
+fn record(row: &[u8], layout: &Layout) -> Option<Record> {
+    let long = |at| Some(u64::from(number(row, at)?) << 32 | u64::from(number(row, at + 4)?));
+    let received = if layout.long {
+        let nanos = long(layout.internaldate)?.cast_signed();
+        Time {
+            secs: nanos.div_euclid(1_000_000_000),
+            nanos: nanos.rem_euclid(1_000_000_000) as u32,
+        }
+    } else {
+        Time::from_secs(number(row, layout.internaldate)?.into())
+    };
+    let bits = number(row, layout.flags)?;
+    let flags = FLAGS.into_iter().filter(|(bit, _)| bits & bit != 0);
+    let mut keywords = [0; KEYWORD_BYTES];
+    for (word, place) in keywords.chunks_exact_mut(4).enumerate() {
+        place.copy_from_slice(&number(row, layout.keywords + 4 * word)?.to_le_bytes());
+    }
+    Some(Record {
+        uid: number(row, 0)?,
+        received,
+        size: match layout.long {
+            true => long(layout.size)?,
+            false => number(row, layout.size)?.into(),
+        },
+        flags: flags.fold(Flags::default(), |all, (_, flag)| all | flag),
+        keywords,
+        guid: *row.get(GUID..)?.first_chunk()?,
+        gone: bits & GONE != 0,
+    })
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_be_bytes(*bytes))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seal(mut bytes: Vec<u8>, len: usize) -> Vec<u8> {
+        bytes.resize(len - 4, 0);
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend(sum.to_be_bytes());
+        bytes
+    }
+
+    /// An index of version 17 with these messages: UID, INTERNALDATE, size, flags, first keywords, GUID.
+    pub fn encode(rows: &[(u32, u32, u32, u32, u32, u8)]) -> Vec<u8> {
+        let mut header = vec![0; 8];
+        for field in [17, 160, 112, rows.len() as u32] {
+            header.extend(u32::to_be_bytes(field));
+        }
+        let mut bytes = seal(header, 160);
+        for (uid, date, size, flags, keywords, guid) in rows {
+            let mut row = [*uid, *date, 0, *size, 0, 0, 0, 0, *flags, *keywords]
+                .map(u32::to_be_bytes)
+                .concat();
+            row.resize(60, 0);
+            row.extend([*guid; 20]);
+            bytes.extend(seal(row, 112));
+        }
+        bytes
+    }
+
+    #[test]
+    fn records() {
+        let bytes = encode(&[
+            (2, 1000, 7, 16 | 2, 1 << 31 | 1, 2),
+            (1, 999, 5, 1 << 31, 0, 1),
+            (2, 1000, 7, 1, 0, 3),
+        ]);
+        let index = parse(&bytes).unwrap();
+        assert_eq!(index.damaged, 0);
+        let [one, two] = index.records[..] else {
+            panic!("{index:?}")
+        };
+        assert!(one.gone && !two.gone);
+        assert_eq!((two.flags, two.guid), (Flags::ANSWERED, [3; 20]));
+        let index = parse(&bytes[..160 + 112]).unwrap();
+        assert_eq!((index.records.len(), index.damaged), (1, 2));
+        assert_eq!(index.records[0].flags, Flags::SEEN | Flags::FLAGGED);
+        assert_eq!(index.records[0].keywords[..4], [1, 0, 0, 0x80]);
+        assert_eq!(index.records[0].received, Time::from_secs(1000));
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_record_at_most() {
+        let sound = encode(&[(1, 999, 5, 0, 0, 1), (2, 1000, 7, 16, 3, 2)]);
+        for at in 0..sound.len() * 8 {
+            let mut bytes = sound.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            match parse(&bytes) {
+                Ok(index) => assert_eq!((index.records.len(), index.damaged), (1, 1), "{at}"),
+                Err(_) => assert!(at < 160 * 8),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(
+            mut header in prop::collection::vec(any::<u32>(), 6),
+            version in prop_oneof![Just(12u32), Just(17), Just(20), any::<u32>()],
+            start in prop_oneof![Just(28u32), any::<u32>()],
+            rest in prop::collection::vec(any::<u8>(), 0..400),
+        ) {
+            (header[2], header[3]) = (version, start);
+            let header: Vec<u8> = header.into_iter().flat_map(u32::to_be_bytes).collect();
+            let _ = parse(&[&seal(header, 28), &rest[..]].concat());
+            let _ = parse(&rest);
+        }
+    }
+}

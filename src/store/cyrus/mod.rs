@@ -1,0 +1,419 @@
+//! Cyrus IMAP: a directory for each folder, with a file for each message and what is known of them beside.
+//!
+//! A mailbox is the directory of a user's INBOX in a spool that is laid out by names (`user/ann`, or `a/user/ann` where
+//! it is hashed); each folder is a directory in it with a `cyrus.header`. `^` in a directory's name stands for a dot.
+//! A message's file is its UID and a dot.
+//!
+//! - [`cyrus.index`](index) decides what is in a folder; a file that it does not know is debris. Where it cannot be read,
+//!   or a part of it, the files themselves are the messages, without flags, and there is a warning.
+//! - A message is known by its GUID, the SHA-1 of itself, with its UID behind it where the folder has it more than once.
+//!   Without an index it is known by its folder and UID.
+//! - INTERNALDATE is in the index, else the file's time.
+//!
+//! Which of a user's folders others have seen messages in is in databases of their own and not looked at.
+//!
+//! Source: Cyrus IMAP's `imap/mailbox.h` and `doc/internal/mailbox-format`.
+
+mod header;
+mod index;
+
+use super::bounds::{self, Room};
+use super::messages::Keywords;
+use super::{
+    Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
+    folder_name, join,
+};
+use crate::disk::{FileKind, Listing, Root};
+use crate::error::{Error, Kind, Result};
+use crate::message::Flags;
+use crate::time::Time;
+use index::{Index, Record};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
+
+const HEADER: &[u8] = b"cyrus.header";
+const INDEX: &[u8] = b"cyrus.index";
+
+/// A longer header is none.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// A longer index is none: there are not so many messages.
+const LONGEST_INDEX: u64 = 1 << 30;
+
+pub(super) static FORMAT: Definition = Definition {
+    name: "cyrus",
+    shown_by: |_, _, names| Ok(is_shown_by(names)),
+    is_at: |root, path| Ok(is_shown_by(&root.list(path)?)),
+    open: |root, place| Box::new(Cyrus { root, place }),
+};
+
+fn is_shown_by(names: &Listing) -> bool {
+    names
+        .iter()
+        .any(|e| e.kind == FileKind::File && matches!(e.name, HEADER | INDEX))
+}
+
+/// One mailbox in a snapshot.
+struct Cyrus<'a> {
+    root: &'a Root,
+    place: Place<'a>,
+}
+
+impl Cyrus<'_> {
+    fn at(&self, folder: &[u8]) -> Vec<u8> {
+        join(self.place.path, folder)
+    }
+
+    /// The whole of a small file of a folder; `None` if it is not there.
+    fn read(&self, folder: &[u8], name: &[u8], longest: u64) -> Result<Option<Vec<u8>>> {
+        let file = match self.root.open(&join(&self.at(folder), name)) {
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let size = file.stat().size;
+        if size > longest {
+            let message = format!("{}: {size} bytes are too many for it", file.name());
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        let mut bytes = vec![0; size as usize];
+        let len = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(len);
+        Ok(Some(bytes))
+    }
+
+    /// The records of a folder; `None`, with a warning, if they cannot be read.
+    fn index(&self, folder: &[u8]) -> Result<Option<Index>> {
+        let why = match self.read(folder, INDEX, LONGEST_INDEX) {
+            Ok(Some(bytes)) => match index::parse(&bytes) {
+                Ok(index) => return Ok(Some(index)),
+                Err(why) => why,
+            },
+            Ok(None) => "there is none".to_owned(),
+            Err(e) if bounds::is_of_one(&e) => e.to_string(),
+            Err(e) => return Err(e),
+        };
+        self.warn(
+            folder,
+            &format!("cyrus.index cannot be used ({why}): its messages are shown without flags"),
+        );
+        Ok(None)
+    }
+
+    fn keywords(&self, folder: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let bytes = match self.read(folder, HEADER, LONGEST_HEADER) {
+            Err(e) if bounds::is_of_one(&e) => None,
+            other => other?,
+        };
+        let names = bytes.and_then(|bytes| header::keywords(&bytes));
+        if names.is_none() {
+            self.warn(
+                folder,
+                "cyrus.header cannot be read: its messages are shown without keywords",
+            );
+        }
+        Ok(names.unwrap_or_default())
+    }
+
+    fn warn(&self, folder: &[u8], what: &str) {
+        tracing::warn!(
+            "{}/{}: {what}",
+            self.root.path().display(),
+            String::from_utf8_lossy(&self.at(folder))
+        );
+    }
+}
+
+impl Store for Cyrus<'_> {
+    fn root(&self) -> &Root {
+        self.root
+    }
+
+    fn path(&self) -> &[u8] {
+        self.place.path
+    }
+
+    fn folders(&self) -> Result<Folders> {
+        let mut found = Folders::default();
+        let mut room = Room::new(self.place.path);
+        // A stack of its own: the depth is the mailbox owner's choice.
+        let mut pending = vec![(Vec::new(), Vec::new())];
+        while let Some((stored, path)) = pending.pop() {
+            let inbox = || vec!["INBOX".to_owned()];
+            let listing = match self.root.list(&self.at(&stored)) {
+                Ok(listing) => listing,
+                Err(e) if !stored.is_empty() && bounds::is_of_one(&e) => {
+                    tracing::warn!("a folder cannot be read: {e}");
+                    found.folders.push(Folder { stored, path });
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            for entry in listing.iter().filter(|e| e.kind == FileKind::Directory) {
+                let another =
+                    stored.is_empty() && self.place.others.iter().any(|o| o == entry.name);
+                if another || entry.name.starts_with(b".") {
+                    continue;
+                }
+                if path.len() >= bounds::DEEPEST {
+                    found.oddities += 1;
+                    continue;
+                }
+                let mut path: Vec<String> = path.clone();
+                let name: Vec<u8> = entry
+                    .name
+                    .iter()
+                    .map(|&b| if b == b'^' { b'.' } else { b })
+                    .collect();
+                path.push(folder_name::decode(&name));
+                room.take(path.len())?;
+                pending.push((join(&stored, entry.name), path));
+            }
+            if is_shown_by(&listing) {
+                let path = if path.is_empty() { inbox() } else { path };
+                found.folders.push(Folder { stored, path });
+            }
+        }
+        Ok(found)
+    }
+
+    fn describe(&self, _folders: &[Folder]) -> String {
+        "Cyrus".to_owned()
+    }
+
+    fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
+        let dir = self.root.dir(&self.at(folder))?;
+        let mut bytes = Vec::with_capacity(120);
+        let mut changed = Time::default();
+        for name in [b"".as_slice(), HEADER, INDEX] {
+            let stat = match name {
+                b"" => dir.stat_self(),
+                name => dir.stat(name),
+            };
+            let stat = match stat {
+                Err(e) if e.kind() == Kind::NotFound => {
+                    bytes.push(0);
+                    continue;
+                }
+                other => other?,
+            };
+            bytes.extend_from_slice(&stat.ino.to_le_bytes());
+            bytes.extend_from_slice(&stat.size.to_le_bytes());
+            for time in [stat.mtime, stat.ctime] {
+                bytes.extend_from_slice(&time.secs.to_le_bytes());
+                bytes.extend_from_slice(&time.nanos.to_le_bytes());
+            }
+            changed = changed.max(stat.mtime);
+        }
+        Ok(Stamp { bytes, changed })
+    }
+
+    fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
+        let dir = self.root.dir(&self.at(folder))?;
+        let index = self.index(folder)?;
+        let names = self.keywords(folder)?;
+        let mut files = BTreeSet::new();
+        let mut messages = Messages::default();
+        for entry in dir.list()?.iter() {
+            let Some(uid) = uid_of(entry.name) else {
+                continue;
+            };
+            if entry.kind == FileKind::File {
+                files.insert(uid);
+            } else {
+                odd(&mut messages, entry.name);
+            }
+        }
+        let sound = index.as_ref().is_some_and(|index| index.damaged == 0);
+        if let Some(damaged) = index.as_ref().map(|i| i.damaged).filter(|n| *n > 0) {
+            self.warn(
+                folder,
+                &format!("{damaged} records of cyrus.index are damaged or missing"),
+            );
+        }
+        let mut listing = Collector::new(names);
+        for record in index.map(|index| index.records).unwrap_or_default() {
+            files.remove(&record.uid);
+            if !record.gone {
+                // One without a file is shown, and cannot be read.
+                listing.add(name_of(&record, folder), &record)?;
+            }
+        }
+        for uid in files {
+            if sound {
+                odd(&mut messages, format!("{uid}.").as_bytes());
+                continue;
+            }
+            let stat = match dir.stat(format!("{uid}.").as_bytes()) {
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                other => other?,
+            };
+            let record = Record {
+                uid,
+                received: stat.mtime,
+                size: stat.size,
+                flags: Flags::default(),
+                keywords: Default::default(),
+                guid: [0; 20],
+                gone: false,
+            };
+            listing.add(name_of(&record, folder), &record)?;
+        }
+        listing.finish(messages)
+    }
+
+    fn claimed_size(&self, _messages: &Messages, message: &Message) -> Option<u64> {
+        Some(message.size)
+    }
+
+    fn open(&self, folder: &[u8], messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        let locator = messages.locator(message);
+        let uid = locator.get(usize::from(message.base_len) + 1..);
+        let name = [uid.unwrap_or_default(), b"."].concat();
+        let file = self.root.open(&join(&self.at(folder), &name))?;
+        // A message is never encoded here, whatever it begins like.
+        let size = file.stat().size;
+        Ok(Stored::whole(file, Some(size)))
+    }
+
+    fn files(&self, folder: &[u8]) -> Box<dyn Files + '_> {
+        Box::new(InFolder {
+            store: self,
+            folder: folder.to_vec(),
+        })
+    }
+}
+
+/// The messages of a folder.
+struct InFolder<'a> {
+    store: &'a Cyrus<'a>,
+    folder: Vec<u8>,
+}
+
+impl Files for InFolder<'_> {
+    fn open(&self, messages: &Messages, message: &Message) -> Result<Stored<'_>> {
+        self.store.open(&self.folder, messages, message)
+    }
+}
+
+/// The UID that a message's file is named by.
+fn uid_of(name: &[u8]) -> Option<u32> {
+    let digits = name.strip_suffix(b".")?;
+    let canonical = digits.first().is_some_and(|b| matches!(b, b'1'..=b'9'));
+    let all = digits.iter().all(u8::is_ascii_digit);
+    (canonical && all).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
+}
+
+fn odd(messages: &mut Messages, name: &[u8]) {
+    messages.oddities += 1;
+    if messages.odd_names.len() < 5 {
+        let name = String::from_utf8_lossy(name).into_owned();
+        messages.odd_names.push(name);
+    }
+}
+
+/// What a message is known by, but for its UID where that is needed.
+fn name_of(record: &Record, folder: &[u8]) -> String {
+    if record.guid != [0; 20] {
+        return record.guid.iter().map(|b| format!("{b:02x}")).collect();
+    }
+    let hash = Sha256::digest(folder);
+    let hash: String = hash.iter().take(6).map(|b| format!("{b:02x}")).collect();
+    format!("{}-{hash}", record.uid)
+}
+
+/// Makes a listing of records.
+struct Collector {
+    rows: Vec<(String, u32, Message)>,
+    keywords: Keywords,
+    /// The bits of keywords that have a name.
+    known: [u8; index::KEYWORD_BYTES],
+    sets: HashMap<[u8; index::KEYWORD_BYTES], u32>,
+}
+
+impl Collector {
+    fn new(names: Vec<Vec<u8>>) -> Self {
+        let mut known = [0; index::KEYWORD_BYTES];
+        for (at, _) in names.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
+            if let Some(byte) = known.get_mut(at / 8) {
+                *byte |= 1 << (at % 8);
+            }
+        }
+        Self {
+            rows: Vec::new(),
+            keywords: Keywords {
+                names,
+                ..Keywords::default()
+            },
+            known,
+            sets: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, name: String, record: &Record) -> Result<()> {
+        if self.rows.len() >= bounds::MOST_MESSAGES {
+            let message = "a folder with more than 4 million messages";
+            return Err(Error::new(Kind::Unreadable, message));
+        }
+        let mut bits = record.keywords;
+        for (bits, known) in bits.iter_mut().zip(&self.known) {
+            *bits &= known;
+        }
+        let keywords = if bits == [0; index::KEYWORD_BYTES] {
+            0
+        } else {
+            let next = self.keywords.sets.len() as u32 + 1;
+            *self.sets.entry(bits).or_insert_with(|| {
+                self.keywords.sets.push(bits.into());
+                next
+            })
+        };
+        let message = Message {
+            name: 0,
+            name_len: 0,
+            base_len: 0,
+            new: false,
+            twin: false,
+            flags: record.flags,
+            keywords,
+            size: record.size,
+            received: record.received,
+        };
+        self.rows.push((name, record.uid, message));
+        Ok(())
+    }
+
+    fn finish(mut self, messages: Messages) -> Result<Messages> {
+        self.rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        let mut before: Option<String> = None;
+        for (name, uid, _) in &mut self.rows {
+            let again = before.as_ref() == Some(name);
+            if again {
+                // So long that the order of the bytes is that of the numbers.
+                name.push_str(&format!(".{uid:010}"));
+            } else {
+                before = Some(name.clone());
+            }
+        }
+        let mut listing = Messages {
+            keywords: self.keywords,
+            ..messages
+        };
+        for (name, uid, message) in self.rows {
+            let locator = format!("{name}@{uid}");
+            let start = u32::try_from(listing.names.len());
+            let start = start
+                .map_err(|_| Error::new(Kind::Unreadable, "a folder with too many messages"))?;
+            listing.names.extend_from_slice(locator.as_bytes());
+            listing.rows.push(Message {
+                name: start,
+                name_len: locator.len() as u16,
+                base_len: name.len() as u16,
+                ..message
+            });
+        }
+        Ok(listing)
+    }
+}
+
+#[cfg(test)]
+mod tests;
