@@ -377,6 +377,7 @@ impl Collector {
             keywords,
             size: record.size,
             received: record.received,
+            inode: 0,
         };
         self.rows.push((name, record.uid, message));
         Ok(())
