@@ -17,7 +17,7 @@ pub use value::Choice;
 
 use crate::access::{Grant, OwnerRule, Policy, Principal};
 use crate::error::{Error, Kind, Result};
-use crate::restore;
+use crate::restore::{self, imap::transport::Address};
 use crate::store::Format;
 use crate::time::Zone;
 use document::{Mistakes, Section};
@@ -147,6 +147,12 @@ pub struct Index {
 #[derive(Clone, Debug, Default)]
 pub struct Restore {
     pub method: restore::Method,
+    /// The IMAP server that mail is put back through.
+    pub imap: Option<Address>,
+    /// Who may act for all its users.
+    pub master_user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Who learns new snapshots.
@@ -371,6 +377,14 @@ fn walk(top: &Section<'_>) -> Config {
             method: s
                 .string("method", "\"auto\"", restore::Method::parse)
                 .unwrap_or_default(),
+            imap: s.string("imap", "\"imaps://mail.example.com\"", Address::parse),
+            master_user: s.string("master_user", "\"restorer\"", |name| Ok(name.to_owned())),
+            password_file: s.string(
+                "password_file",
+                "\"/etc/mailtm/imap.password\"",
+                value::absolute_path,
+            ),
+            ca_file: s.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
         }),
     }
 }

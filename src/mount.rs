@@ -25,7 +25,7 @@ use crate::fs::{self, Fs, MboxListed};
 use crate::fuse::{self, Device, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
-use crate::restore::Restorer;
+use crate::restore::{Restorer, Server};
 use crate::snapshot::source::{self, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::decode::Keys;
@@ -169,12 +169,31 @@ fn view(config: &Config) -> Result<View> {
 
 /// What puts mail back, as a configuration means it. Its logs are beside the index.
 pub fn restorer(config: &Config) -> Result<Restorer> {
+    let settings = &config.restore;
+    let server = match (
+        &settings.imap,
+        &settings.master_user,
+        &settings.password_file,
+    ) {
+        (None, ..) => None,
+        (Some(address), Some(master_user), Some(password_file)) => Some(Server {
+            address: address.clone(),
+            master_user: master_user.clone(),
+            password_file: password_file.clone(),
+            ca_file: settings.ca_file.clone(),
+        }),
+        _ => {
+            let message = "restore.imap: master_user and password_file are missing beside it: write them under [restore]";
+            return Err(Error::new(Kind::Config, message));
+        }
+    };
     let state = config.index.path.parent().unwrap_or(Path::new("/"));
     Ok(Restorer {
         view: view(config)?,
         dates: catalogue(config, &source(config)?)?.dates(),
         live: config.source.live.clone(),
-        method: config.restore.method,
+        method: settings.method,
+        server,
         logs: state.join("restores"),
     })
 }

@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     if !outcome.refused.is_empty() {
         let messages: u64 = outcome.refused.iter().map(|refused| refused.messages).sum();
         let message = format!(
-            "{messages} messages were not put back, for their folders cannot be written; set that right, and run this again"
+            "{messages} messages were not put back, as said above; set that right, and run this again"
         );
         return Err(Error::new(Kind::Failed, message));
     }

@@ -49,7 +49,10 @@ const KEYS: &[(&str, &[&str])] = &[
     ("access.grant", &["mailboxes", "to"]),
     ("mbox", &["flags", "listed"]),
     ("index", &["path", "warm", "bodies"]),
-    ("restore", &["method"]),
+    (
+        "restore",
+        &["method", "imap", "master_user", "password_file", "ca_file"],
+    ),
 ];
 
 /// One mistake in a configuration file.

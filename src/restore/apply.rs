@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// A folder that could not be written.
+/// A folder that could not be written, or a message that its server does not take.
 #[derive(Clone, Debug, Serialize)]
 pub struct Refused {
     pub folder: String,
@@ -283,6 +283,18 @@ impl<'a> Work<'a> {
                 self.outcome.unread.push(Unreadable {
                     folder: chosen.name.clone(),
                     message: Some(listed.name.to_owned()),
+                    error: error.clone(),
+                });
+                append(&mut self.log, &Line::Failed { item, error })?;
+                Ok(0)
+            }
+            // A server does not take this one.
+            Err(e) if e.kind() == Kind::Invalid => {
+                let error = e.context(listed.name).to_string();
+                tracing::error!("{}: {error}", chosen.name);
+                self.outcome.refused.push(Refused {
+                    folder: chosen.target.name(),
+                    messages: 1,
                     error: error.clone(),
                 });
                 append(&mut self.log, &Line::Failed { item, error })?;

@@ -15,12 +15,13 @@
 //!
 //! The cast: [`Restorer`] is what is configured, with [`plan`](Restorer::plan), [`apply`](Restorer::apply) and
 //! [`undo`](Restorer::undo); `backup` is what is asked for, `live` what the mailbox is to it, and `plan` the difference;
-//! [`journal`] is the log. [`maildir`] writes files, through [`gate`] alone.
+//! [`journal`] is the log. [`maildir`] writes files, through [`gate`] alone; [`imap`] asks a mail server.
 
 mod apply;
 mod backup;
 mod facts;
 pub mod gate;
+pub mod imap;
 pub mod journal;
 pub mod live;
 pub mod maildir;
@@ -37,6 +38,7 @@ use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
 use crate::store::{Format, Place};
 use crate::view::View;
+use imap::session::Session;
 use live::Live;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,9 +85,54 @@ impl Method {
 
 /// A mailbox, as far as it must be known to open the live one.
 struct Whose<'a> {
+    /// What the mail server knows its owner by.
+    user: String,
     /// Relative to the root of the store.
     path: &'a [u8],
     format: Format,
+}
+
+/// The address that a mail server knows somebody by.
+fn address(user: &str, domain: Option<&str>) -> String {
+    match domain {
+        Some(domain) => format!("{user}@{domain}"),
+        None => user.to_owned(),
+    }
+}
+
+/// An IMAP server, and who may act for its users there.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub address: imap::transport::Address,
+    pub master_user: String,
+    /// Its first line is the master user's password.
+    pub password_file: PathBuf,
+    /// Certificates that are believed instead of the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    fn password(&self) -> Result<String> {
+        let path = &self.password_file;
+        let wrong = |why: &dyn std::fmt::Display| {
+            let cure = "write the master user's password into its first line";
+            Error::new(
+                Kind::Config,
+                format!("restore.password_file: {}: {why}: {cure}", path.display()),
+            )
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+        match text.lines().next() {
+            Some(line) if !line.is_empty() => Ok(line.to_owned()),
+            _ => Err(wrong(&"empty")),
+        }
+    }
+
+    fn begin(&self, user: &str) -> Result<Session> {
+        let password = self.password()?;
+        let stream = imap::transport::connect(&self.address, self.ca_file.as_deref())?;
+        Session::begin(stream, Some((user, &self.master_user, &password)))
+    }
 }
 
 /// What is needed to put mail back.
@@ -95,6 +142,7 @@ pub struct Restorer {
     /// The mail store as it is now.
     pub live: Option<PathBuf>,
     pub method: Method,
+    pub server: Option<Server>,
     /// The directory of logs.
     pub logs: PathBuf,
 }
@@ -102,27 +150,35 @@ pub struct Restorer {
 impl Restorer {
     /// How messages are put into a mailbox of this format.
     fn method_for(&self, format: Format) -> Result<Method> {
+        let wrong = |message: &str| Err(Error::new(Kind::Config, message));
+        let is_dbox = matches!(format.name(), "sdbox" | "mdbox");
         let method = match self.method {
+            Method::Auto if format == Format::MAILDIR && self.live.is_some() => Method::Maildir,
+            Method::Auto if self.server.is_some() => Method::Imap,
+            Method::Auto if is_dbox && imap::transport::has_doveadm() => Method::Doveadm,
             Method::Auto if format == Format::MAILDIR => Method::Maildir,
             Method::Auto => {
-                return Err(Error::new(
-                    Kind::Config,
-                    format!(
-                        "mail can't be put into a mailbox of the format {}: copy it out of the mount",
-                        format.name()
-                    ),
-                ));
+                return wrong(
+                    "restore.imap: missing: write imap = \"imaps://mail.example.com\" under [restore], with master_user \
+                     and password_file; into a store of this format, mail is put through its server",
+                );
             }
             other => other,
         };
-        if method == Method::Maildir && self.live.is_none() {
-            return Err(Error::new(
-                Kind::Config,
+        match method {
+            Method::Maildir if format != Format::MAILDIR => wrong(
+                "restore.method: the mailbox is no Maildir: write \"imap\" or, on the host of a Dovecot, \"doveadm\"",
+            ),
+            Method::Maildir if self.live.is_none() => wrong(
                 "source.live: missing: write live = \"/srv/vmail\" under [source], the mail store as it is now, \
                  into which messages are put",
-            ));
+            ),
+            Method::Imap if self.server.is_none() => wrong(
+                "restore.imap: missing: write imap = \"imaps://mail.example.com\" under [restore], with master_user \
+                 and password_file",
+            ),
+            method => Ok(method),
         }
-        Ok(method)
     }
 
     /// Opens a live mailbox.
@@ -132,6 +188,17 @@ impl Restorer {
         work: impl FnOnce(&mut dyn Live, Method) -> Result<T>,
     ) -> Result<T> {
         let method = self.method_for(mailbox.format)?;
+        let session = match (method, &self.server) {
+            (Method::Doveadm, _) => {
+                let program = imap::transport::start(&mailbox.user)?;
+                Some(Session::begin(program, None)?)
+            }
+            (Method::Imap, Some(server)) => Some(server.begin(&mailbox.user)?),
+            _ => None,
+        };
+        if let Some(session) = session {
+            return work(&mut imap::Mailbox::new(session)?, method);
+        }
         let path = self.live.clone().unwrap_or_default();
         let root = Root::new(&path);
         let missing = || {

@@ -4,7 +4,7 @@ use super::backup::{self, Backup, Chosen};
 use super::journal::{self, Fate, Past, escape};
 use super::live::{Live, Present};
 use super::measure::{Digest, Measure, Measured};
-use super::{Method, Request, Restorer, Whose};
+use super::{Method, Request, Restorer, Whose, address};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Snapshot;
@@ -114,6 +114,7 @@ impl Restorer {
         let mailbox = backup::mailbox(&self.view, &root, &request.mailbox, &snapshot.label)?;
         let store = mailbox.store(&root);
         let whose = Whose {
+            user: address(&mailbox.user, mailbox.domain.as_deref()),
             path: &mailbox.path,
             format: mailbox.format,
         };

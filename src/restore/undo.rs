@@ -2,7 +2,7 @@
 
 use super::journal::{Fate, Line, Log, Logs, Past, unescape};
 use super::live::{Removal, Target};
-use super::{Restorer, Whose};
+use super::{Restorer, Whose, address};
 use crate::error::Result;
 use crate::store::Format;
 use serde::Serialize;
@@ -31,6 +31,7 @@ impl Restorer {
         };
         let path = unescape(&past.run.path);
         let mailbox = Whose {
+            user: address(&past.run.user, past.run.domain.as_deref()),
             path: &path,
             format: Format::named(&past.run.format).unwrap_or(Format::MAILDIR),
         };

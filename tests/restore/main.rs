@@ -4,6 +4,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod imap;
 mod interrupted;
 mod maildir;
 mod server;
@@ -21,9 +22,9 @@ pub const DAY: &str = "2026-11-20";
 /// Runs `mailtm restore` with these arguments.
 pub fn restore(config: &Config, args: &[&str]) -> Output {
     let file = config.write().to_str().unwrap();
-    let output = output(&mut mailtm(
-        &[&["restore", "--config", file][..], args].concat(),
-    ));
+    let dovecot = config.path.with_file_name("dovecot").join("dovecot.conf");
+    let mut command = mailtm(&[&["restore", "--config", file][..], args].concat());
+    let output = output(command.env("CONFIG_FILE", dovecot));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!said.contains("panicked"), "{args:?}: {said}");
     output

@@ -64,6 +64,7 @@ impl Fetched {
 pub struct Server {
     conf: PathBuf,
     pub port: u16,
+    pub tls_port: u16,
     child: Child,
     log: PathBuf,
 }
@@ -76,6 +77,11 @@ impl Server {
         let log = run.join("log");
         let port = free_port();
         let tls_port = free_port();
+        let tls = if more.contains("ssl_cert") {
+            "    ssl = yes\n"
+        } else {
+            ""
+        };
         let (at, home) = (run.display(), live.join("%d/%n"));
         let home = home.display();
         let text = format!(
@@ -87,10 +93,10 @@ impl Server {
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={OWNER} gid={OWNER} home={home}\n}}\n\
              service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n\
-             \x20 inet_listener imaps {{\n    port = {tls_port}\n  }}\n}}\n\
+             \x20 inet_listener imaps {{\n    port = {tls_port}\n{tls}  }}\n}}\n\
              service stats {{\n  unix_listener stats-writer {{\n    mode = 0666\n  }}\n}}\n{more}\n"
         );
-        fs::write(&conf, text.replace("{TLS_PORT}", &tls_port.to_string())).unwrap();
+        fs::write(&conf, text).unwrap();
         let child = Command::new("dovecot")
             .arg("-F")
             .arg("-c")
@@ -106,6 +112,7 @@ impl Server {
         let server = Self {
             conf,
             port,
+            tls_port,
             child,
             log,
         };

@@ -1,0 +1,530 @@
+//! One conversation with an IMAP server: commands, and what is needed of the answers.
+//!
+//! What a server sends is not believed to be well formed or short: lines and literals are bounded, and what is not
+//! understood is left aside.
+//!
+//! Source of the protocol: RFC 3501, RFC 4315 (UIDPLUS), RFC 4616 (PLAIN).
+
+use super::answer::{
+    Response, after, find, flags, is_fetch, literal, number, quoted, strings, tagged,
+};
+use super::transport::Transport;
+use crate::error::{Error, Kind, Result};
+use crate::store::folder_name;
+use base64ct::{Base64, Encoding as _};
+use std::io::{Read, Write};
+
+/// Longest line, and longest literal that is kept, in bytes; longer literals are read and left aside.
+const LONGEST: usize = 1 << 20;
+
+/// Takes a literal in pieces.
+type Sink<'a> = dyn FnMut(&[u8]) + 'a;
+
+/// A folder as the server lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// As the server calls it.
+    pub name: Vec<u8>,
+    /// Decoded, `/` between the levels.
+    pub decoded: String,
+}
+
+/// What the server says of a folder that is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    pub messages: u32,
+    pub validity: u32,
+    pub next: u32,
+}
+
+pub struct Session {
+    stream: Box<dyn Transport>,
+    buffer: Vec<u8>,
+    /// What was read ahead is from here to `end`.
+    at: usize,
+    end: usize,
+    tags: u32,
+    prefix: Vec<u8>,
+    separator: Option<u8>,
+    pub uidplus: bool,
+}
+
+impl Session {
+    /// Begins a conversation. `login`: user, master user and password, unless the server knows who it is.
+    pub fn begin(stream: Box<dyn Transport>, login: Option<(&str, &str, &str)>) -> Result<Self> {
+        let mut session = Self {
+            stream,
+            buffer: vec![0; 64 << 10],
+            at: 0,
+            end: 0,
+            tags: 0,
+            prefix: Vec::new(),
+            separator: None,
+            uidplus: false,
+        };
+        let greeting = session.response(None)?;
+        let known = greeting.text.starts_with(b"* PREAUTH");
+        if !known && !greeting.text.starts_with(b"* OK") {
+            return Err(session.odd("greets", &greeting.text));
+        }
+        match login {
+            Some((user, master, password)) if !known => session.log_in(user, master, password)?,
+            None if !known => return Err(session.odd("wants a password", &greeting.text)),
+            _ => {}
+        }
+        session.uidplus = session.command("CAPABILITY", &mut |response| {
+            find(&response.text, b" UIDPLUS").is_some()
+        })?;
+        session.look_around()?;
+        Ok(session)
+    }
+
+    fn log_in(&mut self, user: &str, master: &str, password: &str) -> Result<()> {
+        let said = Base64::encode_string(format!("{user}\0{master}\0{password}").as_bytes());
+        let tag = self.send("AUTHENTICATE PLAIN")?;
+        loop {
+            let response = self.response(None)?;
+            if response.text.starts_with(b"+") {
+                self.write(said.as_bytes())?;
+                self.write(b"\r\n")?;
+                self.flush()?;
+            } else if let Some(rest) = tagged(&response.text, &tag) {
+                if rest.starts_with(b"OK") {
+                    return Ok(());
+                }
+                let cure = "see that master_user and password_file under [restore] are right";
+                let text = String::from_utf8_lossy(rest).into_owned();
+                let message =
+                    format!("signing in as {user} by {master}: the server says {text}: {cure}");
+                return Err(Error::new(Kind::Failed, message));
+            }
+        }
+    }
+
+    /// Learns how folders are named.
+    fn look_around(&mut self) -> Result<()> {
+        let mut personal = None;
+        let asked = self.command("NAMESPACE", &mut |response| {
+            if response.text.starts_with(b"* NAMESPACE ((") {
+                personal = Some(strings(response, 2));
+            }
+            false
+        });
+        match asked {
+            Ok(_) => {}
+            // It need not know that.
+            Err(e) if e.kind() == Kind::Invalid => {}
+            Err(e) => return Err(e),
+        }
+        if let Some(found) = personal {
+            let mut found = found.into_iter();
+            self.prefix = found.next().unwrap_or_default();
+            self.separator = found.next().and_then(|s| s.first().copied());
+        }
+        Ok(())
+    }
+
+    /// All folders that can be opened.
+    pub fn folders(&mut self) -> Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        let mut separator = self.separator;
+        self.command("LIST \"\" \"*\"", &mut |response| {
+            let Some(rest) = response.text.strip_prefix(b"* LIST (") else {
+                return false;
+            };
+            let end = rest.iter().position(|&b| b == b')').unwrap_or(rest.len());
+            let flags = rest.get(..end).unwrap_or_default().to_ascii_lowercase();
+            let has = |flag: &[u8]| flags.windows(flag.len()).any(|w| w == flag);
+            let of_it = Response {
+                text: rest.get(end + 1..).unwrap_or_default().to_vec(),
+                literals: response.literals.clone(),
+            };
+            let parts = strings(&of_it, 2);
+            if let [between, name] = parts.as_slice()
+                && !has(b"\\noselect")
+                && !has(b"\\nonexistent")
+            {
+                separator = separator.or(between.first().copied());
+                found.push(name.clone());
+            }
+            false
+        })?;
+        self.separator = separator;
+        Ok(found
+            .into_iter()
+            .map(|name| Listed {
+                decoded: self.decode(&name),
+                name,
+            })
+            .collect())
+    }
+
+    fn decode(&self, name: &[u8]) -> String {
+        let own = name.strip_prefix(self.prefix.as_slice());
+        let own = own.filter(|own| !own.is_empty()).unwrap_or(name);
+        let levels: Vec<&[u8]> = match self.separator {
+            Some(separator) => own.split(|&b| b == separator).collect(),
+            None => vec![own],
+        };
+        let levels: Vec<String> = levels.into_iter().map(folder_name::decode).collect();
+        levels.join("/")
+    }
+
+    /// What the server would call a folder with these levels.
+    pub fn encode(&self, path: &[String]) -> Result<Vec<u8>> {
+        if let [inbox] = path
+            && inbox.eq_ignore_ascii_case("INBOX")
+        {
+            return Ok(b"INBOX".to_vec());
+        }
+        let separator = self.separator.unwrap_or(b'/');
+        let odd = |level: &String| {
+            let has_separator = level.as_bytes().contains(&separator);
+            level.is_empty() || has_separator || level.contains(char::is_control)
+        };
+        if let Some(level) = path.iter().find(|level| odd(level)) {
+            let message = format!(
+                "\"{level}\" cannot name a folder on this server: choose another name, without \"{}\"",
+                char::from(separator)
+            );
+            return Err(Error::new(Kind::Config, message));
+        }
+        let levels: Vec<Vec<u8>> = path.iter().map(|l| folder_name::encode(l)).collect();
+        Ok([self.prefix.as_slice(), &levels.join(&separator)].concat())
+    }
+
+    /// Opens a folder, to read only or to write.
+    pub fn open(&mut self, folder: &[u8], write: bool) -> Result<State> {
+        let mut state = State::default();
+        let command = [
+            if write { &b"SELECT "[..] } else { b"EXAMINE " },
+            &quoted(folder),
+        ]
+        .concat();
+        self.command(&command, &mut |response| {
+            let text = &response.text;
+            if let Some(n) = text
+                .strip_prefix(b"* ")
+                .filter(|_| text.ends_with(b" EXISTS"))
+            {
+                state.messages = number(n).unwrap_or_default();
+            }
+            state.validity = after(text, b"[UIDVALIDITY ").unwrap_or(state.validity);
+            state.next = after(text, b"[UIDNEXT ").unwrap_or(state.next);
+            false
+        })?;
+        Ok(state)
+    }
+
+    /// Makes a folder that mail programs show; it may be there already.
+    pub fn make(&mut self, folder: &[u8]) -> Result<()> {
+        let name = quoted(folder);
+        for command in [&b"CREATE "[..], b"SUBSCRIBE "] {
+            match self.command([command, &name].concat(), &mut |_| false) {
+                Ok(_) => {}
+                Err(e) if e.kind() == Kind::Invalid && command == b"SUBSCRIBE " => {
+                    tracing::warn!("the new folder is not subscribed to: {e}");
+                }
+                Err(e) => return Err(e.context(String::from_utf8_lossy(folder))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for something of messages of the folder that is open: each answer goes to `take`.
+    pub fn fetch(&mut self, set: &str, what: &str, take: &mut dyn FnMut(&Response)) -> Result<()> {
+        let command = format!("UID FETCH {set} ({what})");
+        self.command(&command, &mut |response| {
+            if is_fetch(&response.text) {
+                take(response);
+            }
+            false
+        })?;
+        Ok(())
+    }
+
+    /// Gives a message's bytes to `take`; its flags.
+    pub fn read(&mut self, uid: u32, take: &mut dyn FnMut(&[u8])) -> Result<Option<Vec<u8>>> {
+        let tag = self.send(format!("UID FETCH {uid} (FLAGS BODY.PEEK[])"))?;
+        let mut told = None;
+        loop {
+            let response = self.response(Some(&mut *take))?;
+            if is_fetch(&response.text) && after(&response.text, b"UID ") == Some(uid) {
+                told = told.or(flags(&response.text));
+            } else if let Some(rest) = tagged(&response.text, &tag) {
+                return self.outcome(rest).map(|()| told);
+            }
+        }
+    }
+
+    /// Appends a message of `size` bytes, which `content` writes; the numbers that it gets, where the server tells.
+    pub fn append(
+        &mut self,
+        folder: &[u8],
+        flags: &str,
+        date: &str,
+        size: u64,
+        content: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Option<(u32, u32)>> {
+        let mut command = b"APPEND ".to_vec();
+        command.extend_from_slice(&quoted(folder));
+        command.extend_from_slice(format!(" ({flags}) \"{date}\" {{{size}}}").as_bytes());
+        let tag = self.send(command)?;
+        loop {
+            let response = self.response(None)?;
+            if response.text.starts_with(b"+") {
+                break;
+            }
+            if let Some(rest) = tagged(&response.text, &tag) {
+                self.outcome(rest)?;
+                return Err(self.odd("does not wait for the message", rest));
+            }
+        }
+        let mut sent = 0;
+        content(&mut |bytes| {
+            sent += bytes.len() as u64;
+            self.write(bytes)
+        })?;
+        if sent != size {
+            let message = format!("{sent} bytes were read of {size}");
+            return Err(Error::new(Kind::Failed, message));
+        }
+        self.write(b"\r\n")?;
+        self.flush()?;
+        loop {
+            let response = self.response(None)?;
+            let Some(rest) = tagged(&response.text, &tag) else {
+                continue;
+            };
+            self.outcome(rest)?;
+            let at = find(rest, b"[APPENDUID ").and_then(|at| rest.get(at..));
+            let mut numbers = at.unwrap_or_default().split(|b| !b.is_ascii_digit());
+            let mut next = || numbers.by_ref().find(|n| !n.is_empty()).and_then(number);
+            return Ok(next().zip(next()));
+        }
+    }
+
+    /// Takes a message of the open folder away.
+    pub fn expunge(&mut self, uid: u32) -> Result<()> {
+        self.command(
+            format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"),
+            &mut |_| false,
+        )?;
+        self.command(format!("UID EXPUNGE {uid}"), &mut |_| false)?;
+        Ok(())
+    }
+
+    /// Sends a command and gives its answers to `see`; whether any of them was what `see` looks for.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] if the server refuses it.
+    fn command(
+        &mut self,
+        command: impl AsRef<[u8]>,
+        see: &mut dyn FnMut(&Response) -> bool,
+    ) -> Result<bool> {
+        let tag = self.send(command)?;
+        let mut seen = false;
+        loop {
+            let response = self.response(None)?;
+            if let Some(rest) = tagged(&response.text, &tag) {
+                self.outcome(rest)?;
+                return Ok(seen);
+            }
+            seen |= see(&response);
+        }
+    }
+
+    fn outcome(&self, rest: &[u8]) -> Result<()> {
+        if rest.starts_with(b"OK") {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(rest).into_owned();
+        let full = text.contains("[OVERQUOTA]") || text.contains("[LIMIT]");
+        let (kind, cure) = match full {
+            true => (
+                Kind::Failed,
+                ": make room, and run this again; it goes on from here",
+            ),
+            false => (Kind::Invalid, ""),
+        };
+        Err(Error::new(kind, format!("the server says {text}{cure}")))
+    }
+
+    fn odd(&self, what: &str, text: &[u8]) -> Error {
+        let text = String::from_utf8_lossy(text.get(..text.len().min(200)).unwrap_or_default())
+            .into_owned();
+        Error::new(Kind::Failed, format!("the IMAP server {what}: {text}"))
+    }
+
+    fn send(&mut self, command: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        self.tags += 1;
+        let tag = format!("m{}", self.tags).into_bytes();
+        self.write(&[tag.as_slice(), b" ", command.as_ref(), b"\r\n"].concat())?;
+        self.flush()?;
+        Ok(tag)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).map_err(|e| lost(&e))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.stream.flush().map_err(|e| lost(&e))
+    }
+
+    /// Reads one answer. Literals go to `sink` if there is one.
+    fn response(&mut self, mut sink: Option<&mut Sink<'_>>) -> Result<Response> {
+        let mut response = Response::default();
+        loop {
+            self.line(&mut response.text)?;
+            let Some((start, size)) = literal(&response.text) else {
+                return Ok(response);
+            };
+            response.text.truncate(start);
+            // Where it was.
+            response.text.push(0);
+            let mut kept = Vec::new();
+            let mut left = size;
+            while left > 0 {
+                self.fill()?;
+                let have = self.ahead();
+                let n = have.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let bytes = have.get(..n).unwrap_or_default();
+                match &mut sink {
+                    Some(sink) => sink(bytes),
+                    None if kept.len() + n <= LONGEST => kept.extend_from_slice(bytes),
+                    None => {}
+                }
+                self.at += n;
+                left -= n as u64;
+            }
+            response.literals.push(kept);
+        }
+    }
+
+    /// Reads to the end of a line, and adds it without that.
+    fn line(&mut self, line: &mut Vec<u8>) -> Result<()> {
+        loop {
+            self.fill()?;
+            let have = self.ahead();
+            let end = memchr::memchr(b'\n', have);
+            line.extend_from_slice(have.get(..end.unwrap_or(have.len())).unwrap_or_default());
+            self.at += end.map_or(have.len(), |end| end + 1);
+            if line.len() > LONGEST {
+                return Err(self.odd("sends an endless line", line));
+            }
+            if end.is_some() {
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sees to it that there is something to be read.
+    fn fill(&mut self) -> Result<()> {
+        if self.at < self.end {
+            return Ok(());
+        }
+        let n = self.stream.read(&mut self.buffer).map_err(|e| lost(&e))?;
+        (self.at, self.end) = (0, n);
+        if n == 0 {
+            return Err(lost(&"it has hung up"));
+        }
+        Ok(())
+    }
+
+    /// What was read and not used yet.
+    fn ahead(&self) -> &[u8] {
+        self.buffer.get(self.at..self.end).unwrap_or_default()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may be in the middle of a message, which must not be taken for whole: so nothing is awaited.
+        let _ = self.stream.flush();
+    }
+}
+
+fn lost(e: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        Kind::Failed,
+        format!("the connection to the IMAP server is lost: {e}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    struct Script(io::Cursor<Vec<u8>>);
+
+    impl io::Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            // A few bytes at a time.
+            let n = buffer.len().min(3);
+            self.0.read(&mut buffer[..n])
+        }
+    }
+
+    impl io::Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Transport for Script {}
+
+    fn session(said: &str) -> Result<Session> {
+        let script = Script(io::Cursor::new(said.as_bytes().to_vec()));
+        Session::begin(Box::new(script), None)
+    }
+
+    const HELLO: &str = "* PREAUTH hello\r\n* CAPABILITY IMAP4rev1 UIDPLUS\r\nm1 OK\r\n\
+                         * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\r\nm2 OK\r\n";
+
+    #[test]
+    fn folders_of_every_form() {
+        let said = format!(
+            "{HELLO}* LIST (\\HasChildren) \".\" INBOX\r\n* LIST () \".\" {{16}}\r\nINBOX.Entw&APw-r\r\n\
+             * LIST (\\Noselect) \".\" \"INBOX.a\"\r\n* LIST () \".\" \"INBOX.a.b \\\"c\"\r\nm3 OK\r\n"
+        );
+        let mut session = session(&said).unwrap();
+        assert!(session.uidplus);
+        let names: Vec<String> = session
+            .folders()
+            .unwrap()
+            .into_iter()
+            .map(|f| f.decoded)
+            .collect();
+        assert_eq!(names, ["INBOX", "Entwür", "a/b \"c"]);
+        let path = ["a", "ü"].map(str::to_owned);
+        assert_eq!(session.encode(&path).unwrap(), b"INBOX.a.&APw-");
+        assert!(session.encode(&["a.b".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn refusals_and_rubbish() {
+        let mut refused = session(&format!("{HELLO}m3 NO there is not\r\n")).unwrap();
+        assert_eq!(refused.open(b"x", false).unwrap_err().kind(), Kind::Invalid);
+        for said in [
+            "",
+            "* BYE\r\n",
+            "* OK who is it\r\n",
+            "* PREAUTH\r\n",
+            "{99999999999999999999}\r\n",
+        ] {
+            assert!(session(said).is_err(), "{said}");
+        }
+        let long = format!("{HELLO}{}", "x".repeat(2 * LONGEST));
+        assert!(session(&long).unwrap().folders().is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! Through a mail server, whatever its store is.
+
+use crate::harness::{able, output, run};
+use crate::maildir::{World, comes_back_in};
+use crate::server::ALICE;
+use crate::{DAY, report, restore};
+use serde_json::json;
+use std::fs;
+use std::process::Command;
+
+fn through_dovecot(location: &str, place: &str) {
+    if !able(&["doveadm", "dovecot"]) {
+        return;
+    }
+    let mut world = World::new(location, "");
+    let template = format!("{{domain}}/{{user}}/{place}");
+    world.config = world.config.clone().set("source.mailboxes", template);
+    comes_back_in(&world);
+}
+
+#[test]
+fn sdbox() {
+    through_dovecot("sdbox:~/sdbox", "sdbox");
+}
+
+#[test]
+fn mdbox() {
+    through_dovecot("mdbox:~/mdbox", "mdbox");
+}
+
+/// A server with TLS, a certificate of its own, and a master user.
+#[test]
+fn over_tls_as_a_master_user() {
+    if !able(&["doveadm", "dovecot", "openssl"]) {
+        return;
+    }
+    let scratch = crate::harness::Scratch::new();
+    let (key, cert, users) = (
+        scratch.join("key"),
+        scratch.join("cert"),
+        scratch.join("users"),
+    );
+    run(Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert));
+    fs::write(&users, "restorer:{PLAIN}master word\n").unwrap();
+    let (key_text, cert_text, users) = (key.display(), cert.display(), users.display());
+    let more = format!(
+        "ssl = yes\nssl_cert = <{cert_text}\nssl_key = <{key_text}\n\
+         passdb {{\n  driver = passwd-file\n  args = {users}\n  master = yes\n}}\n"
+    );
+    let mut world = World::new("maildir:~/Maildir", &more);
+    let password = world.scratch.join("password");
+    fs::write(&password, "master word\n").unwrap();
+    let address = format!("imaps://localhost:{}", world.server.tls_port);
+    world.config = world
+        .config
+        .clone()
+        .set("restore.method", "imap")
+        .set("restore.imap", address)
+        .set("restore.master_user", "restorer")
+        .set("restore.password_file", password.to_str().unwrap());
+    let plan = ["--date", DAY, "--mailbox", ALICE];
+    // Its certificate is known to nobody.
+    let refused = restore(&world.config, &plan);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("certificate"), "{said}");
+    world.config = world
+        .config
+        .clone()
+        .set("restore.ca_file", cert.to_str().unwrap());
+    comes_back_in(&world);
+    fs::write(&password, "wrong\n").unwrap();
+    let refused = restore(&world.config, &plan);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("master_user"), "{said}");
+}
+
+#[test]
+fn killed_and_gone_back() {
+    if !able(&["doveadm", "dovecot", "strace"]) {
+        return;
+    }
+    let mut world = World::new("sdbox:~/sdbox", "");
+    world.config = world
+        .config
+        .clone()
+        .set("source.mailboxes", "{domain}/{user}/sdbox");
+    let same = |world: &World| {
+        let mut all: Vec<_> = world.server.fetch().iter().map(|m| m.same()).collect();
+        all.sort();
+        all
+    };
+    let full = same(&world);
+    let apply = [
+        "--date",
+        DAY,
+        "--mailbox",
+        ALICE,
+        "--folder",
+        "Archive",
+        "--apply",
+    ];
+    let dovecot = world
+        .config
+        .path
+        .with_file_name("dovecot")
+        .join("dovecot.conf");
+    for time in [8, 11, 14, 19, 24] {
+        world
+            .server
+            .adm(&["expunge", "mailbox", "Archive/2024", "all"]);
+        let inject = format!("inject=write:signal=KILL:when={time}");
+        let _ = output(
+            Command::new("strace")
+                .args(["-qq", "-o", "/dev/null", "-e", "trace=write", "-e", &inject])
+                .arg(env!("CARGO_BIN_EXE_mailtm"))
+                .args([
+                    "restore",
+                    "--config",
+                    world.config.write().to_str().unwrap(),
+                ])
+                .args(apply)
+                .env("CONFIG_FILE", &dovecot),
+        );
+        let done = report(&world.config, &apply, 0);
+        assert_eq!(same(&world), full, "{time}: {done}");
+        assert_eq!(
+            report(&world.config, &apply, 0)["created"],
+            json!(0),
+            "{time}"
+        );
+    }
+    world
+        .server
+        .adm(&["expunge", "mailbox", "Archive/2024", "all"]);
+    let before = same(&world);
+    let done = report(&world.config, &apply, 0);
+    let log = done["log"].as_str().unwrap();
+    let undone = report(&world.config, &["--undo", log, "--apply"], 0);
+    assert_eq!(undone["remove"], done["created"]);
+    assert_eq!(same(&world), before);
+}
