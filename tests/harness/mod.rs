@@ -3,12 +3,14 @@
 //! Invariants: nothing outlives a test (mounts, daemons, users, directories all end in `Drop`); nothing sleeps in the
 //! hope that something is ready by then; a test that can't run here says so, and fails where `CI=true`.
 //!
-//! The cast: [`store`] writes mail stores and snapshots byte for byte; [`mount`] writes a configuration and runs the
-//! daemon; [`hanging`] is a store that can be stopped; [`subject`] does things as another user; [`tree`] reads what a mount shows; this file holds what all need.
+//! The cast: [`dovecot`] has Dovecot fill stores and say what is in them; [`store`] writes mail stores and snapshots byte
+//! for byte; [`mount`] writes a configuration and runs the daemon; [`hanging`] is a store that can be stopped;
+//! [`subject`] does things as another user; [`tree`] reads what a mount shows; this file holds what all need.
 
 // Each test program uses a part of the harness only.
 #![allow(dead_code, unused_imports)]
 
+pub mod dovecot;
 pub mod hanging;
 pub mod mount;
 pub mod store;

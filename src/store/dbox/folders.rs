@@ -85,7 +85,10 @@ pub fn find(root: &Root, mailbox: &[u8]) -> Result<Folders> {
         ) && listing.iter().all(|e| e.name != OWN)
             && holds_messages(&listing)
         {
-            let names = names.get_or_insert_with(|| read_names(&dir));
+            if names.is_none() {
+                names = Some(read_names(&dir)?);
+            }
+            let names = names.get_or_insert_default();
             let path = names.get(&guid).cloned().unwrap_or(path);
             room.take(path.len())?;
             found.folders.push(Folder { stored, path });
@@ -132,16 +135,17 @@ pub fn guid(name: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// The names of folders by their GUIDs; empty, with a warning, if they cannot be had.
-fn read_names(mailbox: &Dir<'_>) -> HashMap<[u8; 16], Vec<String>> {
+fn read_names(mailbox: &Dir<'_>) -> Result<HashMap<[u8; 16], Vec<String>>> {
     match Index::read(mailbox, "dovecot.list.index", &[(b"list", 24)]) {
-        Ok(Some(index)) => names(&index),
-        Ok(None) => HashMap::new(),
-        Err(e) => {
+        Ok(Some(index)) => Ok(names(&index)),
+        Ok(None) => Ok(HashMap::new()),
+        Err(e) if is_of_one(&e) => {
             tracing::warn!(
                 "the names of folders cannot be read, and they are shown by their ids: {e}"
             );
-            HashMap::new()
+            Ok(HashMap::new())
         }
+        Err(e) => Err(e),
     }
 }
 

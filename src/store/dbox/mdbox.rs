@@ -6,7 +6,7 @@
 
 use super::folders::guid;
 use super::index::{Column, Index, field};
-use super::place::{Place, State, Storage};
+use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
 use super::{Before, Dbox, Found, assemble, at, is_of_one};
 use crate::disk::{File, FileKind, Listing, Root};
@@ -65,8 +65,8 @@ struct Spot {
 }
 
 impl Spot {
-    fn place(&self) -> Place {
-        Place {
+    fn locator(&self) -> Locator {
+        Locator {
             file: format!("m.{}", self.file),
             mark: format!("{}.{}", self.mapped, self.offset),
             storage: self.storage,
@@ -125,7 +125,7 @@ impl<'a> Dbox<'a> {
 
     /// The numbers of the storage files, in order.
     fn storage_files(&self, storage: Storage) -> Result<Vec<u32>> {
-        let Some(path) = self.storage(storage, b"") else {
+        let Some(path) = self.storage(storage, b"")? else {
             return Ok(Vec::new());
         };
         match self.root.list(&path) {
@@ -179,7 +179,7 @@ impl<'a> Dbox<'a> {
             .into_iter()
             .zip(&map.files)
         {
-            let Some(path) = self.storage(storage, b"").filter(|_| !files.is_empty()) else {
+            let Some(path) = self.storage(storage, b"")?.filter(|_| !files.is_empty()) else {
                 continue;
             };
             let dir = self.root.dir(&path)?;
@@ -288,18 +288,18 @@ impl<'a> Dbox<'a> {
             keywords: wanted.keywords,
             size: 0,
             received: at(wanted.saved),
-            place: spot.unwrap_or(&nowhere).place(),
+            locator: spot.unwrap_or(&nowhere).locator(),
         };
         let Some(spot) = spot else {
             let message = format!("message {} is in no storage file", wanted.uid);
             troubles.push(Error::new(Kind::Undecodable, message));
             return Ok(found);
         };
-        if let Some((guid, message, place)) = before.get(&found.place.key()) {
+        if let Some((guid, message, locator)) = before.get(&found.locator.key()) {
             (found.guid, found.size, found.received) = (guid, message.size, message.received);
-            found.place = Place {
+            found.locator = Locator {
                 storage: spot.storage,
-                ..place
+                ..locator
             };
             return Ok(found);
         }
@@ -307,6 +307,13 @@ impl<'a> Dbox<'a> {
             .file(self, spot)
             .and_then(|(file, header)| Ok((*header, Record::read(file, *header, spot.offset)?)));
         match read {
+            Ok((_, record)) if wanted.hash != [0; 16] && hash(&record.guid) != wanted.hash => {
+                let message = format!(
+                    "message {} is another one in {}",
+                    wanted.uid, found.locator.file
+                );
+                troubles.push(Error::new(Kind::Undecodable, message));
+            }
             Ok((header, record)) => found.take(header, &record),
             Err(e) if is_of_one(&e) || e.kind() == Kind::NotFound => troubles.push(e),
             Err(e) => return Err(e),
@@ -393,7 +400,7 @@ impl<'a> Current<'a> {
         if !self.open.as_ref().is_some_and(is_it) {
             let open = || {
                 let none = || Error::new(Kind::Unreadable, "no alternative storage");
-                let path = store.storage(spot.storage, b"").ok_or_else(none)?;
+                let path = store.storage(spot.storage, b"")?.ok_or_else(none)?;
                 let name = format!("m.{}", spot.file);
                 let file = store.root.open(&join(&path, name.as_bytes()))?;
                 let header = FileHeader::read(&file)?;
@@ -434,13 +441,11 @@ fn scan(file: &File<'_>, storage: Storage, number: u32, found: &mut Vec<Scanned>
     Ok(())
 }
 
-/// What an index has of a GUID: the GUID itself, or, if it is not of 128 bits, the first half of its SHA-1 hash.
+/// What an index has of a GUID: the GUID itself, or, if it is not of 128 bits, the end of its SHA-1 hash.
 fn hash(text: &[u8]) -> [u8; 16] {
     guid(text).unwrap_or_else(|| {
         let hash: [u8; 20] = Sha1::digest(text).into();
-        let mut half = [0; 16];
-        half.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-        half
+        hash.last_chunk().copied().unwrap_or_default()
     })
 }
 

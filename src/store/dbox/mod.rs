@@ -3,7 +3,7 @@
 //! Which messages a folder has, their flags and keywords are in its index and nowhere else; files without a message in the
 //! index are what expunging has left behind. When a message was received, what it is called in all folders that have it
 //! (its GUID), and its size are beside its bytes. So listing a folder for the first time looks into the file of each
-//! message, and later only into those that are new: a [`Place`] in each locator says which file it was.
+//! message, and later only into those that are new: a [`Locator`] in each locator says which file it was.
 //!
 //! Invariants:
 //!
@@ -22,9 +22,9 @@
 mod folders;
 mod index;
 mod keywords;
+mod locator;
 mod log;
 mod mdbox;
-mod place;
 mod record;
 mod sdbox;
 
@@ -35,7 +35,7 @@ use crate::disk::{Dir, File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
-use place::{Place, State, Storage};
+use locator::{Locator, State, Storage};
 use record::FileHeader;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -109,56 +109,74 @@ impl<'a> Dbox<'a> {
     }
 
     /// The directory that has a folder's files; `None` if there is no such storage.
-    fn storage(&self, storage: Storage, folder: &[u8]) -> Option<Vec<u8>> {
+    fn storage(&self, storage: Storage, folder: &[u8]) -> Result<Option<Vec<u8>>> {
         let top = match storage {
-            Storage::Primary => self.path,
+            Storage::Primary => Some(self.path),
             Storage::Alternative => self.alternative()?,
         };
         let below = match self.driver {
             Driver::Sdbox => folder,
             Driver::Mdbox => mdbox::STORAGE,
         };
-        Some(join(top, below))
+        Ok(top.map(|top| join(top, below)))
     }
 
     /// The directory that the link to the alternative storage means. The link was made on the mail server: of its path
     /// only the end may be in the snapshot.
-    fn alternative(&self) -> Option<&[u8]> {
-        let found = self.alternative.get_or_init(|| {
-            let link = self.root.dir(self.path).and_then(|dir| dir.link(ALTERNATIVE));
-            let target = link.ok()?;
-            let found = self.find_alternative(&target);
-            if found.is_none() {
-                tracing::warn!(
-                    "{}: the alternative storage of {} is not in the snapshot: {}; messages that are there cannot be read",
-                    self.root.path().display(),
-                    String::from_utf8_lossy(self.path),
-                    String::from_utf8_lossy(&target)
-                );
+    fn alternative(&self) -> Result<Option<&[u8]>> {
+        if let Some(found) = self.alternative.get() {
+            return Ok(found.as_deref());
+        }
+        let link = self
+            .root
+            .dir(self.path)
+            .and_then(|dir| dir.link(ALTERNATIVE));
+        let found = match link {
+            Ok(target) => {
+                let found = self.find_alternative(&target)?;
+                if found.is_none() {
+                    tracing::warn!(
+                        "{}: the alternative storage of {} is not in the snapshot, or not its owner's: {}; messages that are there cannot be read",
+                        self.root.path().display(),
+                        String::from_utf8_lossy(self.path),
+                        String::from_utf8_lossy(&target)
+                    );
+                }
+                found
             }
-            found
-        });
-        found.as_deref()
+            // Nor anything else that bears the name.
+            Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
+            Err(e) => return Err(e),
+        };
+        Ok(self.alternative.get_or_init(|| found).as_deref())
     }
 
-    fn find_alternative(&self, target: &[u8]) -> Option<Vec<u8>> {
-        let owner = self.root.stat(self.path).ok()?.uid;
+    fn find_alternative(&self, target: &[u8]) -> Result<Option<Vec<u8>>> {
+        let owner = self.root.stat(self.path)?.uid;
         let absolute = target.starts_with(b"/");
         let levels: Vec<&[u8]> = target
             .split(|&b| b == b'/')
             .filter(|level| !level.is_empty() && *level != b".")
             .collect();
-        if levels.iter().any(|level| *level == b"..") {
-            return None;
-        }
-        let ends = if absolute { levels.len() } else { 1 };
-        (0..ends).find_map(|from| {
-            let end = levels.get(from..)?.join(&b'/');
+        let ends = match levels.iter().any(|level| *level == b"..") {
+            true => 0,
+            false if absolute => levels.len(),
+            false => 1,
+        };
+        for from in 0..ends {
+            let end = levels.get(from..).unwrap_or_default().join(&b'/');
             let path = if absolute { end } else { join(self.path, &end) };
-            let stat = self.root.stat(&path).ok()?;
-            let is_one = stat.kind == FileKind::Directory && stat.uid == owner && path != self.path;
-            is_one.then_some(path)
-        })
+            let stat = match self.root.stat(&path) {
+                Ok(stat) => stat,
+                Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => continue,
+                Err(e) if is_of_one(&e) => continue,
+                Err(e) => return Err(e),
+            };
+            if stat.kind == FileKind::Directory && stat.uid == owner && path != self.path {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// Warns once of all messages of a folder that cannot be read.
@@ -174,22 +192,22 @@ impl<'a> Dbox<'a> {
     }
 
     /// Opens the file of a message.
-    fn file(&self, place: &Place, dirs: &Dirs<'a>, folder: &[u8]) -> Result<Rc<File<'a>>> {
+    fn file(&self, locator: &Locator, dirs: &Dirs<'a>, folder: &[u8]) -> Result<Rc<File<'a>>> {
         let known = dirs.files.borrow();
         let known = known
             .iter()
-            .find(|(storage, name, _)| *storage == place.storage && *name == place.file);
+            .find(|(storage, name, _)| *storage == locator.storage && *name == locator.file);
         if let Some((_, _, file)) = known {
             return Ok(Rc::clone(file));
         }
-        let slot = match place.storage {
+        let slot = match locator.storage {
             Storage::Primary => &dirs.primary,
             Storage::Alternative => &dirs.alternative,
         };
         let missing = || {
             let message = format!(
                 "{}: in alternative storage that is not in the snapshot",
-                place.file
+                locator.file
             );
             Error::new(Kind::Unreadable, message)
         };
@@ -197,11 +215,11 @@ impl<'a> Dbox<'a> {
         let dir = match &mut *dir {
             Some(dir) => dir,
             none => {
-                let path = self.storage(place.storage, folder).ok_or_else(missing)?;
+                let path = self.storage(locator.storage, folder)?.ok_or_else(missing)?;
                 none.insert(self.root.dir(&path)?)
             }
         };
-        Ok(Rc::new(dir.open(place.file.as_bytes())?))
+        Ok(Rc::new(dir.open(locator.file.as_bytes())?))
     }
 
     fn open_at<'s>(
@@ -211,17 +229,15 @@ impl<'a> Dbox<'a> {
         messages: &Messages,
         message: &Message,
     ) -> Result<Stored<'s>> {
-        let locator = messages.locator(message);
-        let text = locator.get(messages.store_name(message).len()..);
+        let text = messages.locator(message);
         let error = |kind, what: &str| {
-            Error::new(
-                kind,
-                format!("{}: {what}", String::from_utf8_lossy(locator)),
-            )
+            let message = format!("{}: {what}", String::from_utf8_lossy(text));
+            Error::new(kind, message)
         };
-        let place = text.and_then(Place::parse);
-        let place = place.ok_or_else(|| error(Kind::Unreadable, "not known where this is"))?;
-        match place.state {
+        let locator = text.get(messages.store_name(message).len()..);
+        let locator = locator.and_then(Locator::parse);
+        let locator = locator.ok_or_else(|| error(Kind::Unreadable, "not known where this is"))?;
+        match locator.state {
             State::Whole => {}
             State::External => {
                 let what = "its attachments are kept elsewhere (mail_attachment_dir), and are not in the snapshot";
@@ -232,27 +248,32 @@ impl<'a> Dbox<'a> {
                 return Err(error(Kind::Undecodable, what));
             }
         }
-        let file = self.file(&place, dirs, folder)?;
+        let file = self.file(&locator, dirs, folder)?;
         let header = FileHeader {
             size: 0,
-            message: place.header,
+            message: locator.header,
         };
-        let at = place.start.saturating_sub(place.header);
+        let at = locator.start.saturating_sub(locator.header);
         let same = match self.driver {
-            Driver::Sdbox => place.mark == sdbox::mark(file.stat()),
-            Driver::Mdbox => record::message_size(&file, header, at)? == message.size,
+            Driver::Sdbox => locator.mark == sdbox::mark(file.stat()),
+            Driver::Mdbox => match record::message_size(&file, header, at) {
+                Ok(size) => size == message.size,
+                // It was whole when it was listed, so it is this file alone that is damaged.
+                Err(e) if e.kind() == Kind::Undecodable => false,
+                Err(e) => return Err(e),
+            },
         };
         if !same {
             return Err(error(Kind::Unreadable, "is not what it was listed as"));
         }
         if self.driver == Driver::Mdbox {
-            dirs.remember(place.storage, &place.file, &file);
+            dirs.remember(locator.storage, &locator.file, &file);
         }
         Stored::part(
             file,
-            place.start,
+            locator.start,
             message.size,
-            Some(place.plain.unwrap_or(message.size)),
+            Some(locator.plain.unwrap_or(message.size)),
         )
     }
 }
@@ -285,7 +306,7 @@ impl Store for Dbox<'_> {
             true => ", LAYOUT=index",
             false => "",
         };
-        let alternative = match self.alternative() {
+        let alternative = match self.alternative().ok().flatten() {
             Some(_) => ", alternative storage",
             None => "",
         };
@@ -336,8 +357,10 @@ impl Store for Dbox<'_> {
 
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {
         let locator = messages.locator(message);
-        let place = locator.get(messages.store_name(message).len()..);
-        let plain = place.and_then(Place::parse).and_then(|place| place.plain);
+        let text = locator.get(messages.store_name(message).len()..);
+        let plain = text
+            .and_then(Locator::parse)
+            .and_then(|locator| locator.plain);
         Some(plain.unwrap_or(message.size))
     }
 
@@ -398,10 +421,10 @@ struct Found {
     keywords: u32,
     size: u64,
     received: Time,
-    place: Place,
+    locator: Locator,
 }
 
-/// What was known of a folder's messages on another date, by their places.
+/// What was known of a folder's messages on another date, by the keys of their locators.
 struct Before<'a> {
     messages: &'a Messages,
     by_key: HashMap<&'a [u8], &'a Message>,
@@ -424,14 +447,14 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// The GUID of the message with this key, what else is known of it, and its place.
-    fn get(&self, key: &str) -> Option<(Vec<u8>, &'a Message, Place)> {
+    /// The GUID of the message with this key, what else is known of it, and its locator.
+    fn get(&self, key: &str) -> Option<(Vec<u8>, &'a Message, Locator)> {
         let message = *self.by_key.get(key.as_bytes())?;
         let name = self.messages.store_name(message);
-        let place = Place::parse(self.messages.locator(message).get(name.len()..)?)?;
+        let locator = Locator::parse(self.messages.locator(message).get(name.len()..)?)?;
         // A second message of one GUID has its UID behind it.
         let guid = name.split(|&b| b == b'/').next()?;
-        Some((guid.to_vec(), message, place))
+        Some((guid.to_vec(), message, locator))
     }
 }
 
@@ -474,8 +497,9 @@ fn assemble(mut found: Vec<Found>, keywords: Keywords) -> Result<Messages> {
         messages.names.extend_from_slice(&one.guid);
         messages
             .names
-            .extend_from_slice(one.place.to_string().as_bytes());
-        messages.provisional |= one.place.state == State::Damaged;
+            .extend_from_slice(one.locator.to_string().as_bytes());
+        let damaged = one.locator.state == State::Damaged;
+        messages.provisional |= damaged;
         messages.rows.push(Message {
             name,
             name_len: (messages.names.len() - name as usize) as u16,
@@ -484,7 +508,8 @@ fn assemble(mut found: Vec<Found>, keywords: Keywords) -> Result<Messages> {
             twin: false,
             flags: one.flags,
             keywords: one.keywords,
-            size: one.size,
+            // Nobody reads an empty file, and so nobody would be told.
+            size: one.size.max(damaged.into()),
             received: one.received,
             inode: 0,
         });

@@ -1,7 +1,7 @@
 //! The messages of an sdbox folder: a file `u.<uid>` for each.
 
 use super::index::{Index, Row};
-use super::place::{Place, State, Storage};
+use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
 use super::{Before, Dbox, Found, assemble, at, is_of_one, name_of};
 use crate::disk::{Dir, FileKind, Stat};
@@ -38,7 +38,7 @@ impl From<Row> for Wanted {
 impl Dbox<'_> {
     pub(super) fn sdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
         let dir = self.folder(folder)?;
-        let alternative = self.storage(Storage::Alternative, folder);
+        let alternative = self.storage(Storage::Alternative, folder)?;
         let alternative = match alternative.map(|path| self.root.dir(&path)) {
             Some(Err(e)) if e.kind() != Kind::NotFound => return Err(e),
             other => other.and_then(Result::ok),
@@ -108,7 +108,7 @@ impl Dbox<'_> {
             keywords: wanted.keywords,
             size: 0,
             received: at(0),
-            place: Place {
+            locator: Locator {
                 file: name.clone(),
                 mark: String::new(),
                 storage: Storage::Primary,
@@ -127,11 +127,11 @@ impl Dbox<'_> {
             if stat.kind != FileKind::File {
                 return Ok(None);
             }
-            (found.place.storage, found.place.mark) = (storage, mark(&stat));
+            (found.locator.storage, found.locator.mark) = (storage, mark(&stat));
             (found.size, found.received) = (stat.size, stat.mtime);
-            if let Some((guid, message, place)) = before.get(&found.place.key()) {
+            if let Some((guid, message, locator)) = before.get(&found.locator.key()) {
                 (found.guid, found.size, found.received) = (guid, message.size, message.received);
-                found.place = Place { storage, ..place };
+                found.locator = Locator { storage, ..locator };
                 return Ok(Some(found));
             }
             let read = dir.open(name.as_bytes()).and_then(|file| {
@@ -161,10 +161,10 @@ impl Found {
         if let Some(received) = record.received {
             self.received = at(received);
         }
-        self.place.start = record.start;
-        self.place.header = header.message;
-        self.place.plain = record.plain.filter(|plain| *plain != record.size);
-        self.place.state = match record.external {
+        self.locator.start = record.start;
+        self.locator.header = header.message;
+        self.locator.plain = record.plain.filter(|plain| *plain != record.size);
+        self.locator.state = match record.external {
             true => State::External,
             false => State::Whole,
         };

@@ -26,7 +26,7 @@ pub enum State {
 
 /// Where the bytes of a message are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Locator {
     /// `u.<uid>` or `m.<number>`.
     pub file: String,
     /// Of the file: its size and mtime. Of a message in a file of several: its number in the map, and where it is.
@@ -40,7 +40,7 @@ pub struct Place {
     pub state: State,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key())?;
         f.write_char(if self.storage == Storage::Primary {
@@ -61,7 +61,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl Locator {
     /// What the message is recognised by: the front of the text, up to what is learned of it.
     pub fn key(&self) -> String {
         format!("/{}:{}:", self.file, self.mark)
@@ -106,8 +106,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_back_from_its_text() {
-        let place = Place {
+    fn a_locator_comes_back_from_its_text() {
+        let locator = Locator {
             file: "u.12".into(),
             mark: "6699.1700000000.5".into(),
             storage: Storage::Alternative,
@@ -116,11 +116,11 @@ mod tests {
             plain: Some(7),
             state: State::External,
         };
-        let text = place.to_string();
-        assert!(text.starts_with(&place.key()), "{text}");
-        assert_eq!(Place::parse(text.as_bytes()), Some(place));
+        let text = locator.to_string();
+        assert!(text.starts_with(&locator.key()), "{text}");
+        assert_eq!(Locator::parse(text.as_bytes()), Some(locator));
         for end in 0..text.len() {
-            assert_eq!(Place::parse(&text.as_bytes()[..end]), None, "{end}");
+            assert_eq!(Locator::parse(&text.as_bytes()[..end]), None, "{end}");
         }
     }
 }
