@@ -166,7 +166,9 @@ impl Fs {
     ) -> Result<Attr> {
         let id = self.maildir_id(inside, folder, part)?;
         let permissions = self.permissions(inside)?;
-        let changed = match inside.in_maildir(folder) {
+        // The mailbox's own directory is as old as the date's listing says, which looks into no mailbox.
+        let looked_into = (part, folder) != (Part::Itself, None);
+        let changed = match inside.in_maildir(folder).filter(|_| looked_into) {
             Some(position) => self.changed(inside, position)?,
             None => inside.mailbox.changed,
         };
