@@ -171,14 +171,10 @@ impl View {
                     body
                 }
             };
-            let (kind, len) = match body {
-                Some(body) => (self.kind_of(&body), body.len(self.flags)),
-                None => (Body::Placeholder, mboxrd::placeholder(REASON).len() as u64),
-            };
-            end += mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64;
+            end += self.entry_len(&item, body.as_ref());
             entries.push(Entry {
                 message: position,
-                body: kind,
+                body: body.map_or(Body::Placeholder, |body| self.kind_of(&body)),
                 end,
             });
         }
@@ -231,25 +227,38 @@ impl View {
         Ok(pack.and_then(|pack| KnownMbox::decode(&pack)))
     }
 
-    /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured.
+    /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured, or that may be
+    /// readable on another date.
     pub fn size_mbox(
         &self,
         store: &dyn Store,
         folder: &[u8],
         listing: &Listing,
     ) -> Result<Option<u64>> {
+        if listing.messages().provisional {
+            return Ok(None);
+        }
         let mut kept = self.kept_sizes(store.path(), listing);
         let mut size = 0;
         for (item, position) in listing.iter().zip(0..) {
-            let len = match item.body.or_else(|| kept.remove(&position)) {
-                _ if item.encoding.is_lost() => mboxrd::placeholder(REASON).len() as u64,
-                Some(body) => body.len(self.flags),
+            let body = match item.body.or_else(|| kept.remove(&position)) {
+                _ if item.encoding.is_lost() => None,
+                Some(body) => Some(body),
                 None => return Ok(None),
             };
-            size += mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64;
+            size += self.entry_len(&item, body.as_ref());
         }
         self.keep_size(store, folder, size, listing)?;
         Ok(Some(size))
+    }
+
+    /// What a message takes in the mbox, its envelope line and all; without a body, what stands in its place.
+    fn entry_len(&self, item: &Item<'_>, body: Option<&BodySize>) -> u64 {
+        let len = match body {
+            Some(body) => body.len(self.flags),
+            None => mboxrd::placeholder(REASON).len() as u64,
+        };
+        mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64
     }
 
     fn keep_size(
