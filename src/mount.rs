@@ -10,7 +10,7 @@
 mod lateness;
 mod live;
 pub mod mounter;
-mod point;
+pub mod point;
 mod policy;
 mod quiet;
 pub mod sandbox;

@@ -307,7 +307,8 @@ impl Root {
     }
 }
 
-fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+/// Opens a path beneath a directory, without following a link anywhere on the way.
+pub fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
         match fs::openat2(dir, path, flags, Mode::empty(), resolve) {

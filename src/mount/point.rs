@@ -60,10 +60,12 @@ fn is_dead(path: &Path) -> bool {
     rustix::fs::statfs(path).is_err_and(|e| e == rustix::io::Errno::NOTCONN)
 }
 
-/// One line of /proc/self/mountinfo: where, of which type, and as which device.
-struct MountLine {
-    path: Vec<u8>,
-    kind: String,
+/// One line of /proc/self/mountinfo.
+pub struct MountLine {
+    pub path: Vec<u8>,
+    pub kind: String,
+    /// As the one who mounted named it.
+    pub source: Vec<u8>,
     device: String,
 }
 
@@ -74,8 +76,15 @@ fn mount_lines() -> Result<Vec<MountLine>> {
         let mut fields = line.split(|&b| b == b' ');
         let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
         let path = unescape(fields.nth(1)?);
-        let kind = String::from_utf8_lossy(fields.skip_while(|&f| f != b"-").nth(1)?).into_owned();
-        Some(MountLine { path, kind, device })
+        let mut after = fields.skip_while(|&field| field != b"-").skip(1);
+        let kind = String::from_utf8_lossy(after.next()?).into_owned();
+        let source = unescape(after.next()?);
+        Some(MountLine {
+            path,
+            kind,
+            source,
+            device,
+        })
     });
     Ok(lines.collect())
 }
@@ -105,8 +114,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What is mounted on a path, the topmost last. A dead mount can't be resolved, so its parent is.
-fn mounts_on(path: &Path) -> Result<Vec<MountLine>> {
+/// What is mounted on a path, the topmost last. A dead mount can't be resolved, so its parent is; nothing is asked of
+/// what is mounted there.
+pub fn mounts_on(path: &Path) -> Result<Vec<MountLine>> {
     let parent = path
         .parent()
         .and_then(|parent| std::fs::canonicalize(parent).ok());
@@ -134,5 +144,24 @@ pub(super) fn read_ahead(device: &str) {
     let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
     if let Err(e) = std::fs::write(path, READ_AHEAD_KIB) {
         tracing::debug!("the kernel reads ahead as much as it likes: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_the_mount_table() {
+        assert_eq!(unescape(b"/a\\040b\\134c"), b"/a b\\c");
+        assert_eq!(unescape(b"\\0"), b"\\0");
+        assert_eq!(unescape(b"\\777x\\"), b"\\777x\\");
+    }
+
+    #[test]
+    fn what_is_mounted_is_found_without_entering_it() {
+        let proc = mounts_on(Path::new("/proc")).unwrap().pop().unwrap();
+        assert_eq!(proc.kind, "proc");
+        assert!(mounts_on(Path::new("/proc/self/fd")).unwrap().is_empty());
     }
 }

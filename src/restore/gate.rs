@@ -12,9 +12,10 @@
 //! The cast: [`Gate`] is the root of the live store, [`Dir`] a directory of it, [`NewFile`] a file until it has its
 //! name, [`Ownership`] what new things get.
 
+use crate::disk::beneath;
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -68,16 +69,6 @@ impl Gate {
         let path: &[u8] = if path.is_empty() { b"." } else { path };
         let fd = beneath(&self.fd, path, DIRECTORY).map_err(|e| error(&at, e))?;
         Ok(Dir { fd, path: at })
-    }
-}
-
-fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match fs::openat2(dir, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => continue,
-            other => return other,
-        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::live::{Content, Identities, Live, NewMessage, Present, Removal, Targe
 use super::measure::{Basis, Measure};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Folder, Messages, Stamp, Store, folder_name};
+use crate::store::{Folder, Messages, Stamp, Store, folder_name, join};
 use crate::view::View;
 use crate::view::content::{self, Encoding};
 use keywords::Keywords;
@@ -219,7 +219,7 @@ impl<'a> Mailbox<'a> {
     }
 
     fn path_of(&self, folder: &[u8]) -> Vec<u8> {
-        below(self.path, folder)
+        join(self.path, folder)
     }
 
     fn open_folder(&self, stored: Vec<u8>) -> Result<OpenFolder> {
@@ -250,7 +250,7 @@ impl<'a> Mailbox<'a> {
     fn files_of(&self, folder: &[u8]) -> Result<Files> {
         let mut files = Files::new();
         for (new, sub) in [(true, &b"new"[..]), (false, b"cur")] {
-            let path = below(&self.path_of(folder), sub);
+            let path = join(&self.path_of(folder), sub);
             let listing = match self.root.list(&path) {
                 Ok(listing) => listing,
                 Err(e) if e.kind() == Kind::NotFound => continue,
@@ -287,7 +287,7 @@ impl<'a> Mailbox<'a> {
     /// The digest of a file's bytes.
     fn digest(&self, folder: &[u8], new: bool, file: &[u8]) -> Result<String> {
         let sub: &[u8] = if new { b"new" } else { b"cur" };
-        let path = below(&below(&self.path_of(folder), sub), file);
+        let path = join(&join(&self.path_of(folder), sub), file);
         let opened = self.root.open(&path)?;
         let (mut measure, mut buffer, mut offset) =
             (Measure::new(Basis::Stored), vec![0; 64 << 10], 0);
@@ -510,14 +510,6 @@ fn flags_of(file: &[u8]) -> String {
 
 pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn below(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    match (dir, name) {
-        (dir, b"") => dir.to_vec(),
-        (b"", name) => name.to_vec(),
-        (dir, name) => [dir, b"/", name].concat(),
-    }
 }
 
 /// Without knowing what is there, nothing is put.

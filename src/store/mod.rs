@@ -209,7 +209,7 @@ pub struct Stamp {
 }
 
 /// A path of a directory and a path below it; either may be empty.
-fn join(dir: &[u8], below: &[u8]) -> Vec<u8> {
+pub fn join(dir: &[u8], below: &[u8]) -> Vec<u8> {
     match (dir, below) {
         (b"", _) => below.to_vec(),
         (_, b"") => dir.to_vec(),

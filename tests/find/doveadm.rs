@@ -1,5 +1,6 @@
 //! The same questions put to `doveadm search` and to `mailtm find`, about a store that Dovecot has made.
 
+use crate::harness::dovecot::{OWNER, doveadm};
 use crate::harness::store::set_time;
 use crate::harness::{Config, Scratch, Store, able, run};
 use crate::{DAYS, find, subjects};
@@ -8,8 +9,6 @@ use std::fs;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const OWNER: u32 = 1_700_001;
 
 /// doveadm with a configuration of its own, as the owner of the store; no daemon runs.
 struct Dovecot {
@@ -42,17 +41,7 @@ impl Dovecot {
     }
 
     fn adm(&self, args: &[&str]) -> String {
-        let owner = OWNER.to_string();
-        let said = run(Command::new("setpriv")
-            .args(["--reuid", &owner, "--regid", &owner, "--clear-groups"])
-            .args(["doveadm", "-c", self.conf.to_str().unwrap()])
-            .args(args)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", &self.home)
-            .env("USER", "alice")
-            .env("TZ", "UTC")
-            .current_dir("/"));
+        let said = doveadm(&self.conf, &self.home, args);
         String::from_utf8(said).unwrap()
     }
 

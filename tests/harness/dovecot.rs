@@ -22,6 +22,21 @@ pub const FOLDERS: [&str; 7] = [
     "Archive/2024/März",
 ];
 
+/// What doveadm says with a configuration, as the owner of the stores.
+pub fn doveadm(conf: &Path, home: &Path, args: &[&str]) -> Vec<u8> {
+    let owner = OWNER.to_string();
+    run(Command::new("setpriv")
+        .args(["--reuid", &owner, "--regid", &owner, "--clear-groups"])
+        .args(["doveadm", "-c", conf.to_str().unwrap()])
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", home)
+        .env("USER", "alice")
+        .env("TZ", "UTC")
+        .current_dir("/"))
+}
+
 /// doveadm with a configuration of its own, as the owner of the store.
 pub struct Dovecot {
     conf: PathBuf,
@@ -68,17 +83,7 @@ impl Dovecot {
     }
 
     pub fn adm(&self, args: &[&str]) -> Vec<u8> {
-        let owner = OWNER.to_string();
-        run(Command::new("setpriv")
-            .args(["--reuid", &owner, "--regid", &owner, "--clear-groups"])
-            .args(["doveadm", "-c", self.conf.to_str().unwrap()])
-            .args(args)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", &self.home)
-            .env("USER", "alice")
-            .env("TZ", "UTC")
-            .current_dir("/"))
+        doveadm(&self.conf, &self.home, args)
     }
 
     /// Every message as Dovecot gives it out.

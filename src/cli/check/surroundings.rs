@@ -4,10 +4,10 @@
 //! hang, but for a mount of our own.
 
 use super::report::{Findings, printable_bytes};
-use crate::cli::failed;
 use crate::cli::terminal::printable;
 use crate::config::{self, Config};
 use crate::error::Result;
+use crate::mount::point::{MountLine, mounts_on};
 use crate::mount::sandbox;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
@@ -100,8 +100,8 @@ pub fn mount_point(config: &Config, findings: &mut Findings) -> Result<Option<Mo
         return Ok(None);
     };
     let shown = printable(&path.to_string_lossy());
-    let state = match mounted_on(path)? {
-        Some(mounted) if mounted.is_of(config) => match rustix::fs::statfs(path) {
+    let state = match mounts_on(path)?.pop() {
+        Some(mounted) if is_of(&mounted, config) => match rustix::fs::statfs(path) {
             Err(Errno::NOTCONN) => MountState::Dead,
             _ => MountState::Mounted,
         },
@@ -110,7 +110,7 @@ pub fn mount_point(config: &Config, findings: &mut Findings) -> Result<Option<Mo
                 "mount point {shown}: something else is mounted there ({} of type {}): unmount it, or choose another \
                  mountpoint",
                 printable_bytes(&mounted.source),
-                printable_bytes(&mounted.kind)
+                printable(&mounted.kind)
             ));
             MountState::Occupied
         }
@@ -119,65 +119,11 @@ pub fn mount_point(config: &Config, findings: &mut Findings) -> Result<Option<Mo
     Ok(Some(MountPoint { path: shown, state }))
 }
 
-/// What `/proc/self/mountinfo` says of a mount.
-struct Mounted {
-    kind: Vec<u8>,
-    source: Vec<u8>,
-}
-
-impl Mounted {
-    /// Whether it shows the configured snapshots: a mount of ours bears the name of their first directory.
-    fn is_of(&self, config: &Config) -> bool {
-        let first = config.source.snapshots.first();
-        self.kind.starts_with(b"fuse")
-            && first.is_some_and(|first| first.as_os_str().as_bytes() == self.source)
-    }
-}
-
-/// What is on top on a path, found without asking what is mounted there: it may hang.
-fn mounted_on(path: &Path) -> Result<Option<Mounted>> {
-    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-    let path = match (parent, path.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => path.to_path_buf(),
-    };
-    let table = "/proc/self/mountinfo";
-    let text = std::fs::read(table).map_err(|e| failed(&e, format!("reading {table}")))?;
-    // 36 35 98:0 / /mount/point rw - type source options
-    let on_top = text.split(|&b| b == b'\n').rev().find_map(|line| {
-        let mut fields = line.split(|&b| b == b' ');
-        let is_here = unescape(fields.nth(4)?) == path.as_os_str().as_bytes();
-        let mut after = fields.skip_while(|&field| field != b"-").skip(1);
-        let mounted = Mounted {
-            kind: after.next()?.to_vec(),
-            source: unescape(after.next()?),
-        };
-        is_here.then_some(mounted)
-    });
-    Ok(on_top)
-}
-
-/// Blanks, backslashes and the like are `\ooo` in that table.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut parts = field.split(|&b| b == b'\\');
-    let mut out = parts.next().unwrap_or_default().to_vec();
-    for part in parts {
-        let octal = part.split_at_checked(3).and_then(|(digits, rest)| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 8).ok()?, rest))
-        });
-        match octal {
-            Some((byte, rest)) => {
-                out.push(byte);
-                out.extend_from_slice(rest);
-            }
-            None => {
-                out.push(b'\\');
-                out.extend_from_slice(part);
-            }
-        }
-    }
-    out
+/// Whether a mount shows the configured snapshots: one of ours bears the name of their first directory.
+fn is_of(mounted: &MountLine, config: &Config) -> bool {
+    let first = config.source.snapshots.first();
+    mounted.kind.starts_with("fuse")
+        && first.is_some_and(|first| first.as_os_str().as_bytes() == mounted.source)
 }
 
 fn unmounted(path: &Path, shown: &str, findings: &mut Findings) -> MountState {
@@ -301,24 +247,5 @@ pub fn sandbox(config: &Config, findings: &mut Findings) -> Sandbox {
         wanted,
         files: available.files,
         calls: available.calls,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_of_the_mount_table() {
-        assert_eq!(unescape(b"/a\\040b\\134c"), b"/a b\\c");
-        assert_eq!(unescape(b"\\0"), b"\\0");
-        assert_eq!(unescape(b"\\777x\\"), b"\\777x\\");
-    }
-
-    #[test]
-    fn what_is_mounted_is_found_without_entering_it() {
-        let proc = mounted_on(Path::new("/proc")).unwrap().unwrap();
-        assert_eq!(proc.kind, b"proc");
-        assert!(mounted_on(Path::new("/proc/self/fd")).unwrap().is_none());
     }
 }
