@@ -54,6 +54,8 @@ pub struct Config {
     /// How soon new snapshots appear and removed ones vanish.
     pub refresh: Duration,
     pub names: Names,
+    /// Of the text in each mailbox.
+    pub language: Language,
     pub hide_unreadable: bool,
     pub sandbox: Sandbox,
     pub source: Source,
@@ -83,6 +85,13 @@ pub enum Sandbox {
     /// As far as the kernel can.
     Auto,
     Off,
+}
+
+/// What the text in each mailbox is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    English,
+    Italian,
 }
 
 /// Where the mail is.
@@ -169,6 +178,10 @@ impl Choice for Granularity {
         &[("day", Self::Day), ("snapshot", Self::Snapshot)];
 }
 
+impl Choice for Language {
+    const WORDS: &'static [(&'static str, Self)] = &[("en", Self::English), ("it", Self::Italian)];
+}
+
 impl Choice for Names {
     const WORDS: &'static [(&'static str, Self)] =
         &[("readable", Self::Readable), ("unique", Self::Unique)];
@@ -214,6 +227,7 @@ impl Default for Config {
             keep_days: None,
             refresh: Duration::from_secs(30),
             names: Names::Readable,
+            language: Language::English,
             hide_unreadable: true,
             sandbox: Sandbox::Auto,
             source: Source {
@@ -342,6 +356,9 @@ fn walk(top: &Section<'_>) -> Config {
         names: top
             .string("names", "\"readable\"", Names::parse)
             .unwrap_or(defaults.names),
+        language: top
+            .string("language", "\"en\"", Language::parse)
+            .unwrap_or(defaults.language),
         hide_unreadable: top
             .boolean("hide_unreadable")
             .unwrap_or(defaults.hide_unreadable),
@@ -476,6 +493,7 @@ impl Config {
             "granularity" => self.granularity = Granularity::parse(text)?,
             "refresh" => self.refresh = value::duration(text)?,
             "names" => self.names = Names::parse(text)?,
+            "language" => self.language = Language::parse(text)?,
             "keep_days" => match text.parse() {
                 Ok(days) if days <= MAX_DAYS => self.keep_days = Some(days),
                 _ => {
@@ -502,6 +520,7 @@ impl Config {
             ("granularity", self.granularity != other.granularity),
             ("keep_days", self.keep_days != other.keep_days),
             ("refresh", self.refresh != other.refresh),
+            ("language", self.language != other.language),
             ("names", self.names != other.names),
             ("sandbox", self.sandbox != other.sandbox),
             ("[source]", self.source != other.source),

@@ -90,12 +90,21 @@
 //! hash of what it stands for unless that is taken, so that two servers with the same snapshots nearly always
 //! agree, and a lost table comes back the same. An id that means nothing any more is ESTALE.
 //!
+//! # Beside the dates
+//!
+//! `deleted` and `.maildir` give the messages of the dates other names: the nodes are the same, so what was read or cached
+//! under one name is so under all. [`view::deleted`] compares the dates, newest first, with the mailbox's present state and
+//! looks only at what differs; unlike a date its answer may change, so `fs` remembers which mailboxes the kernel was
+//! told of, and has them forgotten when the snapshots or the live mailbox change. [`view::maildir`] says what the folders and
+//! messages of any store are called in a Maildir++.
+//!
 //! # What is cached, and by whom
 //!
 //! | what | who keeps it | until |
 //! | --- | --- | --- |
 //! | names, attributes and pages below a date | the kernel | it needs the memory, or the snapshot vanishes |
 //! | the root's listing, `latest` | the kernel | `refresh`, or a push when something changed |
+//! | names in `deleted` | the kernel | a push when the snapshots or the live mailbox changed |
 //! | listings of the dates, where they differ by caller | nobody | |
 //! | attributes of a mailbox with a name that does not resolve | the kernel | 30 seconds |
 //! | mailboxes, folder trees, listings, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |

@@ -6,7 +6,9 @@ mod harness;
 
 use harness::store::mail;
 use harness::tree::walk;
-use harness::{Config, Layout, Mailbox, Mount, Numbers, Scratch, Store, able, eventually, ls, run};
+use harness::{
+    Config, Layout, Mailbox, Mount, Numbers, Scratch, Store, Subject, able, eventually, ls, run,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -156,6 +158,39 @@ fn names_that_differ_in_case_alone_are_told_apart() {
         "{names:?}"
     );
     assert_eq!(subjects(&mount.join("deleted").join(ALICE)).len(), 2);
+}
+
+#[test]
+fn nobody_sees_what_is_gone_from_others() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    for (address, uid) in [(ALICE, 1_900_001), (BOB, 1_900_002)] {
+        let first = store.mailbox("2026-11-18", address).owned_by(uid, uid);
+        put(&first, "Sent/cur", "1.M1P1.mx", "lost");
+        store.mailbox("2026-11-20", address).owned_by(uid, uid);
+    }
+    let mount = Mount::new(&Config::new(&scratch, &store));
+    let top = mount.join("deleted");
+    // Root goes first, and fills every cache with what nobody else may see.
+    let lost: Vec<PathBuf> = gone(&top).into_keys().collect();
+    assert_eq!(lost.len(), 2);
+    for (address, uid) in [(ALICE, 1_900_001), (BOB, 1_900_002)] {
+        assert_eq!(Subject::uid(uid).list(&top).unwrap(), [address]);
+        for path in &lost {
+            let (file, mailbox) = (top.join(path), path.iter().next().unwrap());
+            if mailbox == address {
+                Subject::uid(uid).read(&file).unwrap();
+            } else {
+                Subject::uid(uid).refused(&file);
+                Subject::uid(uid).refused(file.parent().unwrap());
+                Subject::uid(uid).refused(top.join(mailbox));
+            }
+        }
+    }
+    assert_eq!(Subject::uid(1_900_009).list(&top).unwrap(), [""; 0]);
 }
 
 // --- random weeks ----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "keep_days",
             "refresh",
             "names",
+            "language",
             "hide_unreadable",
             "sandbox",
             "source",

@@ -113,6 +113,8 @@ pub struct Options {
     pub listing_bytes: usize,
     /// Whether the text of messages is searched, besides what their headers say.
     pub bodies: bool,
+    /// Of the text in each mailbox.
+    pub language: about::Language,
     /// The root of the live mail store.
     pub live: Option<PathBuf>,
 }
@@ -491,6 +493,7 @@ impl Fs {
             .map(|days| chrono::Days::new(u64::from(days)));
         let expires = days.and_then(|days| taken.date().checked_add_days(days));
         about::text(
+            self.options.language,
             &inside.mailbox.name,
             &snapshot.label,
             taken,

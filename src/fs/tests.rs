@@ -49,6 +49,7 @@ impl World {
             refresh: Duration::from_secs(30),
             listing_bytes: 1 << 20,
             bodies: false,
+            language: about::Language::English,
             live: None,
         };
         let fs = Fs::new(view, policy, catalogue, options).unwrap();
