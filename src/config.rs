@@ -5,18 +5,20 @@
 //!   names are well formed. Whether paths exist and names resolve is for those to say who need them.
 //! - What the file leaves out has its default; without the default file, everything has.
 //!
-//! The table `[portal]` belongs to another command, which checks it.
-//!
-//! The cast: [`Config`] and the types of its settings; `document` walks the file; `value` knows what strings mean.
+//! The cast: [`Config`] and the types of its settings; `portal` has those of one table; `document` walks the
+//! file; `value` knows what strings mean.
 
 mod document;
+mod portal;
 mod value;
 
 pub use document::Mistake;
+pub use portal::Portal;
 pub use value::Choice;
 
 use crate::access::{Grant, OwnerRule, Policy, Principal};
 use crate::error::{Error, Kind, Result};
+use crate::language::Language;
 use crate::restore::{self, imap::transport::Address};
 use crate::store::Format;
 use crate::time::Zone;
@@ -54,7 +56,7 @@ pub struct Config {
     /// How soon new snapshots appear and removed ones vanish.
     pub refresh: Duration,
     pub names: Names,
-    /// Of the text in each mailbox.
+    /// Of what those are told whose mail it is.
     pub language: Language,
     pub hide_unreadable: bool,
     pub sandbox: Sandbox,
@@ -63,6 +65,7 @@ pub struct Config {
     pub mbox: Mbox,
     pub index: Index,
     pub restore: Restore,
+    pub portal: Portal,
 }
 
 /// What a date's directory stands for.
@@ -85,13 +88,6 @@ pub enum Sandbox {
     /// As far as the kernel can.
     Auto,
     Off,
-}
-
-/// What the text in each mailbox is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    English,
-    Italian,
 }
 
 /// Where the mail is.
@@ -256,6 +252,7 @@ impl Default for Config {
                 bodies: false,
             },
             restore: Restore::default(),
+            portal: Portal::default(),
         }
     }
 }
@@ -403,6 +400,9 @@ fn walk(top: &Section<'_>) -> Config {
             ),
             ca_file: s.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
         }),
+        portal: top
+            .table("portal")
+            .map_or(defaults.portal, |s| portal::walk(&s)),
     }
 }
 

@@ -13,7 +13,9 @@
 //!
 //! | floor | module | what lives there |
 //! | --- | --- | --- |
-//! | 6 | `cli`, `config`, `mount` | one file per command; TOML to typed options; wiring, signals, readiness |
+//! | 7 | `cli`, `config`, `mount` | one file per command; TOML to typed options; wiring, signals, readiness |
+//! | 6 | `portal` | the same mail as pages in a browser: sign-in, reading, taking away, asking for a restore |
+//! | 5 | `requests` | what people asked to be put back: kept, decided on, carried out, written about |
 //! | 5 | `fuse` | the adapter to the kernel: call, reply, catch panics; the one errno table; the only user of `fuser` |
 //! | 4 | `restore` | putting mail back into the live mailbox, apart from the mount |
 //! | 4 | `fs` | operations on node ids; node id to meaning and back; listings and cache policy |
@@ -24,10 +26,10 @@
 //! | 2 | `snapshot` | the catalogue: discover, date, watch, drop |
 //! | 1 | `message` | one message's bytes: header fields, mboxrd framing, facts |
 //! | 1 | `disk` | the only gate to the stores: beneath a root, no links, regular files, deadlines |
-//! | 0 | `error`, `time` | one error type with a closed kind; time zones |
+//! | 0 | `error`, `time`, `language` | one error type with a closed kind; time zones; English and Italian |
 //!
 //! `snapshot` knows no mail and `store` no dates; `view` is where they meet. No inode numbers below floor 4,
-//! no errno below floor 5, no configuration files below floor 6.
+//! no errno below floor 5, no configuration files below floor 7.
 //!
 //! # One request on its way
 //!
@@ -175,8 +177,11 @@ pub mod error;
 pub mod fs;
 pub mod fuse;
 pub mod index;
+pub mod language;
 pub mod message;
 pub mod mount;
+pub mod portal;
+pub mod requests;
 pub mod restore;
 pub mod snapshot;
 pub mod store;

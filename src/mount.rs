@@ -145,10 +145,7 @@ pub fn build(config: &Config) -> Result<Fs> {
         refresh: config.refresh,
         listing_bytes: LISTING_BYTES,
         bodies: config.index.bodies,
-        language: match config.language {
-            config::Language::English => view::about::Language::English,
-            config::Language::Italian => view::about::Language::Italian,
-        },
+        language: config.language,
         live: config.source.live.clone(),
     };
     Fs::new(view(config)?, config.policy(), catalogue, options)

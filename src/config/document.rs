@@ -54,6 +54,24 @@ const KEYS: &[(&str, &[&str])] = &[
         "restore",
         &["method", "imap", "master_user", "password_file", "ca_file"],
     ),
+    (
+        "portal",
+        &[
+            "listen",
+            "auth",
+            "admins",
+            "smtp",
+            "from",
+            "url",
+            "cost",
+            "ca_file",
+            "smtp_user",
+            "smtp_password_file",
+            "metrics",
+            "path",
+            "templates",
+        ],
+    ),
 ];
 
 /// One mistake in a configuration file.

@@ -97,7 +97,13 @@ fn every_setting_is_read() {
         warm = "off"
         bodies = true
         [portal]
-        whatever = { it = "says" }
+        listen = "[::1]:80"
+        auth = "imaps://mail.example.com"
+        admins = ["Postmaster@example.com"]
+        smtp = "smtp://localhost:25"
+        from = "Mail Time Machine <mtm@example.com>"
+        url = "https://mtm.example.com/"
+        cost = "80 EUR + VAT"
         [restore]
         method = "maildir"
         "#,
@@ -126,6 +132,38 @@ fn every_setting_is_read() {
     assert_eq!(config.index.warm, Warm::Off);
     assert!(config.index.bodies);
     assert_eq!(config.restore.method, crate::restore::Method::Maildir);
+    assert_eq!(config.portal.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(config.portal.admins, ["postmaster@example.com"]);
+    assert_eq!(
+        config.portal.url.as_deref(),
+        Some("https://mtm.example.com")
+    );
+}
+
+#[test]
+fn mistakes_of_the_portal() {
+    for (text, start) in [
+        (
+            "listen = \"80\"",
+            "portal.listen: \"80\" is no address and port",
+        ),
+        (
+            "admins = [\"root\"]",
+            "portal.admins: \"root\" is no address",
+        ),
+        ("from = \"a b@c\"", "portal.from: \"a b@c\" is no address"),
+        (
+            "smtp = \"localhost\"",
+            "portal.smtp: \"localhost\" is no address",
+        ),
+        (
+            "url = \"mtm.example.com\"",
+            "portal.url: \"mtm.example.com\" is no",
+        ),
+    ] {
+        let told = mistake(&format!("[portal]\n{text}\n"));
+        assert!(told.contains(start), "{told}");
+    }
 }
 
 #[test]
@@ -143,8 +181,8 @@ fn unknown_keys_are_told_with_line_and_cure() {
         "/x.toml:1: unknown key \"snapshots\" in the top level: move it to [source]"
     );
     assert_eq!(
-        mistake("[mbox]\nlanguage = \"it\"\n"),
-        "/x.toml:2: unknown key \"language\" in [mbox]: remove it; the keys there are flags, listed"
+        mistake("[mbox]\ncolour = \"red\"\n"),
+        "/x.toml:2: unknown key \"colour\" in [mbox]: remove it; the keys there are flags, listed"
     );
     let text = "[[access.grant]]\nmailboxes = [\"a\"]\nto = [\"b\"]\nfrom = 1\n";
     assert!(mistake(text).starts_with("/x.toml:4: unknown key \"from\" in [[access.grant]]: "));

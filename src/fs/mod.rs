@@ -34,6 +34,7 @@ use crate::access::Policy;
 use crate::disk::{Root, Space};
 use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
+use crate::language::Language;
 use crate::snapshot::{Catalogue, Changes, Snapshot};
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
@@ -114,7 +115,7 @@ pub struct Options {
     /// Whether the text of messages is searched, besides what their headers say.
     pub bodies: bool,
     /// Of the text in each mailbox.
-    pub language: about::Language,
+    pub language: Language,
     /// The root of the live mail store.
     pub live: Option<PathBuf>,
 }

@@ -49,7 +49,7 @@ impl World {
             refresh: Duration::from_secs(30),
             listing_bytes: 1 << 20,
             bodies: false,
-            language: about::Language::English,
+            language: crate::language::Language::English,
             live: None,
         };
         let fs = Fs::new(view, policy, catalogue, options).unwrap();

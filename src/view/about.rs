@@ -2,56 +2,11 @@
 //!
 //! Invariant: the text depends on its arguments alone, so it is the same at every look.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime};
+use crate::language::Language;
+use chrono::{NaiveDate, NaiveDateTime};
 
 /// Its name in every mailbox.
 pub const FILE_NAME: &str = "ABOUT THIS BACKUP.txt";
-
-/// The languages that the text is in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Language {
-    #[default]
-    English,
-    Italian,
-}
-
-const GIORNI: [&str; 7] = [
-    "lunedì",
-    "martedì",
-    "mercoledì",
-    "giovedì",
-    "venerdì",
-    "sabato",
-    "domenica",
-];
-const MESI: [&str; 12] = [
-    "gennaio",
-    "febbraio",
-    "marzo",
-    "aprile",
-    "maggio",
-    "giugno",
-    "luglio",
-    "agosto",
-    "settembre",
-    "ottobre",
-    "novembre",
-    "dicembre",
-];
-
-impl Language {
-    fn day(self, day: NaiveDate) -> String {
-        match self {
-            Self::English => day.format("%A %-d %B %Y").to_string(),
-            Self::Italian => {
-                let weekday = GIORNI.get(day.weekday().num_days_from_monday() as usize);
-                let month = MESI.get(day.month0() as usize);
-                let (weekday, month) = (weekday.unwrap_or(&""), month.unwrap_or(&""));
-                format!("{weekday} {} {month} {}", day.day(), day.year())
-            }
-        }
-    }
-}
 
 /// What a mailbox's backup is, how to take mail out of it, and what it cannot contain.
 ///
@@ -128,7 +83,8 @@ that are in some backup and in your mailbox no longer, not even in Trash.
 WHAT IS NOT HERE
 
 Mail that came and was deleted again between two backups is in neither of
-them, nor in "deleted": a backup shows one moment, not what happened in between.
+them, nor in "deleted": a backup shows one moment, not what happened in
+between.
 
 Mail that was not on the server cannot be in a backup of the server. A mail
 program that fetches mail by POP3 and leaves no copies on the server takes
@@ -162,7 +118,8 @@ programma di posta (in Thunderbird e Apple Mail: Importa). Ciò che sta nelle
 sottocartelle è in file .mbox a parte.
 
 Ciò che non c'è più: la directory "deleted", accanto alle date, ha i
-messaggi che sono in qualche backup e non più nella tua casella, neanche nel Cestino.
+messaggi che sono in qualche backup e non più nella tua casella, neanche nel
+Cestino.
 
 
 CHE COSA MANCA

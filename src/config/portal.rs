@@ -1,0 +1,163 @@
+//! The table `[portal]`.
+
+use super::document::Section;
+use super::value::{self, wrong};
+use crate::error::Result;
+use crate::restore::imap::transport::Address;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The pages in a browser, and the letters about requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portal {
+    /// Where the pages are served, unless systemd hands over a socket.
+    pub listen: SocketAddr,
+    /// Where metrics are served; nowhere if `None`.
+    pub metrics: Option<SocketAddr>,
+    /// The mail server that knows the passwords.
+    pub auth: Option<Address>,
+    /// Certificates that are believed instead of the system's, of that server and of the one for `smtp`; PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Who decides on requests: addresses, in lower case.
+    pub admins: Vec<String>,
+    /// The server that takes letters, `smtp://` or `smtps://`.
+    pub smtp: Option<String>,
+    pub smtp_user: Option<String>,
+    /// Its first line is the password of `smtp_user`.
+    pub smtp_password_file: Option<PathBuf>,
+    /// Who letters are from: an address, or `Name <address>`.
+    pub from: Option<String>,
+    /// What stands in front of the paths of pages in letters; without a `/` at its end.
+    pub url: Option<String>,
+    /// What a restore costs, as it is shown.
+    pub cost: Option<String>,
+    /// The directory of sessions, requests and letters; beside the index if `None`.
+    pub path: Option<PathBuf>,
+    /// A directory of letters in the administrator's words.
+    pub templates: Option<PathBuf>,
+}
+
+impl Default for Portal {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8025)),
+            metrics: None,
+            auth: None,
+            ca_file: None,
+            admins: Vec::new(),
+            smtp: None,
+            smtp_user: None,
+            smtp_password_file: None,
+            from: None,
+            url: None,
+            cost: None,
+            path: None,
+            templates: None,
+        }
+    }
+}
+
+pub(super) fn walk(section: &Section<'_>) -> Portal {
+    let defaults = Portal::default();
+    let listen = "\"127.0.0.1:8025\"";
+    Portal {
+        listen: section
+            .string("listen", listen, socket)
+            .unwrap_or(defaults.listen),
+        metrics: section.string("metrics", "\"127.0.0.1:8026\"", socket),
+        auth: section.string("auth", "\"imaps://mail.example.com\"", Address::parse),
+        ca_file: section.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
+        admins: section
+            .list("admins", "[\"postmaster@example.com\"]", |text| {
+                address(text).map(|a| a.to_lowercase())
+            })
+            .unwrap_or_default(),
+        smtp: section.string("smtp", "\"smtp://localhost:25\"", smtp),
+        smtp_user: section.string("smtp_user", "\"mailtm\"", |name| Ok(name.to_owned())),
+        smtp_password_file: section.string(
+            "smtp_password_file",
+            "\"/etc/mailtm/smtp.password\"",
+            value::absolute_path,
+        ),
+        from: section.string("from", "\"Mail Time Machine <mtm@example.com>\"", sender),
+        url: section.string("url", "\"https://mtm.example.com\"", url),
+        cost: section.string("cost", "\"80 EUR + VAT\"", line),
+        path: section.string("path", "\"/var/lib/mailtm/portal\"", value::absolute_path),
+        templates: section.string(
+            "templates",
+            "\"/etc/mailtm/templates\"",
+            value::absolute_path,
+        ),
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr> {
+    let with_host = text
+        .strip_prefix("localhost:")
+        .map(|p| format!("127.0.0.1:{p}"));
+    let text = with_host.as_deref().unwrap_or(text);
+    text.parse().or_else(|_| {
+        wrong(format!(
+            "\"{text}\" is no address and port: write such as \"127.0.0.1:8025\" or \"[::1]:8025\""
+        ))
+    })
+}
+
+/// A text of one line.
+fn line(text: &str) -> Result<String> {
+    if text.contains(char::is_control) {
+        return wrong("contains a control character: write one line of text");
+    }
+    Ok(text.to_owned())
+}
+
+fn address(text: &str) -> Result<String> {
+    let is_one = text.rsplit_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+    });
+    let strange = |c: char| c.is_control() || c.is_whitespace() || "<>,;\"".contains(c);
+    if !is_one || text.contains(strange) {
+        return wrong(format!(
+            "\"{text}\" is no address: write such as \"postmaster@example.com\""
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn sender(text: &str) -> Result<String> {
+    let inner = match text.split_once('<') {
+        Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
+        None => text,
+    };
+    address(inner)?;
+    line(text)
+}
+
+fn smtp(text: &str) -> Result<String> {
+    let rest = text
+        .strip_prefix("smtp://")
+        .or_else(|| text.strip_prefix("smtps://"));
+    match rest.map(|rest| rest.trim_end_matches('/')) {
+        Some(rest) if !rest.is_empty() && !rest.contains(['/', '@', ' ', '?']) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => wrong(format!(
+            "\"{text}\" is no address of a server: write \"smtp://localhost:25\" or \"smtps://mail.example.com\""
+        )),
+    }
+}
+
+fn url(text: &str) -> Result<String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let strange = |c: char| c.is_control() || c.is_whitespace() || "\"<>?#".contains(c);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(strange) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => wrong(format!(
+            "\"{text}\" is no address of a web site: write such as \"https://mtm.example.com\""
+        )),
+    }
+}
