@@ -243,6 +243,7 @@ impl Arguments {
                 .folder
                 .as_deref()
                 .map(|folder| folder.trim_matches('/').to_owned()),
+            on: None,
             limit: if self.limit == 0 {
                 usize::MAX
             } else {

@@ -29,6 +29,7 @@ pub trait Value {
 }
 
 impl Value for Vec<u8> {}
+impl Value for Vec<u32> {}
 
 struct Kept<V> {
     value: Arc<V>,

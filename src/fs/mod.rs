@@ -10,9 +10,10 @@
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `resolve` finds what an id means,
 //! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `maildir` is `.maildir`,
 //! `directory` lists, `read` reads, `owner` says who may
-//! enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates; [`Fs`] has one method for each
-//! operation.
+//! enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates, [`browse`] is what
+//! people are shown who have no file manager; [`Fs`] has one method for each operation.
 
+pub mod browse;
 pub mod cache;
 pub mod node;
 pub mod search;
@@ -40,6 +41,7 @@ use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::{View, about};
 use attr::message_attr;
+use browse::{SortBy, Tally};
 use cache::Cache;
 use deleted::{Deleted, Somebody};
 use maildir::Part;
@@ -135,6 +137,9 @@ pub struct Fs {
     listings: Cache<(u32, u32), Listing>,
     layouts: Cache<(u32, u32), Layout>,
     decoded: Cache<NodeId, Vec<u8>>,
+    /// Positions in a listing, sorted.
+    orders: Cache<(u32, u32, SortBy), Vec<u32>>,
+    tallies: Cache<(u32, u32), Tally>,
     deleted: Deleted,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
@@ -162,6 +167,8 @@ impl Fs {
             listings: Cache::new(options.listing_bytes),
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
+            orders: Cache::new(16 << 20),
+            tallies: Cache::new(4 << 20),
             deleted: Deleted::new(options.live.clone(), &view.layout),
             mbox_sizes: Mutex::default(),
             searched: Mutex::default(),
@@ -301,6 +308,8 @@ impl Fs {
             self.trees.forget(|(serial, _)| gone.contains(serial));
             self.listings.forget(|(serial, _)| gone.contains(serial));
             self.layouts.forget(|(serial, _)| gone.contains(serial));
+            self.orders.forget(|(serial, ..)| gone.contains(serial));
+            self.tallies.forget(|(serial, _)| gone.contains(serial));
             self.decoded
                 .forget(|id| gone.contains(&id.parts().snapshot));
             let mut sizes = self

@@ -38,6 +38,8 @@ pub struct Request {
     pub mailboxes: Vec<GlobMatcher>,
     /// The path of a folder as it is shown: that one, and those below it.
     pub folder: Option<String>,
+    /// The label of a date: only what that date has.
+    pub on: Option<String>,
     /// So many messages at most.
     pub limit: usize,
 }
@@ -299,7 +301,10 @@ impl Finder<'_> {
     ) -> Result<Option<Found>> {
         let key = (mailbox.path.clone(), row.same);
         if told.contains(&key)
-            || !self.dates.iter().any(|date| row.is_in(date.moment))
+            || !self
+                .dates
+                .iter()
+                .any(|date| row.is_in(date.moment) && self.is_wanted(date))
             || !self.is_in_wanted_folder(mailbox, row)?
         {
             return Ok(None);
@@ -355,6 +360,11 @@ impl Finder<'_> {
             gone_since,
             places: places.into_iter().map(|(.., place)| place).collect(),
         }))
+    }
+
+    fn is_wanted(&self, date: &Date) -> bool {
+        let wanted = self.request.on.as_ref();
+        wanted.is_none_or(|label| *label == date.open.snapshot.label)
     }
 
     fn is_in_wanted_folder(&self, mailbox: &Mailbox, row: &Row) -> Result<bool> {

@@ -12,16 +12,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const ANN: &str = "ann@a.example";
+pub(super) const ANN: &str = "ann@a.example";
 
 /// Snapshots in a directory of their own, and a file system of them.
-struct World {
+pub(super) struct World {
     dir: TempDir,
-    fs: Fs,
+    pub(super) fs: Fs,
 }
 
 impl World {
-    fn new(build: impl FnOnce(&Path)) -> Self {
+    pub(super) fn new(build: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         build(dir.path());
         let options = snapshot::Options {
@@ -60,7 +60,7 @@ impl World {
         self.dir.path().join(path)
     }
 
-    fn find(&self, path: &str) -> Result<Attr> {
+    pub(super) fn find(&self, path: &str) -> Result<Attr> {
         let start = self.fs.getattr(node::ROOT);
         let missing = || Error::new(Kind::NotFound, "no such name");
         path.split('/').fold(start, |at, name| {
@@ -96,13 +96,13 @@ impl World {
     }
 }
 
-fn message(mailbox: &Path, folder: &str, name: &str) {
+pub(super) fn message(mailbox: &Path, folder: &str, name: &str) {
     let cur = mailbox.join(folder).join("cur");
     fs::create_dir_all(&cur).unwrap();
     fs::write(cur.join(name), format!("Subject: {name}\n\n{name}\n")).unwrap();
 }
 
-fn maildir(snapshots: &Path, snapshot: &str) -> PathBuf {
+pub(super) fn maildir(snapshots: &Path, snapshot: &str) -> PathBuf {
     snapshots.join(snapshot).join("a.example/ann/Maildir")
 }
 

@@ -61,6 +61,24 @@ pub struct Item<'a> {
     pub stored: &'a Message,
 }
 
+/// How many messages a folder has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub messages: u64,
+    /// Without the flag that says that it was seen.
+    pub unread: u64,
+}
+
+impl Tally {
+    pub fn of(messages: &Messages) -> Self {
+        let unread = messages.iter().filter(|message| !message.flags.seen());
+        Self {
+            messages: messages.len() as u64,
+            unread: unread.count() as u64,
+        }
+    }
+}
+
 impl Listing {
     pub fn len(&self) -> usize {
         self.rows.shown.len()
@@ -319,6 +337,23 @@ impl View {
         let pack = self.index.latest_pack(mailbox, folder, any_state);
         let rows = pack.and_then(|pack| Rows::decode(&pack));
         (Arc::new(rows.unwrap_or_default()), None)
+    }
+
+    /// Counts the messages of a folder, from the index or else by their names in the store; opens none, but where the store
+    /// must to list them. `taken` as for [`list`](Self::list).
+    pub fn tally(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Tally> {
+        let key = [self.shape(taken), store.stamp(folder)?.bytes].concat();
+        let pack = self.index.pack(store.path(), folder, &key);
+        if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+            return Ok(Tally::of(&rows.messages));
+        }
+        let messages = store.messages(folder, &Messages::default())?;
+        Ok(Tally::of(&messages))
     }
 
     /// How many messages a folder has, if the index has its listing and the size of its mbox already.

@@ -16,7 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 /// What a message that cannot be decoded is replaced by says.
-const REASON: &str = "the stored message is damaged, or encoded in a way that is not known here";
+pub const REASON: &str =
+    "the stored message is damaged, or encoded in a way that is not known here";
 
 /// A compressed message, decoded, by its position in the listing.
 pub type Decoded<'a> = dyn Fn(u32) -> Result<Arc<Vec<u8>>> + 'a;

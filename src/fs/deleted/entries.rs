@@ -5,7 +5,7 @@ use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::fs::attr::{message_attr, private, public};
 use crate::fs::node::{self, NodeId, Place};
-use crate::fs::resolve::Meaning;
+use crate::fs::resolve::{Inside, Meaning};
 use crate::fs::{Attr, Cookie, Entry, Fs, NodeKind};
 use crate::index::Table;
 use crate::time::Time;
@@ -170,16 +170,27 @@ impl Fs {
 
     /// Where messages that are gone were last.
     fn lost_part(&self, somebody: &Somebody, kept: &Kept, part: &Part) -> Result<Source> {
+        let (inside, listing) = self.lost_listing(somebody, kept, part)?;
+        Ok(Source {
+            listing,
+            folder: self.branch_id(&inside, part.folder)?,
+            permissions: self.permissions(&inside)?,
+        })
+    }
+
+    pub(in crate::fs) fn lost_listing(
+        &self,
+        somebody: &Somebody,
+        kept: &Kept,
+        part: &Part,
+    ) -> Result<(Inside, Arc<Listing>)> {
         let vanished = || Error::new(Kind::Stale, "the date is no longer there");
         let open = kept.dates.get(part.date as usize).ok_or_else(vanished)?;
         let populated = self.populated(open)?;
         let mailbox = populated.mailboxes.at(&somebody.mailbox.path);
         let inside = self.inside(open, &populated, mailbox.ok_or_else(vanished)?)?;
-        Ok(Source {
-            listing: self.listing(&inside, part.folder)?.ok_or_else(vanished)?,
-            folder: self.branch_id(&inside, part.folder)?,
-            permissions: self.permissions(&inside)?,
-        })
+        let listing = self.listing(&inside, part.folder)?.ok_or_else(vanished)?;
+        Ok((inside, listing))
     }
 
     /// The directories right below one in `deleted`; returns the messages behind them, or `None` if `add` was full.

@@ -118,13 +118,19 @@ impl Fs {
     }
 
     pub(in crate::fs) fn lookup_somebody(&self, name: &str) -> Result<Option<Attr>> {
+        let somebody = self.somebody_named(name)?;
+        let attr = somebody.map(|somebody| self.somebody_attr(&somebody));
+        attr.transpose()
+    }
+
+    pub(in crate::fs) fn somebody_named(&self, name: &str) -> Result<Option<Arc<Somebody>>> {
         let everybody = self.everybody()?;
         let found = everybody
             .by_name
             .get(name)
             .and_then(|&at| everybody.all.get(at as usize));
         match found {
-            Some(somebody) => self.somebody_attr(somebody).map(Some),
+            Some(somebody) => Ok(Some(somebody.clone())),
             None if everybody.complete => Ok(None),
             None => Err(Error::new(
                 Kind::Unreadable,

@@ -150,9 +150,25 @@ impl View {
         listing: &super::Listing,
         ordinals: &[u32],
     ) -> Result<Vec<Option<u128>>> {
+        let mut ids = Vec::with_capacity(ordinals.len());
+        self.each_learned(store, folder, listing, ordinals, |learned| {
+            ids.push(learned.and_then(|learned| learned.facts.message_id));
+        })?;
+        Ok(ids)
+    }
+
+    /// Gives what is known of some messages of a folder that has been listed, in their order; `None` for one that cannot be
+    /// read. Those that nothing is known of are opened.
+    pub fn each_learned(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        listing: &super::Listing,
+        ordinals: &[u32],
+        mut each: impl FnMut(Option<Learned>),
+    ) -> Result<()> {
         let (messages, mailbox) = (listing.messages(), store.path());
         let files = store.files(folder);
-        let mut ids = Vec::with_capacity(ordinals.len());
         for ordinals in ordinals.chunks(ASKED_AT_ONCE) {
             let asked = ordinals.iter().filter_map(|&at| messages.get(at as usize));
             let asked: Vec<(&Message, Vec<u8>)> = asked
@@ -166,19 +182,19 @@ impl View {
             let mut fresh = Vec::new();
             for (i, ((message, _), kept)) in asked.iter().zip(kept).enumerate() {
                 if let Some(learned) = kept.as_deref().and_then(Learned::decode) {
-                    ids.push(learned.facts.message_id);
+                    each(Some(learned));
                 } else if let Known::Learned(learned) =
                     learn_one(&*files, messages, message, &self.keys)?
                 {
-                    ids.push(learned.facts.message_id);
                     fresh.push((i, learned.encode()));
+                    each(Some(*learned));
                 } else {
-                    ids.push(None);
+                    each(None);
                 }
             }
             self.keep(mailbox, &keys, &mut fresh);
         }
-        Ok(ids)
+        Ok(())
     }
 
     fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
