@@ -42,6 +42,12 @@ impl Language {
         }
     }
 
+    /// The language of such a code.
+    pub fn named(code: &str) -> Option<Self> {
+        let all = [Self::English, Self::Italian];
+        all.into_iter().find(|language| language.code() == code)
+    }
+
     /// Weekday, day, month and year, as a letter has them.
     pub fn day(self, day: NaiveDate) -> String {
         match self {

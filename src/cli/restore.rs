@@ -83,6 +83,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     };
     let plan = restorer.plan(&Request {
         date: date.clone(),
+        taken: None,
         mailbox: mailbox.clone(),
         folder: arguments.folder.clone(),
         messages: arguments.message.clone(),

@@ -42,8 +42,8 @@ pub struct Chosen {
     keywords: Vec<String>,
 }
 
-/// The snapshot that is shown under a date.
-pub fn snapshot(dates: &Dates, date: &str) -> Result<Arc<Snapshot>> {
+/// The snapshot that is shown under a date, or the one of that date and time.
+pub fn snapshot(dates: &Dates, date: &str, taken: Option<i64>) -> Result<Arc<Snapshot>> {
     let label = match date {
         "latest" => dates.latest().unwrap_or(date),
         date => date,
@@ -55,8 +55,13 @@ pub fn snapshot(dates: &Dates, date: &str) -> Result<Arc<Snapshot>> {
             format!("name one of the dates that are shown, {first} to {last}, or \"latest\"")
         }
     };
-    let shown = dates.shown.get(label).cloned();
-    shown.ok_or_else(|| wrong(format!("no backup of \"{date}\": {}", cure())))
+    let shown = dates.shown.get(label);
+    let is_meant = |s: &&Arc<Snapshot>| s.label == label && taken.is_none_or(|t| s.time == t);
+    let found = shown.filter(is_meant);
+    let found = found.or_else(|| dates.all.iter().rev().find(is_meant));
+    found
+        .cloned()
+        .ok_or_else(|| wrong(format!("no backup of \"{date}\": {}", cure())))
 }
 
 /// The mailbox of a name.

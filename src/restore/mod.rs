@@ -48,6 +48,9 @@ use std::sync::Arc;
 pub struct Request {
     /// A date as it is shown, or `latest`.
     pub date: String,
+    /// The time of the snapshot, in seconds since 1970, where the date may show another one than the one that is meant;
+    /// `None`: the one that it shows.
+    pub taken: Option<i64>,
     /// A mailbox as it is shown.
     pub mailbox: String,
     /// A folder as it is shown, `/` between its levels, with all below it; `None`: all folders.

@@ -93,7 +93,7 @@ impl Restorer {
     /// # Errors
     /// [`Kind::Config`] if there is no such date, mailbox, folder or message, or it isn't configured how to put mail back.
     pub fn plan(&self, request: &Request) -> Result<Plan> {
-        let snapshot = backup::snapshot(&self.dates, &request.date)?;
+        let snapshot = backup::snapshot(&self.dates, &request.date, request.taken)?;
         let past = journal::unfinished(&self.logs, &request.mailbox)?;
         self.compare(request, &snapshot, &past, |difference, _| {
             Ok(difference.plan)
