@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back to the system some seconds after it was needed: the first listing of a folder takes many times what
-/// is kept of it. Without a thread of its own for that, which would have the rights that the daemon gives up.
+/// Gives memory back to the system when it is not needed any more, which `mailtm::mount` sets up.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

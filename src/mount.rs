@@ -5,10 +5,12 @@
 //!
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
 //! [`mounter`] the process that has the right to mount there, [`sandbox`] confines this one. `policy` follows who may enter,
-//! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers.
+//! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers, `memory` gives back what is
+//! not needed any more.
 
 mod lateness;
 mod live;
+mod memory;
 pub mod mounter;
 pub mod point;
 mod policy;
@@ -267,6 +269,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let mut mounter = Mounter::start(&device, &mountpoint, name)?;
     // Before any store is read, and any thread started.
     confine(&config)?;
+    memory::give_back();
     let fs = Arc::new(build(&config)?);
     let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)

@@ -25,7 +25,7 @@ mod quoter;
 pub use flag_fields::LONGEST_UNDECIDED;
 
 use super::Flags;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use flag_fields::{Header, Line, Verdict};
 use memchr::memchr;
 use quoter::Quoter;
@@ -53,10 +53,7 @@ const LAST: i64 = 253_402_300_799;
 pub fn head(mode: FlagLines, internaldate: i64, flags: Flags) -> Vec<u8> {
     let date =
         DateTime::<Utc>::from_timestamp(internaldate.clamp(FIRST, LAST), 0).unwrap_or_default();
-    let mut head = date
-        .format("From MAILER-DAEMON %a %b %e %H:%M:%S %Y\n")
-        .to_string()
-        .into_bytes();
+    let mut head = from_line(date).into_bytes();
     if mode == FlagLines::Status {
         head.extend_from_slice(if flags.seen() {
             b"Status: RO\n"
@@ -71,6 +68,24 @@ pub fn head(mode: FlagLines, internaldate: i64, flags: Flags) -> Vec<u8> {
         }
     }
     head
+}
+
+/// With the date as asctime(3) writes it. Made for every message of every folder that is read as an mbox, so without a
+/// pattern that has to be read each time.
+fn from_line(date: DateTime<Utc>) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    format!(
+        "From MAILER-DAEMON {} {} {:>2} {:02}:{:02}:{:02} {:04}\n",
+        date.weekday(),
+        MONTHS.get(date.month0() as usize).unwrap_or(&"Jan"),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second(),
+        date.year()
+    )
 }
 
 /// Length of [`head`], whatever the date, in bytes.

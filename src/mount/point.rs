@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel reads ahead so much, in KiB, where a file is read in order.
-const READ_AHEAD_KIB: &str = "1024";
+const READ_AHEAD_KIB: &str = "4096";
 
 /// A mount point that can be mounted on: a dead mount that was left behind is cleared away.
 pub(super) fn free(path: &Path) -> Result<PathBuf> {
