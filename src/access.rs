@@ -352,6 +352,11 @@ impl Policy {
         }
     }
 
+    /// Whether anybody but its owner may enter any mailbox.
+    pub fn lets_others_in(&self) -> bool {
+        !self.admins.is_empty() || !self.grants.is_empty()
+    }
+
     /// The id of somebody whom the configuration names; `None` if the name does not resolve. May wait for the name
     /// service.
     pub fn id(&self, principal: &Principal) -> Option<u32> {

@@ -13,6 +13,7 @@ mod find;
 mod logging;
 mod man;
 mod mount;
+mod portal;
 mod progress;
 mod restore;
 mod terminal;
@@ -75,6 +76,7 @@ enum Command {
     Warm(warm::Arguments),
     Find(find::Arguments),
     Restore(restore::Arguments),
+    Portal(portal::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -106,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Warm(arguments) => warm::run(&arguments, global),
         Command::Find(arguments) => find::run(&arguments, global),
         Command::Restore(arguments) => restore::run(&arguments, global),
+        Command::Portal(arguments) => portal::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

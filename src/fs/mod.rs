@@ -11,11 +11,12 @@
 //! `attr` tells what stat(2) tells, `deleted` is the directory of that name, `maildir` is `.maildir`,
 //! `directory` lists, `read` reads, `owner` says who may
 //! enter and what changes in that, `warm` learns what there is to learn, [`search`] finds messages on all dates, [`browse`] is what
-//! people are shown who have no file manager; [`Fs`] has one method for each operation.
+//! people are shown who have no file manager, [`reader`] says which mailboxes are theirs; [`Fs`] has one method for each operation.
 
 pub mod browse;
 pub mod cache;
 pub mod node;
+pub mod reader;
 pub mod search;
 
 mod attr;

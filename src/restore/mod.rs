@@ -133,7 +133,11 @@ impl Server {
 
     fn begin(&self, user: &str) -> Result<Session> {
         let password = self.password()?;
-        let stream = imap::transport::connect(&self.address, self.ca_file.as_deref())?;
+        let stream = imap::transport::connect(
+            &self.address,
+            self.ca_file.as_deref(),
+            imap::transport::SILENCE,
+        )?;
         Session::begin(stream, Some((user, &self.master_user, &password)))
     }
 }

@@ -338,7 +338,7 @@ impl Layout {
             Some(user) => split_address(user, found.domain),
             None => from_path(&path),
         };
-        let name = self.label(&user, domain.as_deref());
+        let name = name::component(&self.address(&user, domain.as_deref()));
         let inbox = (stat.kind == FileKind::File).then(|| path.clone());
         out.all.push(Mailbox {
             path,
@@ -467,8 +467,9 @@ impl Layout {
         }
     }
 
-    fn label(&self, user: &str, domain: Option<&str>) -> String {
-        let label = match (&self.name, domain) {
+    /// What a mailbox is called before that is made safe as the name of a directory: the address that its owner signs in by.
+    pub fn address(&self, user: &str, domain: Option<&str>) -> String {
+        match (&self.name, domain) {
             (Some(template), Some(domain)) => {
                 template.replace("{user}", user).replace("{domain}", domain)
             }
@@ -477,8 +478,7 @@ impl Layout {
             }
             (_, None) => user.to_owned(),
             (None, Some(domain)) => format!("{user}@{domain}"),
-        };
-        name::component(&label)
+        }
     }
 }
 

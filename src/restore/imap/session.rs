@@ -49,10 +49,53 @@ pub struct Session {
     pub uidplus: bool,
 }
 
+/// Whether a server takes a password for a user's. Nothing else is said to it.
+///
+/// # Errors
+/// [`Kind::Invalid`]: a name or a password that cannot be said. All others: the server could not be asked.
+pub fn takes_password(stream: Box<dyn Transport>, user: &str, password: &str) -> Result<bool> {
+    let mut session = Session::new(stream);
+    let unsayable = |text: &str| text.is_empty() || text.contains(['\r', '\n', '\0']);
+    if unsayable(user) || unsayable(password) {
+        return Err(Error::new(Kind::Invalid, "no name or no password"));
+    }
+    let greeting = session.response(None)?;
+    // One that asks for no password says nothing about this one.
+    if !greeting.text.starts_with(b"* OK") {
+        return Err(session.odd("greets", &greeting.text));
+    }
+    let tag = session.send(format!("LOGIN {{{}}}", user.len()))?;
+    let rest = [
+        format!("{user} {{{}}}\r\n", password.len()),
+        format!("{password}\r\n"),
+    ];
+    let mut rest = rest.iter();
+    loop {
+        let response = session.response(None)?;
+        if response.text.starts_with(b"+") {
+            let Some(said) = rest.next() else {
+                return Err(session.odd("asks for more than a name and a password", b""));
+            };
+            session.write(said.as_bytes())?;
+            session.flush()?;
+        } else if let Some(said) = tagged(&response.text, &tag) {
+            // It may be unable to say, or not take passwords at all.
+            let undecided = [&b"[UNAVAILABLE]"[..], b"[SERVERBUG]", b"[PRIVACYREQUIRED]"];
+            return match said {
+                _ if said.starts_with(b"OK") => Ok(true),
+                _ if undecided.iter().any(|code| find(said, code).is_some()) => {
+                    Err(session.odd("cannot check passwords now", said))
+                }
+                _ if said.starts_with(b"NO") => Ok(false),
+                _ => Err(session.odd("does not understand LOGIN", said)),
+            };
+        }
+    }
+}
+
 impl Session {
-    /// Begins a conversation. `login`: user, master user and password, unless the server knows who it is.
-    pub fn begin(stream: Box<dyn Transport>, login: Option<(&str, &str, &str)>) -> Result<Self> {
-        let mut session = Self {
+    fn new(stream: Box<dyn Transport>) -> Self {
+        Self {
             stream,
             buffer: vec![0; 64 << 10],
             at: 0,
@@ -61,7 +104,12 @@ impl Session {
             prefix: Vec::new(),
             separator: None,
             uidplus: false,
-        };
+        }
+    }
+
+    /// Begins a conversation. `login`: user, master user and password, unless the server knows who it is.
+    pub fn begin(stream: Box<dyn Transport>, login: Option<(&str, &str, &str)>) -> Result<Self> {
+        let mut session = Self::new(stream);
         let greeting = session.response(None)?;
         let known = greeting.text.starts_with(b"* PREAUTH");
         if !known && !greeting.text.starts_with(b"* OK") {
@@ -457,74 +505,4 @@ fn lost(e: &dyn std::fmt::Display) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    struct Script(io::Cursor<Vec<u8>>);
-
-    impl io::Read for Script {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            // A few bytes at a time.
-            let n = buffer.len().min(3);
-            self.0.read(&mut buffer[..n])
-        }
-    }
-
-    impl io::Write for Script {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Transport for Script {}
-
-    fn session(said: &str) -> Result<Session> {
-        let script = Script(io::Cursor::new(said.as_bytes().to_vec()));
-        Session::begin(Box::new(script), None)
-    }
-
-    const HELLO: &str = "* PREAUTH hello\r\n* CAPABILITY IMAP4rev1 UIDPLUS\r\nm1 OK\r\n\
-                         * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\r\nm2 OK\r\n";
-
-    #[test]
-    fn folders_of_every_form() {
-        let said = format!(
-            "{HELLO}* LIST (\\HasChildren) \".\" INBOX\r\n* LIST () \".\" {{16}}\r\nINBOX.Entw&APw-r\r\n\
-             * LIST (\\Noselect) \".\" \"INBOX.a\"\r\n* LIST () \".\" \"INBOX.a.b \\\"c\"\r\nm3 OK\r\n"
-        );
-        let mut session = session(&said).unwrap();
-        assert!(session.uidplus);
-        let names: Vec<String> = session
-            .folders()
-            .unwrap()
-            .into_iter()
-            .map(|f| f.decoded)
-            .collect();
-        assert_eq!(names, ["INBOX", "Entwür", "a/b \"c"]);
-        let path = ["a", "ü"].map(str::to_owned);
-        assert_eq!(session.encode(&path).unwrap(), b"INBOX.a.&APw-");
-        assert!(session.encode(&["a.b".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn refusals_and_rubbish() {
-        let mut refused = session(&format!("{HELLO}m3 NO there is not\r\n")).unwrap();
-        assert_eq!(refused.open(b"x", false).unwrap_err().kind(), Kind::Invalid);
-        for said in [
-            "",
-            "* BYE\r\n",
-            "* OK who is it\r\n",
-            "* PREAUTH\r\n",
-            "{99999999999999999999}\r\n",
-        ] {
-            assert!(session(said).is_err(), "{said}");
-        }
-        let long = format!("{HELLO}{}", "x".repeat(2 * LONGEST));
-        assert!(session(&long).unwrap().folders().is_err());
-    }
-}
+mod tests;

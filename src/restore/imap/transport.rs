@@ -1,10 +1,14 @@
 //! How an IMAP server is reached: over TLS, or as Dovecot's own program on this host.
+//!
+//! Nothing is said in the clear to another host: on `imap://` the conversation goes over to TLS (STARTTLS) before anything else
+//! is said, and what the server said until then is not believed.
 
 use crate::error::{Error, Kind, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io::{self, Read, Write};
+use std::fmt;
+use std::io::{self, Cursor, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,30 +18,49 @@ use std::time::Duration;
 const CONNECTING: Duration = Duration::from_secs(30);
 
 /// A server says nothing for so long only if it hangs.
-const SILENCE: Duration = Duration::from_secs(300);
+pub const SILENCE: Duration = Duration::from_secs(300);
 
-/// Where an IMAP server is.
+/// Longest line that a server may say before TLS begins.
+const LONGEST_LINE: usize = 8 << 10;
+
+/// Where an IMAP server is, and how TLS begins there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub host: String,
     pub port: u16,
+    pub security: Security,
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// At once: `imaps://`.
+    Tls,
+    /// By STARTTLS, except on the loopback, where there is none: `imap://`.
+    StartTls,
 }
 
 impl Address {
-    /// Reads `imaps://host` or `imaps://host:port`.
+    /// Reads `imaps://host`, `imap://host`, each with `:port` if it is not 993 or 143.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
             let message =
                 format!("\"{text}\" is no address of a server: write \"imaps://mail.example.com\"");
             Error::new(Kind::Config, message)
         };
-        let rest = text.strip_prefix("imaps://").ok_or_else(wrong)?;
+        let (rest, security, usual) = match text.strip_prefix("imaps://") {
+            Some(rest) => (rest, Security::Tls, 993),
+            None => {
+                let rest = text.strip_prefix("imap://").ok_or_else(wrong)?;
+                (rest, Security::StartTls, 143)
+            }
+        };
         let rest = rest.trim_end_matches('/');
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| wrong())?)
             }
-            _ => (rest, 993),
+            _ => (rest, usual),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || host.contains(['/', '@', ' ']) {
@@ -46,7 +69,17 @@ impl Address {
         Ok(Self {
             host: host.to_owned(),
             port,
+            security,
         })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
     }
 }
 
@@ -54,17 +87,26 @@ impl Address {
 pub trait Transport: Read + Write {}
 
 impl Transport for StreamOwned<ClientConnection, TcpStream> {}
+impl Transport for TcpStream {}
 impl Transport for Program {}
+impl<T: Transport> Transport for Greeted<T> {}
 
 /// Connects to a server, whose certificate must be good for its name. `authorities`: a file of certificates, in PEM, that are
-/// believed instead of the system's.
-pub fn connect(address: &Address, authorities: Option<&Path>) -> Result<Box<dyn Transport>> {
-    let at = format!("{}:{}", address.host, address.port);
-    let failed = |e: &dyn std::fmt::Display| {
-        let message =
-            format!("{at}: {e}: see that the IMAP server under [restore] is right, and answers");
-        Error::new(Kind::Failed, message)
+/// believed instead of the system's. A server that says nothing for `silence` is given up.
+pub fn connect(
+    address: &Address,
+    authorities: Option<&Path>,
+    silence: Duration,
+) -> Result<Box<dyn Transport>> {
+    let failed = |e: &dyn fmt::Display| {
+        let cure = "see that the address of the IMAP server is right, and that it answers";
+        Error::new(Kind::Failed, format!("{address}: {e}: {cure}"))
     };
+    let mut socket = dial(address, silence).map_err(|e| failed(&e))?;
+    let starts = address.security == Security::StartTls;
+    if starts && socket.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) {
+        return Ok(Box::new(socket));
+    }
     let roots = roots(authorities)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -74,25 +116,92 @@ pub fn connect(address: &Address, authorities: Option<&Path>) -> Result<Box<dyn 
         .with_no_client_auth();
     let name = ServerName::try_from(address.host.clone()).map_err(|e| failed(&e))?;
     let client = ClientConnection::new(Arc::new(config), name).map_err(|e| failed(&e))?;
-    let addresses = (address.host.as_str(), address.port).to_socket_addrs();
-    let mut last = None;
-    for address in addresses.map_err(|e| failed(&e))? {
-        match TcpStream::connect_timeout(&address, CONNECTING) {
+    if !starts {
+        return Ok(Box::new(StreamOwned::new(client, socket)));
+    }
+    start_tls(&mut socket).map_err(|e| failed(&e))?;
+    Ok(Box::new(Greeted {
+        greeting: Cursor::new(b"* OK\r\n"),
+        then: StreamOwned::new(client, socket),
+    }))
+}
+
+fn dial(address: &Address, silence: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (address.host.as_str(), address.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECTING.min(silence)) {
             Ok(socket) => {
-                let set = socket
-                    .set_read_timeout(Some(SILENCE))
-                    .and_then(|()| socket.set_write_timeout(Some(SILENCE)))
-                    .and_then(|()| socket.set_nodelay(true));
-                set.map_err(|e| failed(&e))?;
-                return Ok(Box::new(StreamOwned::new(client, socket)));
+                socket.set_read_timeout(Some(silence))?;
+                socket.set_write_timeout(Some(silence))?;
+                socket.set_nodelay(true)?;
+                return Ok(socket);
             }
-            Err(e) => last = Some(e),
+            Err(e) => last = e,
         }
     }
-    Err(match last {
-        Some(e) => failed(&e),
-        None => failed(&"the name has no address"),
-    })
+    Err(last)
+}
+
+/// Has the server begin TLS. Nothing is read ahead, so nothing that came before TLS is taken for what comes after.
+fn start_tls(socket: &mut (impl Read + Write)) -> io::Result<()> {
+    let odd = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line.get(..100).unwrap_or(line)).into_owned();
+        io::Error::other(format!("it does not begin TLS, and says: {line}"))
+    };
+    let greeting = line(socket)?;
+    if !greeting.starts_with(b"* OK") {
+        return Err(odd(&greeting));
+    }
+    socket.write_all(b"t STARTTLS\r\n")?;
+    for _ in 0..10 {
+        let said = line(socket)?;
+        if said.starts_with(b"t OK") {
+            return Ok(());
+        }
+        if !said.starts_with(b"* ") {
+            return Err(odd(&said));
+        }
+    }
+    Err(odd(b""))
+}
+
+/// A line, read byte by byte.
+fn line(socket: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < LONGEST_LINE {
+        socket.read_exact(&mut byte)?;
+        let [b] = byte;
+        if b == b'\n' {
+            return Ok(line);
+        }
+        line.push(b);
+    }
+    Err(io::Error::other("it says an endless line"))
+}
+
+/// A conversation whose greeting has been read already: it is read once more.
+struct Greeted<T> {
+    greeting: Cursor<&'static [u8]>,
+    then: T,
+}
+
+impl<T: Read> Read for Greeted<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.greeting.read(buffer)? {
+            0 => self.then.read(buffer),
+            n => Ok(n),
+        }
+    }
+}
+
+impl<T: Write> Write for Greeted<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.then.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.then.flush()
+    }
 }
 
 fn roots(authorities: Option<&Path>) -> Result<RootCertStore> {
@@ -195,14 +304,58 @@ mod tests {
             Some(("mail.example.com".into(), 1993))
         );
         assert_eq!(at("imaps://[::1]"), Some(("::1".into(), 993)));
+        assert_eq!(at("imap://localhost"), Some(("localhost".into(), 143)));
         for wrong in [
             "mail.example.com",
-            "imap://x",
+            "imap://",
+            "pop3://x",
             "imaps://",
             "imaps://x:y",
             "imaps://u@x",
         ] {
             assert_eq!(at(wrong), None, "{wrong}");
         }
+    }
+
+    struct Said(Cursor<Vec<u8>>, Vec<u8>);
+
+    impl Read for Said {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn tls_begins_with_the_first_byte_after_the_answer() {
+        let mut said = Said(
+            Cursor::new(b"* OK hello\r\n* CAPABILITY X\r\nt OK go\r\nTLS".to_vec()),
+            vec![],
+        );
+        start_tls(&mut said).unwrap();
+        assert_eq!(said.1, b"t STARTTLS\r\n");
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "TLS");
+        for odd in [
+            "",
+            "* PREAUTH hello\r\n",
+            "* OK\r\nt NO\r\n",
+            "* OK\r\nt BAD\r\n",
+        ] {
+            let mut said = Said(Cursor::new(odd.as_bytes().to_vec()), vec![]);
+            assert!(start_tls(&mut said).is_err(), "{odd}");
+        }
+        let endless = vec![b'x'; 2 * LONGEST_LINE];
+        assert!(start_tls(&mut Said(Cursor::new(endless), vec![])).is_err());
     }
 }

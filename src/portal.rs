@@ -1,1 +1,0 @@
-//! The same mail as pages in a browser, for those who have no file share.

@@ -1,0 +1,176 @@
+//! What all requests share, and how they reach the mail.
+
+use super::answer::Refusal;
+use super::metrics::Metrics;
+use super::sessions::Sessions;
+use super::sign_in::ASKING;
+use super::throttle::Throttle;
+use crate::disk::lane::{Job, Outcome, Workers};
+use crate::error::{Error, Kind, Result};
+use crate::fs::Fs;
+use crate::language::Language;
+use crate::restore::imap::transport::Address;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
+
+/// How many requests may read mail at once, and how many may wait for their turn; who would be one more comes back later.
+const READING: usize = 32;
+const WAITING: usize = 256;
+
+/// How long one waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of the threads that read, so many may wait for a disk on their own; the others leave it to the threads of its lane.
+const PERMITS: usize = 24;
+
+/// What the portal is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub metrics: Option<SocketAddr>,
+    /// The mail server that knows the passwords.
+    pub auth: Address,
+    /// Certificates that are believed instead of the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Addresses of those who decide on requests, in lower case.
+    pub admins: Vec<String>,
+    /// Where people reach the portal, without a `/` at the end; none if nobody is behind a proxy.
+    pub url: Option<String>,
+    /// What a restore costs, as it is shown.
+    pub cost: Option<String>,
+    /// The directory of sessions.
+    pub path: PathBuf,
+    /// Of those whose browser asks for no other.
+    pub language: Language,
+    /// A read of the store that takes longer fails.
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// Whether people come over TLS.
+    pub fn is_https(&self) -> bool {
+        let url = self.url.as_deref();
+        url.is_some_and(|url| url.starts_with("https://"))
+    }
+}
+
+/// What all requests share.
+pub struct State {
+    pub fs: Arc<Fs>,
+    pub options: Options,
+    pub(super) sessions: Sessions,
+    pub(super) throttle: Throttle,
+    pub(super) metrics: Metrics,
+    /// Turns at asking the mail server.
+    pub(super) asking: Arc<Semaphore>,
+    workers: Arc<Workers>,
+    reading: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// As handlers get it: `State(state): axum::extract::State<Shared>`.
+pub type Shared = Arc<State>;
+
+impl State {
+    pub fn new(fs: Arc<Fs>, options: Options) -> Result<Self> {
+        let workers = Workers::start(options.timeout, PERMITS)
+            .map_err(|e| Error::new(Kind::Failed, format!("starting threads: {e}")))?;
+        let sessions = Sessions::open(&options.path)?;
+        Ok(Self {
+            throttle: Throttle::new(sessions.guesses()?),
+            fs,
+            options,
+            sessions,
+            metrics: Metrics::default(),
+            asking: Arc::new(Semaphore::new(ASKING)),
+            workers,
+            reading: Arc::new(Semaphore::new(READING)),
+            waiting: Semaphore::new(READING + WAITING),
+        })
+    }
+
+    /// Reads mail, apart from the threads of the server and under the deadline of the store. `work` only reads, for it
+    /// may be run a second time on another thread.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] if too many are reading; otherwise what the error of `work` means to a reader of pages.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Fs) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T, Refusal> {
+        Ok(self.try_read(work).await??)
+    }
+
+    /// The same for those who look at the error themselves.
+    pub async fn try_read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Fs) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<Result<T>, Refusal> {
+        let _place = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
+        let turn = tokio::time::timeout(PATIENCE, self.reading.clone().acquire_owned()).await;
+        let (Ok(Ok(_turn)), (answer, answered)) = (turn, oneshot::channel()) else {
+            return Err(Refusal::Busy);
+        };
+        let job = Arc::new(Reading {
+            fs: self.fs.clone(),
+            work,
+            answer: Mutex::new(Some(answer)),
+        });
+        let workers = self.workers.clone();
+        tokio::task::spawn_blocking(move || workers.run(job));
+        // Nobody answers only if the program is ending.
+        answered.await.map_err(|_| Refusal::Busy)
+    }
+
+    /// Does something that may wait, and reads no store: databases, letters, the mail server.
+    pub async fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        tokio::task::spawn_blocking(work).await.map_err(|e| {
+            tracing::error!("a request failed by a fault in mailtm itself: {e}");
+            Refusal::Fault
+        })
+    }
+}
+
+/// A request on its way to the mail.
+struct Reading<T, W> {
+    fs: Arc<Fs>,
+    work: W,
+    /// Taken by whoever answers.
+    answer: Mutex<Option<oneshot::Sender<Result<T>>>>,
+}
+
+impl<T, W> Reading<T, W> {
+    fn answer(&self, result: Result<T>) {
+        let answer = self.answer.lock();
+        if let Some(answer) = answer.unwrap_or_else(PoisonError::into_inner).take() {
+            // Who asked may have gone.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+impl<T: Send + 'static, W: Fn(&Fs) -> Result<T> + Send + Sync + 'static> Job for Reading<T, W> {
+    fn run(&self) -> Outcome {
+        let result =
+            catch_unwind(AssertUnwindSafe(|| (self.work)(&self.fs))).unwrap_or_else(|_| {
+                tracing::error!("a request failed by a fault in mailtm itself");
+                Err(Error::new(Kind::Failed, "a fault in mailtm itself"))
+            });
+        if matches!(&result, Err(e) if e.kind() == Kind::WouldBlock) {
+            return Outcome::Refused;
+        }
+        self.answer(result);
+        Outcome::Answered
+    }
+
+    fn expire(&self) {
+        let message = "the store does not answer";
+        self.answer(Err(Error::new(Kind::Unreadable, message)));
+    }
+}

@@ -1,0 +1,15 @@
+//! The pages in a browser: a real portal, over a real mail store, with a real mail server that knows the passwords.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+#[allow(dead_code)]
+mod http;
+// What putting mail back needs of it is not needed here.
+#[allow(dead_code)]
+#[path = "../restore/server.rs"]
+mod server;
+mod sessions;
+#[allow(dead_code)]
+mod world;
