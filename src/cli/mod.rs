@@ -15,6 +15,7 @@ mod man;
 mod mount;
 mod portal;
 mod progress;
+mod requests;
 mod restore;
 mod terminal;
 mod warm;
@@ -76,6 +77,7 @@ enum Command {
     Warm(warm::Arguments),
     Find(find::Arguments),
     Restore(restore::Arguments),
+    Requests(requests::Arguments),
     Portal(portal::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Warm(arguments) => warm::run(&arguments, global),
         Command::Find(arguments) => find::run(&arguments, global),
         Command::Restore(arguments) => restore::run(&arguments, global),
+        Command::Requests(arguments) => requests::run(&arguments, global),
         Command::Portal(arguments) => portal::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

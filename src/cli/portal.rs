@@ -92,8 +92,8 @@ fn options(config: &Config) -> Result<Options> {
     })
 }
 
-/// Where the portal keeps what it has to keep.
-fn directory(config: &Config) -> PathBuf {
+/// Where the portal keeps what it has to keep: sessions, and requests.
+pub(super) fn directory(config: &Config) -> PathBuf {
     let beside = || {
         let above = config.index.path.parent().unwrap_or(Path::new("/"));
         above.join("portal")

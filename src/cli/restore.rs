@@ -125,7 +125,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     })
 }
 
-fn bar(shown: bool) -> ProgressBar {
+/// A progress bar over messages.
+pub(super) fn bar(shown: bool) -> ProgressBar {
     let target = match shown {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
@@ -139,7 +140,12 @@ fn bar(shown: bool) -> ProgressBar {
     }
 }
 
-fn say<T: Serialize>(json: bool, result: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+/// Prints a result as JSON or as text.
+pub(super) fn say<T: Serialize>(
+    json: bool,
+    result: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<()> {
     if !json {
         return print(text(result));
     }
@@ -147,7 +153,7 @@ fn say<T: Serialize>(json: bool, result: &T, text: impl FnOnce(&T) -> String) ->
     print(json.map_err(|e| failed(&io::Error::from(e), "writing JSON"))? + "\n")
 }
 
-fn plan_text(plan: &Plan) -> String {
+pub(super) fn plan_text(plan: &Plan) -> String {
     let mut text = format!(
         "{}, as of {}, by {}\n",
         printable(&plan.mailbox),

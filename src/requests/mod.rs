@@ -16,26 +16,32 @@
 //! 5. What people have written is text: it never becomes a header field of a letter, HTML, or a formula of a spreadsheet.
 //!
 //! The cast: [`Store`] is the database, with `database` its file; [`Request`] and [`New`] are what is in it, [`State`] how far
-//! a request has come, [`outbox`] its letters; `csv` is for accounting.
+//! a request has come, [`outbox`] the letters that are to be sent; `csv` is for accounting. [`Worker`] works, when it is its
+//! process's [`Turn`]: `carry` restores, `letter` writes, [`Post`] sends.
 
+mod carry;
 mod csv;
 mod database;
-// What carries requests out and sends letters uses the rest.
-#[allow(dead_code)]
+mod letter;
 pub mod outbox;
-mod plan;
-#[allow(dead_code)]
+mod post;
 mod request;
 mod state;
-#[allow(dead_code)]
 mod store;
+mod turn;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
+pub use carry::Step;
+pub use letter::Style;
+pub use post::{Post, Smtp};
 pub use request::{
     Details, Event, Filter, Id, LONGEST_NOTE, MOST_MESSAGES, MOST_PENDING, New, Report, Request,
     Tally, Unread,
 };
 pub use state::State;
 pub use store::{Options, Store};
+pub use turn::Turn;
+pub use worker::{Restorers, Worker};

@@ -256,6 +256,12 @@ impl Report {
         let room = MOST_UNREAD.saturating_sub(self.unread.len());
         self.unread.extend(unread.into_iter().take(room));
     }
+
+    /// Adds what was not taken, as far as there is room.
+    pub(super) fn refuse(&mut self, refusals: impl IntoIterator<Item = Unread>) {
+        let room = MOST_UNREAD.saturating_sub(self.refusals.len());
+        self.refusals.extend(refusals.into_iter().take(room));
+    }
 }
 
 /// Which requests are wanted; all if nothing is said. The newest come first.

@@ -297,8 +297,17 @@ impl Store {
         Ok(table.finish())
     }
 
+    /// Whether a request waits for a decision.
+    pub(super) fn has_undecided(&self) -> Result<bool> {
+        self.lock().read("looking for requests", |connection| {
+            let pending = "SELECT EXISTS (SELECT 1 FROM request WHERE state = 'pending')";
+            connection.query_row(pending, [], |row| row.get(0))
+        })
+    }
+
     /// The request that is to be carried out next: one that was begun, or else the one approved first.
-    pub(super) fn next_to_carry_out(&self, now: i64) -> Result<Option<Id>> {
+    pub fn next_to_carry_out(&self) -> Result<Option<Id>> {
+        let now = now();
         self.lock().read("looking for requests", |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT id FROM request WHERE state IN ('running', 'approved') AND due <= ?1

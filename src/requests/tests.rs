@@ -239,7 +239,7 @@ fn letters_are_queued_with_the_change() {
         .unwrap();
     store.approve(failed, "post").unwrap();
     assert_eq!(to(failed), asked(&[]));
-    assert_eq!(store.next_to_carry_out(now()).unwrap(), Some(failed));
+    assert_eq!(store.next_to_carry_out().unwrap(), Some(failed));
     store.begin(failed).unwrap();
     store.begin(failed).unwrap();
     store.end(failed, State::Failed, Some("why"), None).unwrap();

@@ -13,6 +13,7 @@
 pub mod dovecot;
 pub mod hanging;
 pub mod mount;
+pub mod sink;
 pub mod store;
 pub mod subject;
 pub mod tree;

@@ -1,0 +1,286 @@
+//! The text of a letter with places to be filled in.
+//!
+//! The first line is `Subject:` and the subject; after an empty line the text follows. `{name}` stands for what is known
+//! by that name ([`FIELDS`]); other braces are text. A line with a name that there is nothing to say of is left out, so
+//! that one template serves whether there is a cost or not.
+//!
+//! The HTML is made of the text: the same words, escaped; only the address of the request's page becomes a link. Or a
+//! file beside the text has it, and there what is filled in is escaped.
+
+use crate::error::{Error, Kind, Result};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The names that can stand in braces.
+pub const FIELDS: [&str; 19] = [
+    "already_there",
+    "asked",
+    "cost",
+    "created",
+    "date",
+    "decided_by",
+    "expires",
+    "id",
+    "into",
+    "link",
+    "mailbox",
+    "moved",
+    "note",
+    "reason",
+    "refused",
+    "unread",
+    "unreadable",
+    "user",
+    "what",
+];
+
+/// What is filled in, by name; a name that is missing or empty has nothing to say.
+pub type Values = BTreeMap<&'static str, String>;
+
+/// A line of a template: text, and names of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Field(&'static str),
+}
+
+/// The template of a letter.
+#[derive(Clone, Debug)]
+pub struct Template {
+    subject: Vec<Piece>,
+    text: Vec<Vec<Piece>>,
+    html: Option<Vec<Vec<Piece>>>,
+}
+
+/// A template filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// One line.
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+impl Template {
+    /// Reads a template, and its HTML if there is a file of that too.
+    ///
+    /// # Errors
+    /// [`Kind::Config`]: what is wrong in which line, for who has written it.
+    pub fn parse(text: &str, html: Option<&str>) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut lines = text.lines();
+        let subject = lines.next().and_then(|line| line.strip_prefix("Subject:"));
+        let Some(subject) = subject.map(str::trim).filter(|s| !s.is_empty()) else {
+            return Err(wrong(1, "it is not \"Subject: \" and a subject"));
+        };
+        if lines.next().is_some_and(|line| !line.trim().is_empty()) {
+            return Err(wrong(
+                2,
+                "it is not empty, as the line after the subject is",
+            ));
+        }
+        Ok(Self {
+            subject: pieces(subject, 1)?,
+            text: parse_lines(lines, 3)?,
+            html: html.map(|html| parse_lines(html.lines(), 1)).transpose()?,
+        })
+    }
+
+    pub fn fill(&self, values: &Values) -> Filled {
+        let subject: Vec<String> = self
+            .subject
+            .iter()
+            .map(|piece| piece.fill(values).to_owned())
+            .collect();
+        let subject = subject.concat().replace(char::is_control, " ");
+        let text = fill_lines(&self.text, values, str::to_owned);
+        let html = match &self.html {
+            Some(html) => fill_lines(html, values, |value| escape(value).replace('\n', "<br>\n")),
+            None => as_html(&subject, &text, values.get("link").map(String::as_str)),
+        };
+        Filled {
+            subject,
+            text,
+            html,
+        }
+    }
+}
+
+impl Piece {
+    fn fill<'a>(&'a self, values: &'a Values) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Field(name) => values.get(name).map_or("", String::as_str),
+        }
+    }
+}
+
+fn wrong(line: usize, what: &str) -> Error {
+    Error::new(Kind::Config, format!("line {line}: {what}"))
+}
+
+fn parse_lines<'a>(lines: impl Iterator<Item = &'a str>, first: usize) -> Result<Vec<Vec<Piece>>> {
+    let numbered = lines.zip(first..);
+    numbered
+        .map(|(line, number)| pieces(line, number))
+        .collect()
+}
+
+/// The pieces of a line.
+fn pieces(line: &str, number: usize) -> Result<Vec<Piece>> {
+    let mut found = Vec::new();
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let is_name = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        };
+        let name = after.split_once('}').filter(|(name, _)| is_name(name));
+        let Some((name, behind)) = name else {
+            text.push('{');
+            rest = after;
+            continue;
+        };
+        let Some(field) = FIELDS.into_iter().find(|field| *field == name) else {
+            let all = FIELDS.map(|field| format!("{{{field}}}")).join(", ");
+            return Err(wrong(
+                number,
+                &format!("nothing is known as {{{name}}}: there are {all}"),
+            ));
+        };
+        found.push(Piece::Text(std::mem::take(&mut text)));
+        found.push(Piece::Field(field));
+        rest = behind;
+    }
+    text.push_str(rest);
+    found.push(Piece::Text(text));
+    Ok(found)
+}
+
+/// Lines that have something to say, never more than one empty line in a row.
+fn fill_lines(lines: &[Vec<Piece>], values: &Values, written: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    for line in lines {
+        let says_nothing =
+            |piece: &Piece| matches!(piece, Piece::Field(_)) && piece.fill(values).is_empty();
+        if line.iter().any(says_nothing) {
+            continue;
+        }
+        let start = out.len();
+        for piece in line {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Field(_) => out.push_str(&written(piece.fill(values))),
+            }
+        }
+        if out.len() == start && (out.is_empty() || out.ends_with("\n\n")) {
+            continue;
+        }
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// Text as it stands in HTML, in attributes too.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A page with the same words.
+fn as_html(subject: &str, text: &str, link: Option<&str>) -> String {
+    let mut out = format!(
+        "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>{}</title></head>\n\
+         <body style=\"font-family: sans-serif; line-height: 1.5; max-width: 40em\">\n",
+        escape(subject)
+    );
+    for paragraph in text.split("\n\n") {
+        let paragraph = paragraph.trim_matches('\n');
+        let escaped = escape(paragraph);
+        let _ = match link {
+            Some(link) if link == paragraph => {
+                writeln!(out, "<p><a href=\"{escaped}\">{escaped}</a></p>")
+            }
+            _ => writeln!(out, "<p style=\"white-space: pre-wrap\">{escaped}</p>"),
+        };
+    }
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&'static str, &str)]) -> Values {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn what_there_is_nothing_to_say_of_is_left_out() {
+        let template = "Subject: Of {mailbox}\n\nHello {user}\n\nCost: {cost}\nNote: {note}\n\n\n{link}\n\n{ body }{\n";
+        let template = Template::parse(template, None).unwrap();
+        let filled = template.fill(&values(&[("mailbox", "a"), ("user", "b"), ("note", "c")]));
+        assert_eq!(filled.subject, "Of a");
+        assert_eq!(filled.text, "Hello b\n\nNote: c\n\n{ body }{\n");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, line) in [
+            ("", "line 1"),
+            ("Hello\n\ntext", "line 1"),
+            ("Subject:  \n\ntext", "line 1"),
+            ("Subject: a\ntext", "line 2"),
+            ("Subject: {who}\n\ntext", "line 1"),
+            ("Subject: a\n\ntext\nmore {mailboxes}", "line 4"),
+        ] {
+            let e = Template::parse(text, None).unwrap_err();
+            assert_eq!(e.kind(), Kind::Config);
+            assert!(e.to_string().starts_with(line), "{text:?}: {e}");
+        }
+        let e = Template::parse("Subject: a\n\nb", Some("<p>\n{nobody}")).unwrap_err();
+        assert!(e.to_string().starts_with("line 2"), "{e}");
+    }
+
+    #[test]
+    fn what_people_write_is_text() {
+        let hostile = "<script>alert(\"1\")</script>\r\nBcc: x@example.com {link} https://evil.example\n\n<b>";
+        let known = values(&[
+            ("note", hostile),
+            ("mailbox", "a\r\nBcc: b@example.com"),
+            ("link", "https://mtm.example.com/requests/1"),
+        ]);
+        let text = "Subject: {mailbox}\n\nNote: {note}\n\n{link}\n";
+        let own = "<style>p {color: red}</style>\n<a href=\"{link}\" title=\"{note}\">";
+        for html in [None, Some(own)] {
+            let filled = Template::parse(text, html).unwrap().fill(&known);
+            assert!(!filled.subject.contains(char::is_control));
+            assert!(!filled.html.contains("<script") && !filled.html.contains("<b>"));
+            assert_eq!(filled.html.matches("href").count(), 1, "{}", filled.html);
+            assert!(
+                filled
+                    .html
+                    .contains("href=\"https://mtm.example.com/requests/1\"")
+            );
+            // What was filled in is not looked at for names once more.
+            assert!(filled.text.contains("{link} https://evil"));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Letters come, whatever the mail server does.
+
+use crate::harness::sink::Fault;
+use crate::harness::{eventually, within};
+use crate::{ALICE, MESSAGES, World};
+use mailtm::requests::State;
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+fn end(mut worker: Child) -> Duration {
+    let start = Instant::now();
+    kill_process(Pid::from_child(&worker), Signal::TERM).unwrap();
+    let ended = within(Duration::from_secs(15), "the worker's end", move || {
+        worker.wait().unwrap()
+    });
+    assert!(ended.success(), "{ended}");
+    start.elapsed()
+}
+
+#[test]
+fn refused_dropped_and_sent_again() {
+    let world = World::new();
+    world.sink.fail(&[
+        Fault::Later,
+        Fault::Silent,
+        Fault::Never,
+        Fault::Silent,
+        Fault::Later,
+    ]);
+    let id = world.ask();
+    world.store().approve(id, "carla@example.com").unwrap();
+    let worker = world.start(&["work"]);
+    eventually(Duration::from_secs(60), "all letters sent", || {
+        let details = world.store().get(id).unwrap();
+        details.letters.len() == 3 && details.letters.iter().all(|l| l.sent.is_some())
+    });
+    end(worker);
+    assert!(world.sink.has_failed());
+    let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for letter in world.sink.letters() {
+        ids.entry(letter.to[0].clone())
+            .or_default()
+            .push(letter.id());
+    }
+    // What came twice is the same letter.
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    assert_eq!(ids.values().map(Vec::len).sum::<usize>(), 5, "{ids:?}");
+    for same in ids.values_mut() {
+        same.dedup();
+        assert_eq!(same.len(), 1);
+    }
+}
+
+#[test]
+fn a_mail_server_that_hangs_keeps_nobody_waiting() {
+    let world = World::new();
+    world.sink.fail(&[Fault::Hanging; 10]);
+    let id = world.ask();
+    let worker = world.start(&["work"]);
+    eventually(Duration::from_secs(20), "the first letter tried", || {
+        !world.sink.has_failed()
+    });
+    world.store().approve(id, "carla@example.com").unwrap();
+    eventually(Duration::from_secs(20), "the restore", || {
+        world.store().get(id).unwrap().request.state == State::Done
+    });
+    assert_eq!(world.restored().len() as u64, MESSAGES);
+    let took = end(worker);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!(world.store().letters_waiting().unwrap(), 3);
+}
+
+#[test]
+fn without_a_mail_server_letters_wait() {
+    let mut world = World::new();
+    let smtp = format!("smtp://127.0.0.1:{}", world.sink.port);
+    world.configure(|config| config.unset("portal.smtp"));
+    world.ask();
+    let output = world.run(&["approve", "1"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("letters about requests wait"), "{said}");
+    assert_eq!(world.store().letters_waiting().unwrap(), 3);
+    world.configure(|config| config.set("portal.smtp", smtp));
+    world.says(&["work", "--once"], 0);
+    assert_eq!(world.sink.letters().len(), 3);
+    assert_eq!(world.store().letters_waiting().unwrap(), 0);
+}
+
+#[test]
+fn a_wrong_template_is_told_at_the_start() {
+    let mut world = World::new();
+    let templates = world.scratch.subdirectory("templates");
+    world.configure(|config| config.set("portal.templates", templates.to_str().unwrap()));
+    let file = templates.join("done.it.txt");
+    std::fs::write(&file, "Subject: Fatto {mailbox}\n\n{names}\n").unwrap();
+    world.ask();
+    for args in [&["approve", "1"][..], &["work", "--once"]] {
+        let output = world.run(args);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("done.it.txt: line 3") && said.contains("{names}"),
+            "{said}"
+        );
+    }
+    assert!(world.restored().is_empty(), "it is not approved");
+    std::fs::write(&file, "Subject: Fatto: {mailbox}\n\nSono {created}.\n").unwrap();
+    world.says(&["approve", "1"], 0);
+    let letters = world.sink.letters();
+    let letter = letters.iter().find(|l| l.to == [ALICE]).unwrap();
+    assert_eq!(letter.subject(), format!("Fatto: {ALICE}"));
+    assert_eq!(letter.text(), format!("Sono {MESSAGES}.\n"));
+}
