@@ -36,8 +36,7 @@ use super::progress::{Bar, stop_on_signals};
 use super::{Global, PARTLY_DONE, failed, print, usage, use_source};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::fs::Caller;
-use crate::fs::search::{Answer, Request};
+use crate::fs::search::{Answer, Asker, Request};
 use crate::index::search::{Field, Query, Term};
 use crate::message::words;
 use chrono::{Days, NaiveDate, NaiveTime};
@@ -113,12 +112,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     let request = arguments.request(&config)?;
     let fs = crate::mount::build(&config)?;
     let stop = stop_on_signals()?;
-    let caller = Caller {
+    let mut groups = vec![rustix::process::getgid().as_raw()];
+    let others =
+        rustix::process::getgroups().map_err(|e| failed(&e.into(), "asking for groups"))?;
+    groups.extend(others.iter().map(|gid| gid.as_raw()));
+    let caller = Asker {
         uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
+        groups,
     };
     let mut bar = Bar::new(global);
-    let answer = fs.find(&request, caller, &mut |learning| {
+    let answer = fs.find(&request, &caller, &mut |learning| {
         bar.show(learning.done, learning.mailboxes, learning.messages);
         !stop.load(Ordering::Relaxed)
     });

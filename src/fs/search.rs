@@ -14,7 +14,7 @@ mod learning;
 
 pub use learning::Learning;
 
-use super::{Caller, Fs, Open};
+use super::{Fs, Open};
 use crate::error::Result;
 use crate::index::search::{Mailbox, Query, Reading, Row, Search};
 use crate::view::mailbox;
@@ -29,6 +29,14 @@ const TURN: Duration = Duration::from_secs(3);
 
 /// Messages and dates that could not be read and are named.
 const EXAMPLES: usize = 5;
+
+/// Who searches.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub uid: u32,
+    /// All groups that he acts with, his own first.
+    pub groups: Vec<u32>,
+}
 
 /// What is searched for.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +128,7 @@ impl Fs {
     pub fn find(
         &self,
         request: &Request,
-        caller: Caller,
+        caller: &Asker,
         progress: &mut dyn FnMut(&Learning) -> bool,
     ) -> Result<Answer> {
         let search = self.search_index()?;
@@ -153,7 +161,7 @@ impl Fs {
         &self,
         search: &Search,
         request: &Request,
-        caller: Caller,
+        caller: &Asker,
         progress: &mut dyn FnMut(&Learning) -> bool,
     ) -> Result<Answer> {
         let dates = self.search_dates();
@@ -206,7 +214,7 @@ impl Fs {
         &self,
         search: &Search,
         request: &Request,
-        caller: Caller,
+        caller: &Asker,
         progress: &mut dyn FnMut(&Learning) -> bool,
     ) -> Result<Learning> {
         let wanted = |open: &Open, mailbox: &mailbox::Mailbox| {
@@ -218,7 +226,7 @@ impl Fs {
     }
 
     /// Whether a caller may enter a mailbox, as the newest date that has it says.
-    fn may_find(&self, dates: &[Date], mailbox: &Mailbox, caller: Caller) -> bool {
+    fn may_find(&self, dates: &[Date], mailbox: &Mailbox, caller: &Asker) -> bool {
         if caller.uid == 0 {
             return true;
         }
@@ -236,14 +244,16 @@ impl Fs {
         false
     }
 
-    fn may_enter(&self, open: &Open, mailbox: &mailbox::Mailbox, caller: Caller) -> bool {
+    fn may_enter(&self, open: &Open, mailbox: &mailbox::Mailbox, caller: &Asker) -> bool {
         if caller.uid == 0 {
             return true;
         }
         match self.permissions_of(open, mailbox) {
-            Ok(permissions) => self
-                .policy()
-                .may_enter(caller.uid, caller.gid, &permissions),
+            Ok(permissions) => {
+                let policy = self.policy();
+                let by = |gid: &u32| policy.may_enter(caller.uid, *gid, &permissions);
+                caller.groups.iter().any(by)
+            }
             Err(e) => {
                 tracing::warn!("{}: not searched: {e}", mailbox.name);
                 false

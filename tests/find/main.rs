@@ -264,8 +264,8 @@ fn each_finds_what_he_may_enter() {
     }
     let (scratch, store, config) = setup();
     week(&store);
-    let config = config.grant(&["bob@*"], &["4294000001"]);
-    let find_as = |uid: u32| -> Vec<String> {
+    let config = config.grant(&["bob@*"], &["4294000001", "@4294000009"]);
+    let find_by = |who: &Subject| -> Vec<String> {
         // The configuration is root's, and readable by all; the index is nobody else's.
         let file = config.write().to_str().unwrap().to_owned();
         let program = env!("CARGO_BIN_EXE_mailtm");
@@ -274,11 +274,16 @@ fn each_finds_what_he_may_enter() {
             fs::copy(program, &copy).unwrap();
         }
         let args = ["find", "--config", &file, "--json", "preventivo"];
-        let output = Subject::uid(uid).run(copy.to_str().unwrap(), &args);
+        let output = who.run(copy.to_str().unwrap(), &args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{stderr}");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         subjects(&report).iter().map(|&s| s.to_owned()).collect()
+    };
+    let find_as = |uid: u32| find_by(&Subject::uid(uid));
+    let member = Subject {
+        groups: vec![4_294_000_009],
+        ..Subject::uid(4_294_000_003)
     };
     let alices = ["Re: Preventivo", "Preventivo cucina"];
     let bobs = ["Preventivo bagno"];
@@ -287,6 +292,7 @@ fn each_finds_what_he_may_enter() {
         assert_eq!(find_as(uid_of(ALICE)), alices);
         assert_eq!(find_as(uid_of(BOB)), bobs);
         assert_eq!(find_as(4_294_000_001), bobs);
+        assert_eq!(find_by(&member), bobs);
         assert!(find_as(4_294_000_002).is_empty());
         assert_eq!(subjects(&find(&config, &["preventivo"])).len(), 3);
     }
@@ -607,4 +613,47 @@ fn with_a_live_store_gone_is_what_is_not_there_now() {
     let output = run(&config, &["caffe"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("live/alice@example.com"));
+}
+
+#[test]
+fn what_warm_has_learned_is_not_read_again() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, store, config) = setup();
+    week(&store);
+    let file = config.write().to_str().unwrap().to_owned();
+    let warmed = output(&mut mailtm(&["warm", "--config", &file]));
+    assert_eq!(warmed.status.code(), Some(0));
+    // The time of a folder is as before, and what is in it is not.
+    for day in DAYS {
+        for entry in
+            fs::read_dir(store.path.join(day).join("example.com/alice/Maildir/cur")).unwrap()
+        {
+            fs::write(entry.unwrap().path(), "").unwrap();
+        }
+    }
+    assert_eq!(subjects(&find(&config, &["cucina"])), ["Preventivo cucina"]);
+}
+
+#[test]
+fn several_at_once_learn_once_and_find_the_same() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, store, config) = setup();
+    week(&store);
+    let alice = store.mailbox(DAYS[3], ALICE);
+    for number in 0..200 {
+        alice.number("cur", number);
+    }
+    config.write();
+    std::thread::scope(|scope| {
+        let finds: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| find(&config, &["-n", "0", "--since", "1990-01-01"])))
+            .collect();
+        for found in finds {
+            assert_eq!(subjects(&found.join().unwrap()).len(), 206);
+        }
+    });
 }
