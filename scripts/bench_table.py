@@ -23,6 +23,8 @@ FIGURES = [
     ("mbox-stat1", "stat of that mbox, once", "s", 1e-3, None),
     ("mbox-stat2", "stat of that mbox, after", "s", 3e-6, None),
     ("warm-day2", "warm day 2, 1 % changed, against day 1", "s", 0.02, "warm-day1"),
+    ("find-one", "find a message among 120,000", "s", 0.05, None),
+    ("find-many", "find a word that all of them have", "s", 0.1, None),
     ("mount", "mount 15 × 10,000 mailboxes", "s", 0.2, None),
     ("memory", "resident after the passes", "MB", None, None),
     ("memory-big", "resident after 15 × 1,000,000", "MB", 150, None),
