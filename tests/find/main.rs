@@ -635,25 +635,3 @@ fn what_warm_has_learned_is_not_read_again() {
     }
     assert_eq!(subjects(&find(&config, &["cucina"])), ["Preventivo cucina"]);
 }
-
-#[test]
-fn several_at_once_learn_once_and_find_the_same() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    week(&store);
-    let alice = store.mailbox(DAYS[3], ALICE);
-    for number in 0..200 {
-        alice.number("cur", number);
-    }
-    config.write();
-    std::thread::scope(|scope| {
-        let finds: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| find(&config, &["-n", "0", "--since", "1990-01-01"])))
-            .collect();
-        for found in finds {
-            assert_eq!(subjects(&found.join().unwrap()).len(), 206);
-        }
-    });
-}
