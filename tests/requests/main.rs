@@ -35,7 +35,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let scratch = Scratch::new();
         let snapshots = Snapshots::new(scratch.join("snapshots"));
         let backup = snapshots.mailbox(DAY, ALICE);
