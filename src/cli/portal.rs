@@ -3,7 +3,8 @@
 use super::{failed, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::portal::{self, Options, Sockets, State};
+use crate::portal::{self, Asked, Options, Sockets, State};
+use crate::requests::{self, Store};
 use clap::Args;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use sd_notify::NotifyState;
@@ -46,7 +47,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .spawn(move || preparing.prepare())
         .map_err(|e| failed(&e, "starting threads"))?;
     let dates = fs.catalogue().dates().shown.len();
-    let state = Arc::new(State::new(fs, options)?);
+    let requests = Store::open(requests::Options {
+        dir: options.path.clone(),
+        admins: options.admins.clone(),
+        language: config.language,
+        zone: config.timezone,
+        keep_days: config.keep_days,
+        cost: options.cost.clone(),
+    })?;
+    let asked = Asked {
+        requests: Arc::new(requests),
+        restorers: Box::new(move || crate::mount::restorer(&config)),
+        decided: Box::new(|| ()),
+    };
+    let state = Arc::new(State::new(fs, asked, options)?);
     let at: Vec<String> = sockets.portal.iter().filter_map(address).collect();
     let metrics = sockets.metrics.iter().filter_map(address);
     let metrics: Vec<String> = metrics

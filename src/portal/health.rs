@@ -13,12 +13,22 @@ pub(super) fn routes() -> Router<Shared> {
 
 async fn health(State(state): State<Shared>) -> Response {
     let asked = state.clone();
-    let databases = state.wait(move || asked.sessions.count()).await;
-    match databases {
-        Ok(Ok(_)) => "ok\n".into_response(),
+    let databases = state.wait(move || {
+        asked.sessions.count()?;
+        asked.requests.letters_waiting()
+    });
+    match databases.await {
+        // The catalogue is in memory; that it answers is that this does.
+        Ok(Ok(_)) => {
+            format!("ok: {} dates\n", state.fs.catalogue().dates().shown.len()).into_response()
+        }
         Ok(Err(e)) => {
             tracing::error!("{e}");
-            (StatusCode::SERVICE_UNAVAILABLE, "sessions\n").into_response()
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a database does not answer\n",
+            )
+                .into_response()
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "fault\n").into_response(),
     }

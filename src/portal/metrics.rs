@@ -6,11 +6,15 @@
 //! | `mailtm_portal_newest_snapshot_age_seconds` | age of the newest snapshot |
 //! | `mailtm_portal_mailboxes` | mailboxes of the newest date |
 //! | `mailtm_portal_sessions` | sessions that have not ended |
+//! | `mailtm_portal_requests{state}` | requests for a restore by state: `pending` … `lapsed` |
+//! | `mailtm_portal_letters_waiting` | letters that no mail server has taken yet |
 //! | `mailtm_portal_sign_ins_total{outcome}` | `right`, `wrong`, or `unknown`: the mail server could not be asked |
 //! | `mailtm_portal_answers_total{class}` | answers over HTTP by class of status: `2xx` … `5xx` |
 
 use super::Shared;
 use super::sessions::now;
+use crate::error::Error;
+use crate::requests::State as Stage;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -95,6 +99,24 @@ async fn show(State(state): State<Shared>) -> Response {
         let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
         let help = "Sessions that have not ended.";
         text.add("sessions", "gauge", help, &[("", sessions)]);
+    }
+    let asked = state.clone();
+    let requests = state.wait(move || {
+        let counts = asked.requests.counts()?;
+        Ok::<_, Error>((counts, asked.requests.letters_waiting()?))
+    });
+    if let Ok(Ok((counts, letters))) = requests.await {
+        let states = Stage::ALL.map(|stage| {
+            let many = counts.get(&stage).copied().unwrap_or_default();
+            let many = i64::try_from(many).unwrap_or(i64::MAX);
+            (format!("{{state=\"{stage}\"}}"), many)
+        });
+        let states: Vec<(&str, i64)> = states.iter().map(|(s, n)| (s.as_str(), *n)).collect();
+        let help = "Requests for a restore by state.";
+        text.add("requests", "gauge", help, &states);
+        let help = "Letters that no mail server has taken yet.";
+        let letters = i64::try_from(letters).unwrap_or(i64::MAX);
+        text.add("letters_waiting", "gauge", help, &[("", letters)]);
     }
     let load = |n: &AtomicU64| i64::try_from(n.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     let sign_ins = &state.metrics.sign_ins;

@@ -27,10 +27,12 @@ pub mod person;
 pub mod sessions;
 pub mod text;
 
+mod asking;
 mod assets;
 mod health;
 mod metrics;
 mod password;
+mod requests;
 mod serve;
 mod sign_in;
 mod start;
@@ -38,4 +40,4 @@ mod state;
 mod throttle;
 
 pub use serve::{Sockets, serve};
-pub use state::{Options, Shared, State};
+pub use state::{Asked, Options, Restorers, Shared, State};

@@ -172,7 +172,7 @@ pub(super) fn name_of_session(options: &Options) -> &'static str {
 
 /// The language that was chosen, else asked for by the browser, else configured.
 pub(super) fn language_of(headers: &HeaderMap, options: &Options) -> Language {
-    let chosen = cookie(headers, LANGUAGE).and_then(text::from_code);
+    let chosen = cookie(headers, LANGUAGE).and_then(Language::named);
     let asked = || {
         let header = headers.get(header::ACCEPT_LANGUAGE)?;
         text::accepted(header.to_str().ok()?)

@@ -5,7 +5,7 @@
 //! requests that wait for a store that hangs are left behind.
 
 use super::answer::{Refusal, finish};
-use super::{Shared, assets, health, metrics, sign_in, start};
+use super::{Shared, asking, assets, health, metrics, requests, sign_in, start};
 use crate::error::{Error, Kind, Result};
 use axum::{Router, middleware};
 use hyper::server::conn::http1;
@@ -53,8 +53,10 @@ pub(super) struct Peer(pub IpAddr);
 /// All pages. Each group of them has its routes in its own module.
 fn pages() -> Router<Shared> {
     Router::new()
+        .merge(asking::routes())
         .merge(assets::routes())
         .merge(health::routes())
+        .merge(requests::routes())
         .merge(sign_in::routes())
         .merge(start::routes())
         .fallback(|| async { Refusal::NotFound })

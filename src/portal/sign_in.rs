@@ -6,9 +6,10 @@ use super::page::Page;
 use super::person::{LANGUAGE, Person, Visitor, name_of_session};
 use super::serve::Peer;
 use super::sessions::{Token, now};
-use super::text::{fill, from_code};
+use super::text::fill;
 use super::throttle::{Attempt, MEMORY};
 use super::{Options, Shared, password};
+use crate::language::Language;
 use askama::Template;
 use axum::Extension;
 use axum::Router;
@@ -232,7 +233,7 @@ fn set_cookie(response: &mut Response, options: &Options, cookie: &str) {
 
 async fn choose_language(State(state): State<Shared>, Sent(fields): Sent) -> Response {
     let mut response = see_other(back(&fields));
-    if let Some(language) = from_code(fields.get("to")) {
+    if let Some(language) = Language::named(fields.get("to")) {
         let code = language.code();
         let cookie = format!("{LANGUAGE}={code}; HttpOnly; SameSite=Lax; Max-Age={YEAR}");
         set_cookie(&mut response, &state.options, &cookie);

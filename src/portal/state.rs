@@ -2,6 +2,7 @@
 
 use super::answer::Refusal;
 use super::metrics::Metrics;
+use super::requests::PLANS;
 use super::sessions::Sessions;
 use super::sign_in::ASKING;
 use super::throttle::Throttle;
@@ -9,6 +10,8 @@ use crate::disk::lane::{Job, Outcome, Workers};
 use crate::error::{Error, Kind, Result};
 use crate::fs::Fs;
 use crate::language::Language;
+use crate::requests::Store;
+use crate::restore::Restorer;
 use crate::restore::imap::transport::Address;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,10 +60,26 @@ impl Options {
     }
 }
 
+/// Gives what puts mail back, which knows the dates of now.
+pub type Restorers = Box<dyn Fn() -> Result<Restorer> + Send + Sync>;
+
+/// Requests for a restore, as far as pages are about them.
+pub struct Asked {
+    pub requests: Arc<Store>,
+    pub restorers: Restorers,
+    /// Is told when something was decided.
+    pub decided: Box<dyn Fn() + Send + Sync>,
+}
+
 /// What all requests share.
 pub struct State {
     pub fs: Arc<Fs>,
     pub options: Options,
+    pub(super) requests: Arc<Store>,
+    pub(super) restorers: Restorers,
+    pub(super) decided: Box<dyn Fn() + Send + Sync>,
+    /// Turns at working out what a restore would do.
+    pub(super) planning: Arc<Semaphore>,
     pub(super) sessions: Sessions,
     pub(super) throttle: Throttle,
     pub(super) metrics: Metrics,
@@ -75,7 +94,7 @@ pub struct State {
 pub type Shared = Arc<State>;
 
 impl State {
-    pub fn new(fs: Arc<Fs>, options: Options) -> Result<Self> {
+    pub fn new(fs: Arc<Fs>, asked: Asked, options: Options) -> Result<Self> {
         let workers = Workers::start(options.timeout, PERMITS)
             .map_err(|e| Error::new(Kind::Failed, format!("starting threads: {e}")))?;
         let sessions = Sessions::open(&options.path)?;
@@ -83,6 +102,10 @@ impl State {
             throttle: Throttle::new(sessions.guesses()?),
             fs,
             options,
+            requests: asked.requests,
+            restorers: asked.restorers,
+            decided: asked.decided,
+            planning: Arc::new(Semaphore::new(PLANS)),
             sessions,
             metrics: Metrics::default(),
             asking: Arc::new(Semaphore::new(ASKING)),

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[allow(dead_code)]
 mod http;
 // What putting mail back needs of it is not needed here.
+mod requests;
 #[allow(dead_code)]
 #[path = "../restore/server.rs"]
 mod server;

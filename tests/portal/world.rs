@@ -19,6 +19,10 @@ pub const ADMIN: &str = "postmaster@example.com";
 
 pub const DAYS: [&str; 2] = ["2026-11-20", "2026-11-21"];
 
+/// A wrong password is answered at once.
+const QUICK: &str = "auth_failure_delay = 0\n\
+    service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}";
+
 pub struct World {
     pub server: Server,
     pub config: Config,
@@ -32,12 +36,12 @@ impl World {
     pub fn new() -> Self {
         let scratch = Scratch::new();
         let live = scratch.subdirectory("live");
-        for user in ["alice", "bob", "carol", "postmaster"] {
+        for user in ["alice", "bob", "carol", "erin", "postmaster"] {
             let home = live.join("example.com").join(user);
             fs::create_dir_all(&home).unwrap();
             lchown(&home, Some(OWNER), Some(OWNER)).unwrap();
         }
-        let server = Server::start(&scratch, &live, "maildir:~/Maildir", "");
+        let server = Server::start(&scratch, &live, "maildir:~/Maildir", QUICK);
         let store = Store::new(scratch.join("snapshots"));
         for day in DAYS {
             store.mailbox(day, ALICE).greet(&["", "Sent"]);

@@ -2,8 +2,10 @@
 //!
 //! One table for each group of pages. A text with something to be filled in has `{}` there, in order; [`fill`] does that.
 
+mod requests;
 mod shell;
 
+pub use requests::Requests;
 pub use shell::Shell;
 
 use crate::language::Language;
@@ -62,7 +64,7 @@ pub fn accepted(header: &str) -> Option<Language> {
             .find_map(|part| part.trim().strip_prefix("q="))
             .map_or(1.0, |q| q.trim().parse().unwrap_or(0.0));
         let main = tag.split('-').next().unwrap_or_default();
-        let language = from_code(&main.to_ascii_lowercase());
+        let language = Language::named(&main.to_ascii_lowercase());
         if let Some(language) = language
             && quality > 0.0
             && best.is_none_or(|(before, _)| quality > before)
@@ -71,13 +73,6 @@ pub fn accepted(header: &str) -> Option<Language> {
         }
     }
     best.map(|(_, language)| language)
-}
-
-/// The language with this code.
-pub fn from_code(code: &str) -> Option<Language> {
-    [Language::English, Language::Italian]
-        .into_iter()
-        .find(|language| language.code() == code)
 }
 
 #[cfg(test)]
@@ -109,9 +104,11 @@ mod tests {
     #[test]
     fn both_languages_leave_the_same_room() {
         let places = |text: &str| text.matches("{}").count();
-        let both = Shell::all(Language::English)
-            .into_iter()
-            .zip(Shell::all(Language::Italian));
+        let tables = [Shell::all, Requests::all];
+        let both = tables.iter().flat_map(|all| {
+            let both = all(Language::English).into_iter();
+            both.zip(all(Language::Italian))
+        });
         for ((name, english), (_, italian)) in both {
             assert_eq!(places(english), places(italian), "{name}");
             assert!(!english.is_empty() && !italian.is_empty(), "{name}");

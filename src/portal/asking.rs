@@ -1,0 +1,254 @@
+//! Asking for a restore: the form, and what it sends.
+//!
+//! A page that lets somebody choose sends the fields `mailbox`, `date`, and, if it is not about everything, `folder` and any
+//! number of `id`, to `/ask`, by GET or by POST. The form that is shown then has a token of its own, so that sending it twice asks
+//! once.
+
+use super::answer::{Refusal, html, see_other};
+use super::form::{Fields, Posted};
+use super::page::Page;
+use super::person::Person;
+use super::sessions::hex;
+use super::text::{self, fill};
+use super::{Shared, State};
+use crate::error::{Error, Kind};
+use crate::fs::browse::When;
+use crate::requests::{LONGEST_NOTE, MOST_MESSAGES, New};
+use askama::Template;
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::time::Instant;
+
+/// Subjects that the form shows.
+const SUBJECTS: usize = 10;
+
+/// Longest field that names something, in bytes.
+const LONGEST_NAME: usize = 4096;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/ask", get(ask).post(ask_for_chosen))
+        .route("/ask/send", post(send))
+}
+
+/// What is asked for, after it was seen to exist and to be readable for who asks.
+struct Wanted {
+    mailbox: String,
+    date: String,
+    snapshot_time: i64,
+    folder: Option<String>,
+    ids: Vec<String>,
+}
+
+/// What the form shows.
+struct Shown {
+    what: String,
+    subjects: Vec<String>,
+    /// What is said of those that are not shown.
+    more: Option<String>,
+    day: String,
+    expires: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "ask.html", config = "src/portal/templates/askama.toml")]
+struct Form<'a> {
+    page: Page,
+    t: &'static text::Requests,
+    wanted: &'a Wanted,
+    shown: &'a Shown,
+    cost: Option<&'a str>,
+    nonce: String,
+    mistake: &'a str,
+    into: &'a str,
+    is_into: bool,
+    note: &'a str,
+    longest_note: usize,
+}
+
+async fn ask(
+    axum::extract::State(state): axum::extract::State<Shared>,
+    person: Person,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    form(&state, &person, &Fields::of(&uri)).await
+}
+
+async fn ask_for_chosen(
+    axum::extract::State(state): axum::extract::State<Shared>,
+    Posted { person, fields }: Posted,
+) -> Result<Response, Refusal> {
+    form(&state, &person, &fields).await
+}
+
+async fn form(state: &Shared, person: &Person, fields: &Fields) -> Result<Response, Refusal> {
+    let wanted = wanted(state, person, fields).await?;
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|e| {
+        tracing::error!("random numbers: {e}");
+        Refusal::Fault
+    })?;
+    show(state, person, &wanted, fields, hex(&nonce), "").await
+}
+
+async fn show(
+    state: &Shared,
+    person: &Person,
+    wanted: &Wanted,
+    fields: &Fields,
+    nonce: String,
+    mistake: &str,
+) -> Result<Response, Refusal> {
+    let t = text::Requests::of(person.language);
+    let shown = shown(state, person, wanted).await?;
+    Ok(html(&Form {
+        page: person.page(),
+        t,
+        wanted,
+        shown: &shown,
+        cost: state.options.cost.as_deref(),
+        nonce,
+        mistake,
+        into: fields.get("into"),
+        is_into: fields.get("where") == "one",
+        note: fields.get("note"),
+        longest_note: LONGEST_NOTE,
+    }))
+}
+
+/// Looks at what is asked for: it exists, and he may read it.
+async fn wanted(state: &State, person: &Person, fields: &Fields) -> Result<Wanted, Refusal> {
+    let names = [
+        fields.get("mailbox"),
+        fields.get("date"),
+        fields.get("folder"),
+    ];
+    let ids: Vec<String> = fields.all("id").map(str::to_owned).collect();
+    let odd = |id: &String| id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if names.iter().any(|name| name.len() > LONGEST_NAME)
+        || ids.len() > MOST_MESSAGES
+        || ids.iter().any(|id| id.len() > 64 || odd(id))
+    {
+        return Err(Refusal::Senseless);
+    }
+    let [mailbox, date, folder] = names.map(str::to_owned);
+    let dates = state.fs.catalogue().dates();
+    let date = match date.as_str() {
+        "latest" => dates.latest().unwrap_or_default().to_owned(),
+        _ => date,
+    };
+    let snapshot_time = dates.shown.get(&date).ok_or(Refusal::NotFound)?.time;
+    person.enter(&mailbox, Some(&date)).await?;
+    let folder = Some(folder).filter(|folder| !folder.is_empty());
+    if folder.is_none() && !ids.is_empty() {
+        return Err(Refusal::Senseless);
+    }
+    if let Some(folder) = &folder {
+        let (mailbox, when, path) = (mailbox.clone(), When::Date(date.clone()), folder.clone());
+        let folders = state.read(move |fs| {
+            // Nobody counts them.
+            let folders = fs.folders(&mailbox, &when, Instant::now())?;
+            let mut folders = folders.iter().flatten();
+            Ok(folders.any(|folder| folder.path == path))
+        });
+        if !folders.await? {
+            return Err(Refusal::NotFound);
+        }
+    }
+    Ok(Wanted {
+        mailbox,
+        date,
+        snapshot_time,
+        folder,
+        ids,
+    })
+}
+
+async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown, Refusal> {
+    let t = text::Requests::of(person.language);
+    let some: Vec<String> = wanted.ids.iter().take(SUBJECTS).cloned().collect();
+    let folder = wanted.folder.clone().unwrap_or_default();
+    let what = match (&wanted.folder, wanted.ids.len()) {
+        (None, _) => t.everything.to_owned(),
+        (Some(folder), 0) => fill(t.a_folder, &[folder]),
+        (Some(folder), 1) => fill(t.one_message, &[folder]),
+        (Some(folder), n) => fill(t.some_messages, &[&n, folder]),
+    };
+    let (mailbox, date) = (wanted.mailbox.clone(), wanted.date.clone());
+    let subjects = state.read(move |fs| {
+        let mut subjects = Vec::new();
+        if some.is_empty() {
+            return Ok(subjects);
+        }
+        let when = When::Date(date.clone());
+        let gone = || Error::new(Kind::NotFound, "no such folder or message");
+        let contents = fs.contents(&mailbox, &when, &folder)?.ok_or_else(gone)?;
+        for id in &some {
+            let message = fs.message(&contents, id)?.ok_or_else(gone)?;
+            subjects.push(message.subject);
+        }
+        Ok(subjects)
+    });
+    let subjects = subjects.await?;
+    let dates = state.fs.dates();
+    let date = dates.iter().find(|date| date.label == wanted.date);
+    let date = date.ok_or(Refusal::NotFound)?;
+    let more = wanted.ids.len().saturating_sub(subjects.len());
+    Ok(Shown {
+        what,
+        more: (more > 0).then(|| fill(t.and_more, &[&more])),
+        subjects,
+        day: format!(
+            "{}, {}",
+            person.language.day(date.taken.date()),
+            date.taken.format("%H:%M")
+        ),
+        expires: date.expires.map(|day| person.language.day(day)),
+    })
+}
+
+async fn send(
+    axum::extract::State(state): axum::extract::State<Shared>,
+    Posted { person, fields }: Posted,
+) -> Result<Response, Refusal> {
+    let t = text::Requests::of(person.language);
+    let wanted = wanted(&state, &person, &fields).await?;
+    let nonce = fields.get("nonce").to_owned();
+    if nonce.len() != 32 || !nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Refusal::Senseless);
+    }
+    let into = match fields.get("where") {
+        "one" => Some(fields.get("into").trim().to_owned()),
+        _ => None,
+    };
+    let again = async |mistake: &str| {
+        let page = show(&state, &person, &wanted, &fields, nonce.clone(), mistake).await?;
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    };
+    if into.as_ref().is_some_and(|into| into.is_empty()) {
+        return again(t.wants_a_folder).await;
+    }
+    let new = New {
+        token: nonce.clone(),
+        mailbox: wanted.mailbox.clone(),
+        asked_by: person.address.clone(),
+        date: wanted.date.clone(),
+        snapshot_time: wanted.snapshot_time,
+        folder: wanted.folder.clone(),
+        messages: wanted.ids.clone(),
+        into,
+        note: fields.get("note").to_owned(),
+        language: person.language,
+    };
+    let requests = state.requests.clone();
+    match state.wait(move || requests.make(new)).await? {
+        Ok(id) => Ok(see_other(&format!("/requests/{id}?new=1"))),
+        Err(e) if e.kind() == Kind::Invalid => {
+            tracing::info!(address = person.address, "a request was not taken: {e}");
+            again(t.not_kept).await
+        }
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,169 @@
+//! Asking for a restore, and deciding on it.
+
+use crate::harness::able;
+use crate::http::{Browser, encode};
+use crate::world::{ADMIN, ALICE, BOB, DAYS, Portal, World};
+
+const NEEDED: [&str; 2] = ["doveadm", "dovecot"];
+
+/// Asks for alice's folder, with the form that was shown; where the answer leads.
+fn ask(alice: &mut Browser, more: &[(&str, &str)]) -> String {
+    let what = [("mailbox", ALICE), ("date", DAYS[0]), ("folder", "INBOX")];
+    let form = alice.get(&format!("/ask?{}", encode(&what)));
+    assert_eq!(form.status, 200);
+    let (token, nonce) = (form.field("token"), form.field("nonce"));
+    let of_form = [
+        ("token", token.as_str()),
+        ("nonce", nonce.as_str()),
+        ("where", "same"),
+    ];
+    let fields = [&what[..], more, &of_form].concat();
+    let first = alice.post("/ask/send", &fields);
+    assert_eq!(first.status, 303, "{}", first.text());
+    let again = alice.post("/ask/send", &fields);
+    assert_eq!(again.location(), first.location(), "sent twice, asked once");
+    first.location().to_owned()
+}
+
+fn admin(portal: &Portal) -> Browser {
+    portal.signed_in(ADMIN)
+}
+
+#[test]
+fn a_request_is_made_seen_and_decided() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let mut world = World::new();
+    world.config = world.config.clone().set("portal.cost", "80 EUR + <VAT>");
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    assert!(
+        alice
+            .get("/requests")
+            .text()
+            .contains("not asked for anything")
+    );
+    let note = "<script>alert(1)</script> =cmd()";
+    let at = ask(&mut alice, &[("note", note)]);
+    assert_eq!(at, "/requests/1?new=1");
+    let page = alice.get(&at).text();
+    assert!(
+        page.contains("&#60;script&#62;alert(1)") && !page.contains("<script>"),
+        "{page}"
+    );
+    assert!(page.contains("80 EUR + &#60;VAT&#62;") && page.contains("Waiting for a decision"));
+    assert!(!page.contains("/approve"), "she does not decide");
+    assert!(alice.get("/requests").text().contains("/requests/1"));
+
+    // It is there for her and for administrators.
+    let mut bob = portal.signed_in(BOB);
+    assert_eq!(bob.get("/requests/1").status, 404);
+    assert!(!bob.get("/requests").text().contains("/requests/1"));
+    for path in ["/requests/1/approve", "/requests/1/decline"] {
+        for browser in [&mut alice, &mut bob] {
+            let token = browser.token();
+            let fields = [("token", token.as_str()), ("reason", "x")];
+            assert_eq!(browser.post(path, &fields).status, 404, "{path}");
+        }
+    }
+
+    let mut admin = admin(&portal);
+    assert!(admin.get("/panel").text().contains("/requests/1"));
+    let page = admin.get("/requests/1").text();
+    assert!(page.contains("What would be done"), "{page}");
+    let token = admin.token();
+    let decide = |admin: &mut Browser, path: &str, reason: &str| {
+        let fields = [("token", token.as_str()), ("reason", reason)];
+        admin.post(path, &fields).location().to_owned()
+    };
+    let none = decide(&mut admin, "/requests/1/decline", "  ");
+    assert_eq!(none, "/requests/1?mistake=reason");
+    let done = decide(&mut admin, "/requests/1/decline", "Not now & \"later\"");
+    assert_eq!(done, "/requests/1");
+    let late = decide(&mut admin, "/requests/1/approve", "");
+    assert_eq!(late, "/requests/1?mistake=late");
+    let page = alice.get("/requests/1").text();
+    assert!(
+        page.contains("Declined") && page.contains("Not now &#38; &#34;later&#34;"),
+        "{page}"
+    );
+
+    let csv = admin.get("/panel/requests.csv");
+    assert!(csv.header("content-type").starts_with("text/csv"));
+    assert!(csv.header("content-disposition").starts_with("attachment"));
+    assert!(csv.text().contains(ALICE), "{}", csv.text());
+    assert!(
+        admin
+            .get("/panel?state=declined")
+            .text()
+            .contains("/requests/1")
+    );
+    assert!(
+        !admin
+            .get("/panel?state=pending")
+            .text()
+            .contains("/requests/1")
+    );
+    // Deciding gives an administrator nobody's mail.
+    let path = format!("/ask?{}", encode(&[("mailbox", ALICE), ("date", DAYS[0])]));
+    assert_eq!(admin.get(&path).status, 404);
+}
+
+#[test]
+fn a_form_that_lacks_something_keeps_what_was_written() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let what = [("mailbox", ALICE), ("date", "latest")];
+    let form = alice.get(&format!("/ask?{}", encode(&what)));
+    let (token, nonce) = (form.field("token"), form.field("nonce"));
+    let fields = [
+        &what[..],
+        &[
+            ("token", &token),
+            ("nonce", &nonce),
+            ("where", "one"),
+            ("note", "Please!"),
+        ],
+    ]
+    .concat();
+    let again = alice.post("/ask/send", &fields);
+    assert_eq!(again.status, 422);
+    assert!(again.text().contains("Please!") && again.text().contains("role=\"alert\""));
+    assert_eq!(again.field("nonce"), nonce);
+    for nonce in ["", "x", "../../../../../../../../../../../"] {
+        let fields = [&what[..], &[("token", token.as_str()), ("nonce", nonce)]].concat();
+        assert_eq!(alice.post("/ask/send", &fields).status, 400);
+    }
+}
+
+#[test]
+fn metrics_are_on_a_listener_of_their_own() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let mut world = World::new();
+    world.config = world.config.clone().set("portal.metrics", "127.0.0.1:0");
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    ask(&mut alice, &[]);
+    assert_eq!(alice.get("/metrics").status, 404);
+    let at = portal.line.split("metrics: http://").nth(1).unwrap();
+    let at = at.split('/').next().unwrap().parse().unwrap();
+    let text = Browser::new(at).get("/metrics").text();
+    for line in [
+        "mailtm_portal_dates 2",
+        "mailtm_portal_mailboxes 2",
+        "mailtm_portal_sessions 1",
+        "mailtm_portal_requests{state=\"pending\"} 1",
+        "mailtm_portal_letters_waiting 1",
+        "mailtm_portal_sign_ins_total{outcome=\"right\"} 1",
+        "mailtm_portal_answers_total{class=\"5xx\"} 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
+}
