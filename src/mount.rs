@@ -18,6 +18,7 @@ mod quiet;
 pub mod sandbox;
 mod watchdog;
 
+pub use live::Following;
 pub use policy::Reread;
 
 use crate::config::{self, Config};
@@ -33,7 +34,6 @@ use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
 use lateness::Lateness;
-use live::Following;
 use mounter::{Mounter, Unmounted};
 use policy::{Forget, Reload};
 use quiet::Quiet;

@@ -1,10 +1,11 @@
 //! `mailtm portal`: the same mail as pages in a browser.
 
-use super::{failed, usage};
+use super::{failed, requests, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
+use crate::mount::Following;
 use crate::portal::{self, Asked, Options, Sockets, State};
-use crate::requests::{self, Store};
+use crate::requests::Worker;
 use clap::Args;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use sd_notify::NotifyState;
@@ -29,6 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = config::load(arguments.config.as_deref())?;
     config.require_snapshots()?;
     let options = options(&config)?;
+    let post = requests::post(&config)?;
     let metrics = options.metrics.map(listen).transpose()?;
     let sockets = Sockets {
         portal: sockets(config.portal.listen)?,
@@ -41,24 +43,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             tracing::warn!("new snapshots are not shown: {e}");
         }
     })?;
+    // There is no kernel here that remembers anything.
+    let _following = Following::start(fs.clone(), Arc::new(|_| ()), config.refresh)
+        .map_err(|e| failed(&e, "starting threads"))?;
     let preparing = fs.clone();
     std::thread::Builder::new()
         .name("mailtm-prepare".into())
         .spawn(move || preparing.prepare())
         .map_err(|e| failed(&e, "starting threads"))?;
     let dates = fs.catalogue().dates().shown.len();
-    let requests = Store::open(requests::Options {
-        dir: options.path.clone(),
-        admins: options.admins.clone(),
-        language: config.language,
-        zone: config.timezone,
-        keep_days: config.keep_days,
-        cost: options.cost.clone(),
-    })?;
+    let store = Arc::new(requests::store(&config)?);
+    let config = Arc::new(config);
+    let restorers = || {
+        let config = config.clone();
+        Box::new(move || crate::mount::restorer(&config))
+    };
+    let worker = Arc::new(Worker::start(store.clone(), post, restorers())?);
+    let told = worker.clone();
     let asked = Asked {
-        requests: Arc::new(requests),
-        restorers: Box::new(move || crate::mount::restorer(&config)),
-        decided: Box::new(|| ()),
+        requests: store,
+        restorers: restorers(),
+        decided: Box::new(move || told.nudge()),
     };
     let state = Arc::new(State::new(fs, asked, options)?);
     let at: Vec<String> = sockets.portal.iter().filter_map(address).collect();

@@ -2,7 +2,7 @@
 //! `refresh` later. A thread of its own, for a live store may hang.
 
 use super::policy::Forget;
-use crate::fs::Fs;
+use crate::fs::{Fs, Invalidation};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -11,12 +11,17 @@ use std::time::Duration;
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 
 /// The thread that looks; it stops when this is dropped.
-pub(super) struct Following {
+pub struct Following {
     _stop: Sender<()>,
 }
 
 impl Following {
-    pub(super) fn start(fs: Arc<Fs>, forget: Forget, refresh: Duration) -> std::io::Result<Self> {
+    /// `forget` is told what the kernel has to forget.
+    pub fn start(
+        fs: Arc<Fs>,
+        forget: Arc<dyn Fn(Invalidation) + Send + Sync>,
+        refresh: Duration,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("mailtm-deleted".into());
         thread.spawn(move || follow(&fs, &forget, &stopped, refresh.max(SHORTEST_ROUND)))?;

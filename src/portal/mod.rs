@@ -40,4 +40,4 @@ mod state;
 mod throttle;
 
 pub use serve::{Sockets, serve};
-pub use state::{Asked, Options, Restorers, Shared, State};
+pub use state::{Asked, Options, Shared, State};

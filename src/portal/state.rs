@@ -10,8 +10,7 @@ use crate::disk::lane::{Job, Outcome, Workers};
 use crate::error::{Error, Kind, Result};
 use crate::fs::Fs;
 use crate::language::Language;
-use crate::requests::Store;
-use crate::restore::Restorer;
+use crate::requests::{Restorers, Store};
 use crate::restore::imap::transport::Address;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,9 +58,6 @@ impl Options {
         url.is_some_and(|url| url.starts_with("https://"))
     }
 }
-
-/// Gives what puts mail back, which knows the dates of now.
-pub type Restorers = Box<dyn Fn() -> Result<Restorer> + Send + Sync>;
 
 /// Requests for a restore, as far as pages are about them.
 pub struct Asked {

@@ -1,8 +1,9 @@
 //! Asking for a restore, and deciding on it.
 
-use crate::harness::able;
+use crate::harness::{able, eventually};
 use crate::http::{Browser, encode};
 use crate::world::{ADMIN, ALICE, BOB, DAYS, Portal, World};
+use std::time::Duration;
 
 const NEEDED: [&str; 2] = ["doveadm", "dovecot"];
 
@@ -108,6 +109,32 @@ fn a_request_is_made_seen_and_decided() {
     // Deciding gives an administrator nobody's mail.
     let path = format!("/ask?{}", encode(&[("mailbox", ALICE), ("date", DAYS[0])]));
     assert_eq!(admin.get(&path).status, 404);
+}
+
+#[test]
+fn what_was_confirmed_is_in_the_mailbox() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let before = world.server.fetch().len();
+    ask(&mut alice, &[]);
+    let mut admin = admin(&portal);
+    let token = admin.token();
+    let done = admin.post("/requests/1/approve", &[("token", &token)]);
+    assert_eq!(done.location(), "/requests/1");
+    eventually(Duration::from_secs(20), "it is carried out", || {
+        alice.get("/requests/1").text().contains(">Done<")
+    });
+    let after = world.server.fetch().len();
+    assert!(after > before, "{before} messages before, {after} after");
+    let (took, status) = portal.stop();
+    assert!(
+        status.success() && took < Duration::from_secs(8),
+        "{took:?}"
+    );
 }
 
 #[test]
