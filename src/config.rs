@@ -95,6 +95,8 @@ pub enum Sandbox {
 pub struct Source {
     /// Directories whose children are snapshots; or, from the command line, a live directory that has one.
     pub snapshots: Vec<PathBuf>,
+    /// Whether `snapshots` is from the command line.
+    pub typed: bool,
     /// A strftime pattern of snapshot names; recognised if `None`.
     pub name: Option<String>,
     /// Templates of mailbox paths below a snapshot's root, with `{user}`, `{domain}` and `*`; recognised if empty.
@@ -228,6 +230,7 @@ impl Default for Config {
             sandbox: Sandbox::Auto,
             source: Source {
                 snapshots: Vec::new(),
+                typed: false,
                 name: None,
                 mailboxes: Vec::new(),
                 mailbox_name: None,
@@ -409,6 +412,7 @@ fn walk(top: &Section<'_>) -> Config {
 fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
     let example = "\"{domain}/{user}/Maildir\"";
     let source = Source {
+        typed: defaults.typed,
         snapshots: section
             .list(
                 "snapshots",

@@ -29,7 +29,8 @@ use crate::fuse::{self, Device, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::restore::{Restorer, Server};
-use crate::snapshot::source::{self, Source};
+use crate::snapshot::pattern::Pattern;
+use crate::snapshot::source::{self, Said, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
@@ -102,12 +103,12 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
 }
 
 /// Restricts this process to what it needs, unless the configuration forbids that.
-fn confine(config: &Config) -> Result<()> {
+fn confine(config: &Config, source: &Source) -> Result<()> {
     if config.sandbox == config::Sandbox::Off {
         tracing::info!("sandbox: off");
         return Ok(());
     }
-    let mut stores = source(config)?.snapshots;
+    let mut stores = source.snapshots.clone();
     stores.extend(config.source.live.clone());
     let mut files = config.source.mail_crypt_keys.clone();
     files.extend(config.file.clone());
@@ -135,7 +136,11 @@ fn detach_output() {
 
 /// The catalogue and the file system that a configuration means.
 pub fn build(config: &Config) -> Result<Fs> {
-    let catalogue = catalogue(config, &source(config)?)?;
+    build_from(config, &source(config)?)
+}
+
+fn build_from(config: &Config, source: &Source) -> Result<Fs> {
+    let catalogue = catalogue(config, source)?;
     let options = fs::Options {
         mbox_listed: match config.mbox.listed {
             config::Listed::Always => MboxListed::Always,
@@ -242,13 +247,22 @@ pub fn keys(config: &Config) -> Result<Keys> {
 pub fn source(config: &Config) -> Result<Source> {
     match config.source.snapshots.as_slice() {
         // One directory may be a live one that has snapshots.
-        [one] => source::resolve(one),
+        [one] => source::resolve(one, &said(config)?),
         many => Ok(Source {
             snapshots: many.to_vec(),
             below: PathBuf::new(),
             why: "each is named in the configuration".into(),
         }),
     }
+}
+
+/// What the configuration says of its snapshot directories.
+pub fn said(config: &Config) -> Result<Said> {
+    let name = config.source.name.as_deref().map(Pattern::parse);
+    Ok(Said {
+        snapshots: !config.source.typed,
+        name: name.transpose()?,
+    })
 }
 
 /// Mounts; returns when the file system answers. SIGHUP takes over the access policy of what `reread` gives.
@@ -267,10 +281,12 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
     let device = Device::open()?;
     let mut mounter = Mounter::start(&device, &mountpoint, name)?;
+    // A live directory is looked at from outside: inside, its snapshots alone are in reach.
+    let source = source(&config)?;
     // Before any store is read, and any thread started.
-    confine(&config)?;
+    confine(&config, &source)?;
     memory::give_back();
-    let fs = Arc::new(build(&config)?);
+    let fs = Arc::new(build_from(&config, &source)?);
     let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;

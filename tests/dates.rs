@@ -188,3 +188,62 @@ fn an_empty_directory_of_snapshots_mounts_empty_with_a_warning() {
     assert!(fs::read_link(mount.join("latest")).is_err());
     mount.wait_for_warning(&[store.path.to_str().unwrap()]);
 }
+
+#[test]
+fn a_live_directory_shows_the_snapshots_that_it_has() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    for (number, snapshots) in [".snapshot", ".zfs/snapshot"].into_iter().enumerate() {
+        let live = scratch.subdirectory(&format!("live-{number}"));
+        let store = Store::new(live.join(snapshots));
+        store.mailbox(DAY, ALICE).number("cur", 1);
+        fs::create_dir(live.join("example.com")).unwrap();
+        let config = Config::new(&scratch, &store);
+        let named = vec![live.to_str().unwrap().to_owned()];
+        let mount = Mount::new(&config.set("source.snapshots", named));
+        assert_eq!(dates(&mount.path), [DAY]);
+        assert_eq!(ls(mount.join(DAY)), [ALICE]);
+    }
+}
+
+#[test]
+fn a_pattern_finds_names_that_no_tool_gives_and_heeds_utc_in_them() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    store
+        .mailbox("vmail-20.11.26-2330Z", ALICE)
+        .number("cur", 1);
+    store.snapshot("old");
+    let config = Config::new(&scratch, &store)
+        .set("timezone", "Europe/Rome")
+        .set("source.name", "vmail-%d.%m.%y-%H%MZ");
+    let mount = Mount::new(&config);
+    assert_eq!(dates(&mount.path), ["2026-11-21"]);
+}
+
+#[test]
+fn moments_that_share_a_minute_are_all_shown() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    let first = store
+        .mailbox("2026-10-25T00:30:00Z", ALICE)
+        .number("cur", 1);
+    let second = store
+        .mailbox("2026-10-25T01:30:00Z", ALICE)
+        .number("cur", 2);
+    let config = Config::new(&scratch, &store)
+        .set("timezone", "Europe/Rome")
+        .set("granularity", "snapshot");
+    let mount = Mount::new(&config);
+    assert_eq!(dates(&mount.path), ["2026-10-25_0230", "2026-10-25_0231"]);
+    for (date, mail) in [("2026-10-25_0230", first), ("2026-10-25_0231", second)] {
+        let inbox = mount.join(date).join(ALICE).join("INBOX");
+        assert_eq!(fs::read(inbox.join(only(&inbox))).unwrap(), mail);
+    }
+}

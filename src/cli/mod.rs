@@ -156,14 +156,17 @@ fn use_source(config: &mut Config, source: Option<&Path>) -> Result<()> {
         ));
     }
     let source = absolute(source)?;
+    // What is configured anyway may be named again.
+    if config.source.snapshots == [source.as_path()] {
+        return Ok(());
+    }
     // What was learned of one mail store is not to be believed of another one that has mailboxes of the same names.
-    if config.index.path == Path::new(config::DEFAULT_INDEX)
-        && config.source.snapshots != [source.as_path()]
-    {
+    if config.index.path == Path::new(config::DEFAULT_INDEX) {
         let id = name::id(source.as_os_str().as_encoded_bytes(), 2 * name::ID_CHARS);
         config.index.path = PathBuf::from(format!("{}-{id}", config::DEFAULT_INDEX));
     }
     config.source.snapshots = vec![source];
+    config.source.typed = true;
     Ok(())
 }
 

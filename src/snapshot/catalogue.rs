@@ -290,18 +290,26 @@ impl Shared {
             .places
             .iter()
             .map(|p| lock(&p.listed).snapshots.clone());
-        let mut dates = Dates::merge(lists.collect(), |time| self.rules.keeps(time, now));
+        let label = |time| self.rules.label(time);
+        let each = self.rules.options.granularity == super::Granularity::Snapshot;
+        let mut dates = Dates::merge(
+            lists.collect(),
+            |time| self.rules.keeps(time, now),
+            each.then_some(&label),
+        );
         if dates.all == state.dates.all {
             return;
         }
         dates.generation = state.dates.generation + 1;
-        if self.rules.options.granularity == super::Granularity::Snapshot {
+        if each {
             let clashes = dates.clashes();
             for label in clashes
                 .iter()
                 .filter(|label| !state.clashes.contains(label))
             {
-                tracing::warn!("several snapshots are of {label}; only the last of them is shown");
+                tracing::warn!(
+                    "several snapshots are of one moment, {label}; only the last of them is shown"
+                );
             }
             state.clashes = clashes;
         }

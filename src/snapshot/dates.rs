@@ -37,8 +37,13 @@ impl NewestAge {
 }
 
 impl Dates {
-    /// Merges what the directories hold, in the order in which they are configured.
-    pub(super) fn merge(lists: Vec<Vec<Arc<Snapshot>>>, keeps: impl Fn(i64) -> bool) -> Self {
+    /// Merges what the directories hold, in the order in which they are configured. With `label`, which gives that of a
+    /// moment, each moment has a label of its own.
+    pub(super) fn merge(
+        lists: Vec<Vec<Arc<Snapshot>>>,
+        keeps: impl Fn(i64) -> bool,
+        label: Option<&dyn Fn(i64) -> String>,
+    ) -> Self {
         let ranks = lists.into_iter().enumerate();
         let mut ranked: Vec<_> = ranks
             .flat_map(|(rank, list)| list.into_iter().map(move |s| (rank, s)))
@@ -50,6 +55,9 @@ impl Dates {
         });
         let mut all: Vec<_> = ranked.into_iter().map(|(_, snapshot)| snapshot).collect();
         tell_apart(&mut all);
+        if let Some(label) = label {
+            spread(&mut all, label);
+        }
         let shown = all
             .iter()
             .map(|s| (s.label.clone(), Arc::clone(s)))
@@ -111,6 +119,42 @@ fn tell_apart(all: &mut [Arc<Snapshot>]) {
             apart.key.extend(path.as_os_str().as_bytes());
             *snapshot = Arc::new(apart);
         }
+    }
+}
+
+/// Moments that have one label (in one minute, or in the hour that comes twice when summer time ends) get one each: the
+/// first keeps it, a later one has that of the next minute that is nobody's. `all` is sorted by moment.
+fn spread(all: &mut [Arc<Snapshot>], label: impl Fn(i64) -> String) {
+    let mut taken: HashSet<String> = all.iter().map(|s| s.label.clone()).collect();
+    // By label: the moment that the last search for a free one came to.
+    let mut searched: HashMap<String, i64> = HashMap::new();
+    let mut last: Option<(i64, String)> = None;
+    for snapshot in all {
+        let own = match &last {
+            Some((time, label)) if *time == snapshot.time => label.clone(),
+            _ => match searched.get_mut(&snapshot.label) {
+                None => {
+                    searched.insert(snapshot.label.clone(), snapshot.time);
+                    snapshot.label.clone()
+                }
+                Some(time) => {
+                    *time = snapshot.time.max(*time);
+                    loop {
+                        *time = time.saturating_add(60);
+                        let free = label(*time);
+                        if taken.insert(free.clone()) {
+                            break free;
+                        }
+                    }
+                }
+            },
+        };
+        if own != snapshot.label {
+            let mut apart = Snapshot::clone(snapshot);
+            apart.label.clone_from(&own);
+            *snapshot = Arc::new(apart);
+        }
+        last = Some((snapshot.time, own));
     }
 }
 

@@ -61,7 +61,7 @@ impl Rules {
             .is_none_or(|first| date(time) >= first)
     }
 
-    fn label(&self, time: i64) -> String {
+    pub fn label(&self, time: i64) -> String {
         let format = match self.options.granularity {
             Granularity::Day => "%Y-%m-%d",
             Granularity::Snapshot => "%Y-%m-%d_%H%M",

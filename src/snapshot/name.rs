@@ -91,9 +91,13 @@ pub fn recognise(name: &[u8], zone: &Zone) -> Option<(i64, Style)> {
     let prefix = name.get(..date.start)?;
     let suffix = name.get(end..)?;
     let dense = date.separator.is_none() && is_sequence(suffix, 3);
-    let offset = offset_before(prefix)
-        .or_else(|| time.as_ref().and_then(|t| offset_after(suffix, t)))
-        .or_else(|| (time.is_some() && (prefix.starts_with(b"zrepl") || dense)).then_some(0));
+    let offset = match &time {
+        Some(time) => {
+            let iso = time.seconds && time.lead == Some(b'T');
+            offset_around(prefix, suffix, iso).or_else(|| dense.then_some(0))
+        }
+        None => offset_before(prefix),
+    };
     let written = Written {
         date: date.date,
         time: time.as_ref().map_or(NaiveTime::MIN, |t| t.time),
@@ -292,9 +296,17 @@ fn offset_before(prefix: &[u8]) -> Option<i32> {
     (zone.get(length..) == Some(b"-")).then_some(east)
 }
 
+/// The zone of a time by what stands before its date and after it, or by the maker's habit: seconds east of UTC. `iso` says
+/// that the time is written as in `…T03:00:00`.
+pub(super) fn offset_around(prefix: &[u8], suffix: &[u8], iso: bool) -> Option<i32> {
+    offset_before(prefix)
+        .or_else(|| offset_after(suffix, iso))
+        .or_else(|| prefix.starts_with(b"zrepl").then_some(0))
+}
+
 /// The zone after a time: `Z`, `_UTC`, `-GMT01:00`, `+0100`. A bare `-0500` is one only after `…T03:00:00`, for
 /// elsewhere it may be anything.
-fn offset_after(suffix: &[u8], time: &Clock) -> Option<i32> {
+fn offset_after(suffix: &[u8], iso: bool) -> Option<i32> {
     if suffix.first() == Some(&b'Z') && !continues(suffix, 1) {
         return Some(0);
     }
@@ -310,7 +322,7 @@ fn offset_after(suffix: &[u8], time: &Clock) -> Option<i32> {
     let (east, length) = offset_at(suffix)?;
     let meant = match suffix.first() {
         Some(b'+') => true,
-        Some(b'-') => length >= 5 && time.seconds && time.lead == Some(b'T'),
+        Some(b'-') => length >= 5 && iso,
         _ => false,
     };
     (meant && !continues(suffix, length)).then_some(east)

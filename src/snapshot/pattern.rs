@@ -134,17 +134,43 @@ impl Pattern {
     }
 
     /// The moment in a name, in seconds since 1970; `None` if the name does not match. An offset (`%z`) counts, and a
-    /// zone's name (`%Z`) if it is UTC, GMT or Z; else the time is local. Without a time it is local midnight.
+    /// zone's name (`%Z`) if it is UTC, GMT or Z; without them, what the text around the fields says, as in a name that is
+    /// recognised (`@GMT-…`, `…Z`); else the time is local. Without a time it is local midnight.
     pub fn moment(&self, name: &[u8], zone: &Zone) -> Option<i64> {
         let mut read = Read::default();
         let mut rest = name;
+        let mut before = None;
+        let mut after = None;
         for item in &self.items {
             rest = match item {
                 Item::Literal(byte) => rest.strip_prefix(&[*byte])?,
-                Item::Field(field, width) => read.field(*field, *width, rest)?,
+                Item::Field(field, width) => {
+                    before.get_or_insert(name.len() - rest.len());
+                    let rest = read.field(*field, *width, rest)?;
+                    if field.is_of_day() {
+                        after = Some(rest);
+                    }
+                    rest
+                }
             };
         }
-        rest.is_empty().then(|| read.moment(zone))?
+        if !rest.is_empty() {
+            return None;
+        }
+        if let (None, Some(before), Some(after)) = (read.offset, before, after) {
+            read.offset = name::offset_around(name.get(..before)?, after, false);
+        }
+        read.moment(zone)
+    }
+}
+
+impl Field {
+    /// Whether it belongs to the time of day.
+    fn is_of_day(self) -> bool {
+        matches!(
+            self,
+            Self::Hour | Self::Hour12 | Self::Half | Self::Minute | Self::Second | Self::Fraction
+        )
     }
 }
 
@@ -398,6 +424,27 @@ mod tests {
             ("%FT%T%z", "2026-11-20T03:00:00Z", "2026-11-20 03:00:00"),
             ("%F_%R_%Z", "2026-11-20_03:00_UTC", "2026-11-20 03:00:00"),
             ("%F_%R_%Z", "2026-11-20_03:00_CET", "2026-11-20 02:00:00"),
+            ("%FT%TZ", "2026-11-20T03:00:00Z", "2026-11-20 03:00:00"),
+            (
+                "@GMT-%Y.%m.%d-%H.%M.%S",
+                "@GMT-2026.11.20-03.00.00",
+                "2026-11-20 03:00:00",
+            ),
+            (
+                "%Y%m%d_%H%M_UTC_daily",
+                "20261120_0300_UTC_daily",
+                "2026-11-20 03:00:00",
+            ),
+            (
+                "zrepl_%Y%m%d_%H%M%S_000",
+                "zrepl_20261120_030000_000",
+                "2026-11-20 03:00:00",
+            ),
+            (
+                "%F_%H%M_Zero",
+                "2026-11-20_0300_Zero",
+                "2026-11-20 02:00:00",
+            ),
             ("100%%_%y%m%d", "100%_261120", "2026-11-19 23:00:00"),
             ("%Y-%j", "2026-324", "2026-11-19 23:00:00"),
             ("s%s", "s1763600000", "2025-11-20 00:53:20"),

@@ -3,9 +3,11 @@
 //! The path is a directory of snapshots, or a live directory that has one. What a file system or a program is known to
 //! do decides, in this order: every directory in it is a snapshot by its name; it has a well-known snapshot
 //! directory (asked for by name, as NetApp's and ZFS's are not listed); some of its children are snapshots by their name;
-//! it is empty; a directory above it on the same file system has `.zfs/snapshot` or `.snapshots`.
+//! it is empty; a directory above it on the same file system has `.zfs/snapshot` or `.snapshots`; or else whoever named it
+//! says that its children are snapshots ([`Said`]).
 
 use super::name;
+use super::pattern::Pattern;
 use crate::error::{Error, Kind, Result};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -37,8 +39,17 @@ pub struct Source {
     pub why: String,
 }
 
+/// What else was said of the path.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Where it was named, a directory of snapshots is asked for: its children are snapshots, whatever they are called.
+    pub snapshots: bool,
+    /// What the names of its snapshots look like.
+    pub name: Option<Pattern>,
+}
+
 /// Finds the snapshots of `path`. [`Kind::Config`] if there is no such directory, or none are found.
-pub fn resolve(path: &Path) -> Result<Source> {
+pub fn resolve(path: &Path, said: &Said) -> Result<Source> {
     let failed = |e: io::Error| {
         let kind = match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::Config,
@@ -48,7 +59,7 @@ pub fn resolve(path: &Path) -> Result<Source> {
         Error::new(kind, format!("cannot read {}: {e}; {what}", path.display()))
     };
     let path = path.canonicalize().map_err(failed)?;
-    let children = Children::of(&path).map_err(failed)?;
+    let children = Children::of(&path, said.name.as_ref()).map_err(failed)?;
     let shown = path.display();
     let itself = |why: String| Source {
         snapshots: vec![path.clone()],
@@ -85,7 +96,20 @@ pub fn resolve(path: &Path) -> Result<Source> {
     if children.entries == 0 {
         return Ok(itself(format!("{shown} is empty: no snapshots yet")));
     }
-    above(&path).map_err(failed)?.ok_or_else(|| nothing(&path))
+    if let Some(found) = above(&path).map_err(failed)? {
+        return Ok(found);
+    }
+    if said.name.is_some() {
+        return Ok(itself(format!(
+            "{shown} is named as a directory of snapshots, and no name in it matches the pattern"
+        )));
+    }
+    if said.snapshots && children.directories > 0 {
+        return Ok(itself(format!(
+            "{shown} is named as a directory of snapshots; no name in it has a date"
+        )));
+    }
+    Err(nothing(&path))
 }
 
 /// The well-known snapshot directories that a live directory, or a mount of restic's, has.
@@ -100,7 +124,7 @@ fn beside(path: &Path) -> Vec<(&'static str, &'static str)> {
     let snapshots = path.join("snapshots");
     if is_directory(&snapshots)
         && (restic
-            || Children::of(&snapshots)
+            || Children::of(&snapshots, None)
                 .is_ok_and(|c| c.directories > 0 && c.snapshots == c.directories))
     {
         found.push((
@@ -170,7 +194,8 @@ struct Children {
 }
 
 impl Children {
-    fn of(path: &Path) -> io::Result<Self> {
+    fn of(path: &Path, pattern: Option<&Pattern>) -> io::Result<Self> {
+        let utc = crate::time::Zone::Named(chrono_tz::UTC);
         let mut children = Self::default();
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
@@ -184,10 +209,14 @@ impl Children {
                 continue;
             }
             children.directories += 1;
-            let utc = crate::time::Zone::Named(chrono_tz::UTC);
-            let snapshot = name::recognise(bytes, &utc).is_some()
-                || name::is_rotated(bytes)
-                || name::is_numbered(bytes) && is_directory(&entry.path().join("snapshot"));
+            let snapshot = match pattern {
+                Some(pattern) => pattern.moment(bytes, &utc).is_some(),
+                None => {
+                    name::recognise(bytes, &utc).is_some()
+                        || name::is_rotated(bytes)
+                        || name::is_numbered(bytes) && is_directory(&entry.path().join("snapshot"))
+                }
+            };
             children.snapshots += usize::from(snapshot);
         }
         Ok(children)

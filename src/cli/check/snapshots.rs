@@ -102,7 +102,7 @@ pub fn directories(
 
 /// Of several directories each is taken for one of snapshots, as it stands.
 fn judge_live(named: &Path, findings: &mut Findings) {
-    let Ok(found) = source::resolve(named) else {
+    let Ok(found) = source::resolve(named, &source::Said::default()) else {
         return;
     };
     let itself = named.canonicalize().is_ok_and(|n| found.snapshots == [n]);
@@ -209,8 +209,8 @@ pub fn dates(config: &Config, dates: &snapshot::Dates, findings: &mut Findings) 
     };
     if !clashing.is_empty() {
         findings.warn(format!(
-            "several snapshots are of one minute, and only the last of each is shown: {}: take them farther apart, or \
-             leave some out with name under [source]",
+            "several snapshots are of one moment, and only the last of each is shown: {}: leave some out with name under \
+             [source]",
             list(clashing.iter().map(String::as_str), EXAMPLES)
         ));
     }

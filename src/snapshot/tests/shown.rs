@@ -58,6 +58,49 @@ fn every_snapshot_can_have_its_own_label() {
 }
 
 #[test]
+fn snapshots_of_one_minute_get_labels_of_their_own() {
+    let store = Store::new();
+    for name in [
+        "s.2026-11-20_100501",
+        "s.2026-11-20_100502",
+        "t.2026-11-20_100502",
+        "s.2026-11-20_100503",
+        "s.2026-11-20_100600",
+    ] {
+        store.make(name);
+    }
+    let catalogue = store.open(Options {
+        granularity: Granularity::Snapshot,
+        ..store.options()
+    });
+    let dates = catalogue.dates();
+    assert_eq!(
+        labels(&dates),
+        [
+            "2026-11-20_1005",
+            "2026-11-20_1006",
+            "2026-11-20_1007",
+            "2026-11-20_1008"
+        ]
+    );
+    assert_eq!(
+        names(&dates),
+        [
+            "s.2026-11-20_100501",
+            "s.2026-11-20_100600",
+            "t.2026-11-20_100502",
+            "s.2026-11-20_100503"
+        ]
+    );
+    assert_eq!(dates.clashes(), ["2026-11-20_1007"]);
+
+    // The name that was in the way is free again.
+    fs::remove_dir(store.path().join("s.2026-11-20_100501")).unwrap();
+    catalogue.refresh().unwrap();
+    assert_eq!(names(&catalogue.dates())[0], "t.2026-11-20_100502");
+}
+
+#[test]
 fn equal_moments_are_settled_by_directory_then_name() {
     let (first, second) = (Store::new(), Store::new());
     for name in ["mail.20261114_9", "mail.20261114_10", "mail.20261114"] {
@@ -90,8 +133,11 @@ fn daylight_saving_changes() {
         ..store.options()
     };
     let dates = store.open(each).dates();
-    assert_eq!(labels(&dates), ["2026-10-25_0230", "2026-10-25_2359"]);
-    assert_eq!(names(&dates)[0], "s-2026-10-25T02:30:00+01:00");
+    assert_eq!(
+        labels(&dates),
+        ["2026-10-25_0230", "2026-10-25_0231", "2026-10-25_2359"]
+    );
+    assert_eq!(names(&dates)[1], "s-2026-10-25T02:30:00+01:00");
     assert_eq!(labels(&store.open(store.options()).dates()), ["2026-10-25"]);
 
     // A day of 23 hours: the moments either side of midnight, in UTC names.

@@ -1,13 +1,15 @@
 //! From a typed path to snapshot directories.
 
+use super::source::Said;
 use super::*;
+use crate::snapshot::pattern::Pattern;
 
 #[test]
 fn sources() {
-    let resolve = |path: &Path| source::resolve(path).unwrap();
+    let resolve = |path: &Path| source::resolve(path, &Said::default()).unwrap();
     let store = Store::new();
     let root = store.path().canonicalize().unwrap();
-    let nothing = source::resolve(&root.join("missing")).unwrap_err();
+    let nothing = source::resolve(&root.join("missing"), &Said::default()).unwrap_err();
     assert_eq!(nothing.kind(), Kind::Config);
     assert_eq!(resolve(&root).snapshots, std::slice::from_ref(&root));
 
@@ -67,8 +69,41 @@ fn sources() {
     );
 
     store.make("bare/example.com");
-    if let Err(error) = source::resolve(&root.join("bare")) {
+    if let Err(error) = source::resolve(&root.join("bare"), &Said::default()) {
         assert_eq!(error.kind(), Kind::Config);
         assert!(error.to_string().contains(".zfs/snapshot"), "{error}");
     }
+}
+
+#[test]
+fn a_directory_that_is_named_as_one_of_snapshots_is_one() {
+    let store = Store::new();
+    let root = store.path().canonicalize().unwrap();
+    for name in ["snap-201126", "snap-211126", "old"] {
+        store.make(&format!("ours/{name}"));
+    }
+    let ours = root.join("ours");
+    let pattern = |pattern: &str| Said {
+        snapshots: true,
+        name: Some(Pattern::parse(pattern).unwrap()),
+    };
+    for said in [
+        // The names that match are found, the well-known ones or not.
+        pattern("snap-%d%m%y"),
+        pattern("%Y-%m-%d"),
+        // Without a pattern, undated ones have the time of their root.
+        Said {
+            snapshots: true,
+            name: None,
+        },
+    ] {
+        let found = source::resolve(&ours, &said).unwrap();
+        assert_eq!(found.snapshots, std::slice::from_ref(&ours), "{said:?}");
+    }
+
+    // A live directory has its snapshots where they are well known, whatever they are called there.
+    store.make("live/example.com");
+    store.make("live/.snapshot/x");
+    let found = source::resolve(&root.join("live"), &pattern("snap-%d%m%y")).unwrap();
+    assert_eq!(found.snapshots, [root.join("live/.snapshot")]);
 }
