@@ -172,6 +172,7 @@ fn view(config: &Config) -> Result<View> {
         layout: layout(config)?,
         keys: keys(config)?,
         index: Arc::new(Index::open(&config.index.path)),
+        told: view::told::Told::default(),
     })
 }
 

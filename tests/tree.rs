@@ -320,6 +320,52 @@ fn torn_and_empty_files_are_shown_as_they_are() {
 }
 
 #[test]
+fn a_message_that_cannot_be_decoded_is_warned_of_once() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    for day in ["2026-11-19", DAY] {
+        let torn = b"\x1f\x8b\x08\0\0\0\0\0\0\x03 torn";
+        let mailbox = store.mailbox(day, ALICE);
+        mailbox.put("cur", "1795.M1P1.mx,S=5000:2,S", torn, utc(RECEIVED));
+    }
+    let config = Config::new(&scratch, &store);
+    // Neither what was found now nor what is known from before is told of again and again.
+    for _ in 0..2 {
+        let mount = Mount::new(&config).expecting_warnings();
+        for day in ["2026-11-19", DAY] {
+            let mailbox = mount.join(day).join(ALICE);
+            let inbox = mailbox.join("INBOX");
+            for _ in 0..2 {
+                let read = fs::read(inbox.join(only(&inbox)));
+                assert_eq!(read.unwrap_err().raw_os_error(), Some(5));
+            }
+            fs::read(mailbox.join("INBOX.mbox")).unwrap();
+        }
+        mount.wait_for_warning(&["1795.M1P1.mx"]);
+        let warnings = mount.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+}
+
+#[test]
+fn looking_for_holes_is_no_warning() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    store.mailbox(DAY, ALICE).number("cur", 1);
+    let mount = Mount::new(&Config::new(&scratch, &store));
+    let inbox = mount.join(DAY).join(ALICE).join("INBOX");
+    let file = fs::File::open(inbox.join(only(&inbox))).unwrap();
+    let size = file.metadata().unwrap().len();
+    let hole = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(0)).unwrap();
+    assert_eq!(hole, size);
+    assert_eq!(mount.warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn attributes() {
     if !able(&[]) {
         return;

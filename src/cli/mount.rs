@@ -69,7 +69,12 @@ pub(super) struct Helper {
 
 impl Arguments {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let (config, settled) = self.settle(Options::refuse_unknown)?;
+        let unknown = match self.detached {
+            // Whoever started it has judged them.
+            true => |_: &Options| Ok(()),
+            false => Options::refuse_unknown,
+        };
+        let (config, settled) = self.settle(unknown)?;
         if settled.background {
             return background::start(&settled, global, true);
         }

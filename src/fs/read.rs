@@ -80,8 +80,29 @@ impl Fs {
         offset: u64,
         len: usize,
     ) -> Result<Vec<u8>> {
-        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
         let store = inside.store();
+        self.read_stored(inside, &*store, position, listing, item, id, offset, len)
+            .inspect_err(|e| {
+                if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) {
+                    let name = listing.messages().store_name(item.stored);
+                    self.view.tell_damaged(store.path(), name, e);
+                }
+            })
+    }
+
+    #[allow(clippy::too_many_arguments)] // where the message is, and which part of it
+    fn read_stored(
+        &self,
+        inside: &Inside,
+        store: &dyn Store,
+        position: u32,
+        listing: &Listing,
+        item: &Item<'_>,
+        id: NodeId,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>> {
+        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
         let locator = listing.messages().locator(item.stored);
         let error = |kind, what: &str| {
             let path = inside.open.root.path().display();
@@ -100,7 +121,7 @@ impl Fs {
                 Err(error(Kind::Unreadable, what))
             }
             Encoding::Encoded => {
-                let plain = self.decoded(&*store, folder, id, listing, item.stored)?;
+                let plain = self.decoded(store, folder, id, listing, item.stored)?;
                 if plain.len() as u64 != item.size {
                     return Err(damaged());
                 }

@@ -90,7 +90,8 @@ where
         }
         if let Some(reply) = self.take() {
             match failed.kind() {
-                Kind::Unreadable | Kind::Undecodable | Kind::NoKey => tracing::warn!("{failed}"),
+                // What cannot be decoded was told of where that was found.
+                Kind::Unreadable => tracing::warn!("{failed}"),
                 kind => tracing::debug!("{kind:?}: {failed}"),
             }
             reply.fail(errno(failed.kind(), self.context));

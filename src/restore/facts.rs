@@ -1,6 +1,6 @@
 //! What the index knows of messages, learned where it does not know.
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::store::{Message, Messages, Store};
 use crate::view::content::{self, Learned};
@@ -35,8 +35,9 @@ pub fn learn<'a>(
         let Some((message, _)) = some.get(at) else {
             continue;
         };
+        let damaged = |e: &Error| view.tell_damaged(store.path(), messages.store_name(message), e);
         let stored = files.open(messages, message);
-        match stored.and_then(|s| content::learn(&s, messages.store_name(message), &view.keys)) {
+        match stored.and_then(|s| content::learn(&s, &view.keys, damaged)) {
             Ok(learned) => {
                 fresh.push((at, learned.encode()));
                 all.push(Some(learned));

@@ -125,9 +125,9 @@ pub fn read_to_end(stored: &Stored<'_>, keys: &Keys) -> Result<(Option<decode::E
     Ok((Some(encoding), bytes))
 }
 
-/// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that. `name` is the
-/// message's, for a warning.
-pub fn learn(stored: &Stored<'_>, name: &[u8], keys: &Keys) -> Result<Learned> {
+/// Learns what a message's name is made of; and its size in an mbox, if all of it has been read for that. `damaged` hears
+/// why it cannot be decoded, if not for want of a key.
+pub fn learn(stored: &Stored<'_>, keys: &Keys, damaged: impl Fn(&Error)) -> Result<Learned> {
     let mut buffer = Vec::new();
     for (step, limit) in HEADER_READS.into_iter().enumerate() {
         let have = buffer.len();
@@ -138,7 +138,7 @@ pub fn learn(stored: &Stored<'_>, name: &[u8], keys: &Keys) -> Result<Learned> {
             && !is_plain_by_claim(stored)
             && let Some(encoding) = decode::detect(&buffer)
         {
-            return learn_encoded(stored, name, encoding, keys);
+            return learn_encoded(stored, encoding, keys, damaged);
         }
         let whole = buffer.len() < limit;
         let last = whole || step + 1 == HEADER_READS.len();
@@ -164,9 +164,9 @@ pub fn learn(stored: &Stored<'_>, name: &[u8], keys: &Keys) -> Result<Learned> {
 
 fn learn_encoded(
     stored: &Stored<'_>,
-    name: &[u8],
     encoding: decode::Encoding,
     keys: &Keys,
+    damaged: impl Fn(&Error),
 ) -> Result<Learned> {
     let mut start = Vec::new();
     let mut measure = Measure::new();
@@ -194,16 +194,11 @@ fn learn_encoded(
             })
         }
         Err(e) if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) => {
-            let told = format!(
-                "{}: {e}; it is listed, and reading it is an error",
-                String::from_utf8_lossy(name)
-            );
-            // Where one is locked, most are: that is told once for the folder.
             let encoding = if e.kind() == Kind::NoKey {
-                tracing::debug!("{told}");
+                // Where one is locked, most are: that is told once for the folder.
                 Encoding::Locked
             } else {
-                tracing::warn!("{told}");
+                damaged(&e);
                 Encoding::Damaged
             };
             Ok(Learned {

@@ -309,7 +309,8 @@ impl View {
         };
         let store_name = messages.store_name(item.stored);
         let result = files.open(messages, item.stored).and_then(|stored| {
-            let mut learned = content::learn(&stored, store_name, &self.keys)?;
+            let damaged = |e: &Error| self.tell_damaged(mailbox, store_name, e);
+            let mut learned = content::learn(&stored, &self.keys, damaged)?;
             if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
                 let mut measure = Measure::new();
                 content::stream(&stored, 0, |chunk| {

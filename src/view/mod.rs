@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod maildir;
 pub mod mbox;
 pub mod name;
+pub mod told;
 pub mod tree;
 
 use crate::index::Index;
@@ -47,6 +48,8 @@ pub struct View {
     /// What opens encrypted messages.
     pub keys: Keys,
     pub index: Arc<Index>,
+    /// Which unreadable messages were warned of.
+    pub told: told::Told,
 }
 
 impl View {

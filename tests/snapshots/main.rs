@@ -88,7 +88,7 @@ fn btrfs_with_snapper() {
         take(number, day);
     }
 
-    let found = source::resolve(&live).unwrap();
+    let found = source::resolve(&live, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, std::slice::from_ref(&snapshots));
     let catalogue = Catalogue::open(options(found.snapshots)).unwrap();
     let before = catalogue.dates();
@@ -111,7 +111,7 @@ fn btrfs_with_snapper() {
     assert_eq!(catalogue.refresh().unwrap().unwrap().vanished, [DAYS[1]]);
 
     // From a directory inside the file system.
-    let found = source::resolve(&live.join("example.com")).unwrap();
+    let found = source::resolve(&live.join("example.com"), &source::Said::default()).unwrap();
     assert_eq!(
         (&found.snapshots, found.below.to_str()),
         (&vec![snapshots], Some("example.com"))
@@ -186,7 +186,7 @@ fn btrbk() {
             &[&volume.join("mail"), &volume.join(name)],
         );
     }
-    let found = source::resolve(&volume).unwrap();
+    let found = source::resolve(&volume, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, [volume.join("_btrbk")]);
     let catalogue = Catalogue::open(options(found.snapshots.clone())).unwrap();
     assert_days(&catalogue.dates(), "", MESSAGE);
@@ -242,7 +242,7 @@ fn rsnapshot() {
     };
     DAYS.into_iter().for_each(take);
 
-    let found = source::resolve(&root).unwrap();
+    let found = source::resolve(&root, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, std::slice::from_ref(&root));
     let catalogue = Catalogue::open(options(found.snapshots)).unwrap();
     let before = catalogue.dates();
@@ -301,7 +301,7 @@ fn restic_and_a_mount_that_hangs() {
     let mut serve = restic();
     world.serve(serve.arg("mount").arg(&mount), &mount);
 
-    let found = source::resolve(&mount).unwrap();
+    let found = source::resolve(&mount, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, [mount.join("snapshots")]);
     let dirs = vec![mount.join("snapshots"), other.clone()];
     let (timeout, refresh) = (Duration::from_secs(1), Duration::from_millis(100));
@@ -380,7 +380,7 @@ fn borg() {
         .arg(&mount);
     world.serve(&mut serve, &mount);
 
-    let found = source::resolve(&mount).unwrap();
+    let found = source::resolve(&mount, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, std::slice::from_ref(&mount));
     let catalogue = Catalogue::open(options(found.snapshots)).unwrap();
     assert_days(&catalogue.dates(), "", MESSAGE);
@@ -412,7 +412,7 @@ fn a_netapp_like_directory() {
             .args(["-o", "remount,bind,ro"])
             .arg(&shown));
     }
-    let found = source::resolve(&volume).unwrap();
+    let found = source::resolve(&volume, &source::Said::default()).unwrap();
     assert_eq!(found.snapshots, [volume.join(".snapshot")]);
     let catalogue = Catalogue::open(options(found.snapshots)).unwrap();
     assert_days(&catalogue.dates(), "", MESSAGE);

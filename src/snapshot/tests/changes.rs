@@ -126,9 +126,13 @@ fn keys_are_unique_even_where_only_the_path_differs() {
         name: "b".into(),
         ..Snapshot::clone(&snapshot)
     });
-    let merged = Dates::merge(vec![vec![Arc::clone(&snapshot)], vec![twin]], |_| true);
+    let merged = Dates::merge(
+        vec![vec![Arc::clone(&snapshot)], vec![twin]],
+        |_| true,
+        None,
+    );
     assert_ne!(merged.all[0].key, merged.all[1].key);
-    let alone = Dates::merge(vec![vec![Arc::clone(&snapshot)]], |_| true);
+    let alone = Dates::merge(vec![vec![Arc::clone(&snapshot)]], |_| true, None);
     assert_eq!(alone.all[0].key, snapshot.key);
 }
 

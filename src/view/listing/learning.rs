@@ -6,7 +6,6 @@ use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
-use crate::store::decode::Keys;
 use crate::store::{Files, Message, Messages, Store};
 use crate::view::content::{self, Encoding, Learned};
 use crate::view::{Names, View};
@@ -39,7 +38,7 @@ impl View {
                 let plain = |size| Known::Learned(Box::new(plain(size)));
                 match store.claimed_size(messages, m) {
                     Some(claimed) if claimed != m.size => {
-                        learn_one(&*files, messages, m, &self.keys)
+                        self.learn_one(mailbox, &*files, messages, m)
                     }
                     _ => Ok(plain(m.size)),
                 }
@@ -95,7 +94,8 @@ impl View {
                     let Some((at, message, _)) = news.get(i) else {
                         continue;
                     };
-                    let one = learn_one(&*files, messages, message, &self.keys)
+                    let one = self
+                        .learn_one(mailbox, &*files, messages, message)
                         .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
@@ -184,7 +184,7 @@ impl View {
                 if let Some(learned) = kept.as_deref().and_then(Learned::decode) {
                     each(Some(learned));
                 } else if let Known::Learned(learned) =
-                    learn_one(&*files, messages, message, &self.keys)?
+                    self.learn_one(mailbox, &*files, messages, message)?
                 {
                     fresh.push((i, learned.encode()));
                     each(Some(*learned));
@@ -195,6 +195,48 @@ impl View {
             self.keep(mailbox, &keys, &mut fresh);
         }
         Ok(())
+    }
+
+    /// Warns, once for each message, that it cannot be decoded.
+    pub fn tell_damaged(&self, mailbox: &[u8], name: &[u8], why: &Error) {
+        if self.told.is_news(mailbox, name) {
+            let (mailbox, name) = (
+                String::from_utf8_lossy(mailbox),
+                String::from_utf8_lossy(name),
+            );
+            tracing::warn!("{mailbox}: {name}: {why}; it is listed, and reading it is an error");
+        }
+    }
+
+    /// Learns of one message.
+    fn learn_one(
+        &self,
+        mailbox: &[u8],
+        files: &dyn Files,
+        messages: &Messages,
+        message: &Message,
+    ) -> Result<Known> {
+        let damaged = |e: &Error| self.tell_damaged(mailbox, messages.store_name(message), e);
+        let learned = files
+            .open(messages, message)
+            .and_then(|stored| content::learn(&stored, &self.keys, damaged));
+        match learned {
+            Ok(learned) => Ok(Known::Learned(Box::new(learned))),
+            Err(e) if is_for_all(&e) => Err(e),
+            // The store says so of the message itself: it will be no different another time.
+            Err(e) if e.kind() == Kind::Undecodable => {
+                damaged(&e);
+                Ok(Known::Learned(Box::new(Learned {
+                    encoding: Encoding::Damaged,
+                    size: message.size,
+                    facts: Facts::default(),
+                })))
+            }
+            Err(e) => {
+                tracing::warn!("a message cannot be read: {e}");
+                Ok(Known::Unread)
+            }
+        }
     }
 
     fn keep(&self, mailbox: &[u8], keys: &[FactKey<'_>], fresh: &mut Vec<(usize, Vec<u8>)>) {
@@ -233,30 +275,4 @@ fn same(messages: &Messages, before: &Rows) -> Vec<Known> {
             }
         })
         .collect()
-}
-
-/// Learns of one message.
-fn learn_one(
-    files: &dyn Files,
-    messages: &Messages,
-    message: &Message,
-    keys: &Keys,
-) -> Result<Known> {
-    let learned = files
-        .open(messages, message)
-        .and_then(|stored| content::learn(&stored, messages.store_name(message), keys));
-    match learned {
-        Ok(learned) => Ok(Known::Learned(Box::new(learned))),
-        Err(e) if is_for_all(&e) => Err(e),
-        // The store says so of the message itself: it will be no different another time.
-        Err(e) if e.kind() == Kind::Undecodable => Ok(Known::Learned(Box::new(Learned {
-            encoding: Encoding::Damaged,
-            size: message.size,
-            facts: Facts::default(),
-        }))),
-        Err(e) => {
-            tracing::warn!("a message cannot be read: {e}");
-            Ok(Known::Unread)
-        }
-    }
 }

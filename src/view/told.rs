@@ -1,0 +1,47 @@
+//! Which messages were warned of: each once, on however many dates it is met and however often somebody tries to read it.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
+
+/// So many are remembered; then all are forgotten, and may be warned of again.
+const MOST: usize = 1 << 16;
+
+/// The messages that were warned of since the start.
+#[derive(Default)]
+pub struct Told {
+    messages: Mutex<HashSet<u64>>,
+}
+
+impl Told {
+    /// Whether a message is to be warned of, which it is once. `mailbox` is the mailbox's path inside a snapshot, `name` the
+    /// message's name in the store.
+    pub fn is_news(&self, mailbox: &[u8], name: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (mailbox, name).hash(&mut hasher);
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        if messages.len() >= MOST {
+            messages.clear();
+        }
+        messages.insert(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_is_news_once() {
+        let told = Told::default();
+        assert!(told.is_news(b"a", b"1"));
+        assert!(!told.is_news(b"a", b"1"));
+        assert!(told.is_news(b"a", b"2"));
+        assert!(told.is_news(b"b", b"1"));
+        for number in 0..=MOST {
+            told.is_news(b"c", &number.to_le_bytes());
+        }
+        assert!(told.messages.lock().unwrap().len() <= MOST);
+    }
+}
