@@ -157,6 +157,8 @@ pub fn id(identity: &[u8], chars: usize) -> String {
 /// The key under which two names are the same to a client that ignores case and ways of writing a character.
 pub fn fold(name: &str) -> String {
     name.nfd()
+        // A capital sharp s alone is its own capital.
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .nfc()

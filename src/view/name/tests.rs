@@ -281,6 +281,13 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn a_sharp_s_is_the_same_as_a_capital() {
+    for other in ["\u{1e9e}", "\u{df}", "SS", "Ss"] {
+        assert_eq!(fold(other), "ss", "{other}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
