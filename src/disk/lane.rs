@@ -9,6 +9,8 @@
 //! 2. Every lane (one for each snapshot) has a bounded number of threads. When all of them are stuck it refuses at once.
 //! 3. A request that makes no progress for the timeout is answered by the watch thread with an error; the stuck thread
 //!    finds itself expired when it comes back, and the lane is well again.
+//! 4. Until anything on that lane is answered, later requests get a moment instead of the timeout: a program's call is
+//!    several requests, one after the other, and shall not wait a timeout for each.
 //!
 //! Progress is each call that begins: a listing of a million messages may take as long as it needs.
 //!
@@ -106,6 +108,10 @@ pub struct Lane {
     name: String,
     /// Requests that have expired on this lane and have not come back yet.
     stuck: AtomicUsize,
+    /// When the disk last answered a request, in milliseconds as of [`Beat::last`].
+    answered: AtomicU64,
+    /// When the latest of those that expired began to wait.
+    hung: AtomicU64,
     queue: Mutex<Queue>,
     more: Condvar,
 }
@@ -142,9 +148,17 @@ impl Lane {
         Self {
             name,
             stuck: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            hung: AtomicU64::new(0),
             queue: Mutex::default(),
             more: Condvar::new(),
         }
+    }
+
+    /// Whether a request has expired and the disk has answered none since.
+    fn is_silent(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed) > 0
+            && self.answered.load(Ordering::Relaxed) <= self.hung.load(Ordering::Relaxed)
     }
 
     /// Asks whether this thread may wait for the disk now, and counts as progress.
@@ -184,7 +198,9 @@ impl Lane {
             if current.beat.is_expired() {
                 return given_up();
             }
-            if !lane.as_ref().is_some_and(|lane| Arc::ptr_eq(lane, self)) {
+            if lane.as_ref().is_some_and(|lane| Arc::ptr_eq(lane, self)) {
+                self.answered.store(now(), Ordering::Relaxed);
+            } else {
                 *lane = Some(self.clone());
             }
             Ok(())
@@ -252,6 +268,8 @@ type Watched = (Arc<Beat>, Weak<dyn Job>);
 /// Runs requests and watches them.
 pub struct Workers {
     timeout: Duration,
+    /// How long a request may wait on a lane that is silent, and how often is looked.
+    moment: Duration,
     permits: AtomicIsize,
     next: AtomicU64,
     watched: Mutex<HashMap<u64, Watched>>,
@@ -260,13 +278,14 @@ pub struct Workers {
 impl Workers {
     /// `permits`: how many of the threads that receive requests may wait for a disk at once.
     pub fn start(timeout: Duration, permits: usize) -> std::io::Result<Arc<Self>> {
+        let moment = (timeout / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
         let workers = Arc::new(Self {
             timeout,
+            moment,
             permits: AtomicIsize::new(permits as isize),
             next: AtomicU64::new(0),
             watched: Mutex::default(),
         });
-        let tick = (timeout / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
         let weak = Arc::downgrade(&workers);
         std::thread::Builder::new()
             .name("mailtm-watch".into())
@@ -274,7 +293,7 @@ impl Workers {
                 while let Some(workers) = weak.upgrade() {
                     workers.expire_overdue();
                     drop(workers);
-                    std::thread::sleep(tick);
+                    std::thread::sleep(moment);
                 }
             })?;
         Ok(workers)
@@ -331,8 +350,12 @@ impl Workers {
                 self.permits.fetch_add(1, Ordering::Relaxed);
             }
         }
+        let lane = lock(&beat.lane).take();
+        if let Some(lane) = lane.as_ref().filter(|_| outcome == Outcome::Answered) {
+            lane.answered.store(now(), Ordering::Relaxed);
+        }
         if beat.is_expired()
-            && let Some(lane) = lock(&beat.lane).take()
+            && let Some(lane) = lane
         {
             lane.stuck.fetch_sub(1, Ordering::Relaxed);
             tracing::info!("{}: answers again", lane.name);
@@ -362,14 +385,20 @@ impl Workers {
     }
 
     fn expire_overdue(&self) {
-        let limit = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let limit = |beat: &Beat| {
+            let silent = lock(&beat.lane)
+                .as_ref()
+                .is_some_and(|lane| lane.is_silent());
+            millis(if silent { self.moment } else { self.timeout })
+        };
         let overdue: Vec<Watched> = {
             // Marked under the lock under which a request that ends takes itself out: so it sees the mark or has none.
             let mut watched = lock(&self.watched);
             let ids: Vec<u64> = watched
                 .iter()
                 .filter(|(_, (beat, _))| {
-                    now().saturating_sub(beat.last.load(Ordering::Relaxed)) > limit
+                    now().saturating_sub(beat.last.load(Ordering::Relaxed)) > limit(beat)
                 })
                 .map(|(&id, _)| id)
                 .collect();
@@ -388,6 +417,10 @@ impl Workers {
     fn give_up(&self, beat: &Beat) {
         let lane = lock(&beat.lane);
         beat.expired.store(true, Ordering::Relaxed);
+        if let Some(lane) = &*lane {
+            lane.hung
+                .fetch_max(beat.last.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         if let Some(lane) = &*lane
             && lane.stuck.fetch_add(1, Ordering::Relaxed) == 0
         {
@@ -401,153 +434,4 @@ impl Workers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    /// Touches the disk, then waits until it is let go.
-    struct Stuck {
-        lane: Arc<Lane>,
-        gate: Mutex<mpsc::Receiver<()>>,
-        answers: mpsc::Sender<&'static str>,
-        answered: AtomicBool,
-    }
-
-    impl Job for Stuck {
-        fn run(&self) -> Outcome {
-            if self
-                .lane
-                .enter()
-                .is_err_and(|e| e.kind() == Kind::WouldBlock)
-            {
-                return Outcome::Refused;
-            }
-            let _ = self.gate.lock().unwrap().recv();
-            if !self.answered.swap(true, Ordering::Relaxed) {
-                self.answers.send("done").unwrap();
-            }
-            Outcome::Answered
-        }
-
-        fn expire(&self) {
-            if !self.answered.swap(true, Ordering::Relaxed) {
-                self.answers.send("expired").unwrap();
-            }
-        }
-    }
-
-    fn stuck(
-        lane: &Arc<Lane>,
-        answers: &mpsc::Sender<&'static str>,
-    ) -> (Arc<Stuck>, mpsc::Sender<()>) {
-        let (open, gate) = mpsc::channel();
-        let (lane, answers) = (lane.clone(), answers.clone());
-        (
-            Arc::new(Stuck {
-                lane,
-                gate: Mutex::new(gate),
-                answers,
-                answered: AtomicBool::new(false),
-            }),
-            open,
-        )
-    }
-
-    #[test]
-    fn a_hung_disk_expires_requests_and_recovers() {
-        let workers = Workers::start(Duration::from_millis(100), 0).unwrap();
-        let (answers, results) = mpsc::channel();
-        let lane = Arc::new(Lane::new("hung".into()));
-        let gates: Vec<_> = (0..LANE_THREADS)
-            .map(|_| {
-                let (job, gate) = stuck(&lane, &answers);
-                workers.run(job); // no permit: returns at once
-                gate
-            })
-            .collect();
-        for _ in 0..LANE_THREADS {
-            assert_eq!(
-                results.recv_timeout(Duration::from_secs(5)).unwrap(),
-                "expired"
-            );
-        }
-        let (job, _gate) = stuck(&lane, &answers);
-        workers.run(job);
-        assert_eq!(
-            results.recv_timeout(Duration::from_millis(50)).unwrap(),
-            "expired",
-            "refused at once"
-        );
-        drop(gates); // the disk answers again
-        while lane.stuck.load(Ordering::Relaxed) > 0 {
-            std::thread::yield_now();
-        }
-        let (job, gate) = stuck(&lane, &answers);
-        workers.run(job);
-        gate.send(()).unwrap();
-        assert_eq!(
-            results.recv_timeout(Duration::from_secs(5)).unwrap(),
-            "done"
-        );
-    }
-
-    /// Uses one lane, and then another.
-    struct Both(Arc<Lane>, Arc<Stuck>);
-
-    impl Job for Both {
-        fn run(&self) -> Outcome {
-            match self.0.enter() {
-                Err(e) if e.kind() == Kind::WouldBlock => Outcome::Refused,
-                _ => self.1.run(),
-            }
-        }
-
-        fn expire(&self) {
-            self.1.expire();
-        }
-    }
-
-    #[test]
-    fn a_request_that_expires_in_a_queue_leaves_no_lane_stuck() {
-        let workers = Workers::start(Duration::from_millis(100), 1).unwrap();
-        let (answers, results) = mpsc::channel();
-        let (well, hung) = (
-            Arc::new(Lane::new("well".into())),
-            Arc::new(Lane::new("hung".into())),
-        );
-        let take_permits = |n| workers.permits.fetch_sub(n, Ordering::Relaxed);
-        take_permits(1);
-        let mut gates = Vec::new();
-        for _ in 0..LANE_THREADS - 1 {
-            let (job, gate) = stuck(&hung, &answers);
-            workers.run(job);
-            gates.push(gate);
-        }
-        for _ in 0..LANE_THREADS - 1 {
-            assert_eq!(
-                results.recv_timeout(Duration::from_secs(5)).unwrap(),
-                "expired"
-            );
-        }
-        // One thread is left for these: it takes the first, and the others expire behind it.
-        take_permits(-8);
-        for _ in 0..3 {
-            let (job, gate) = stuck(&hung, &answers);
-            workers.run(Arc::new(Both(well.clone(), job)));
-            gates.push(gate);
-        }
-        for _ in 0..3 {
-            assert_eq!(
-                results.recv_timeout(Duration::from_secs(5)).unwrap(),
-                "expired"
-            );
-        }
-        assert_eq!(well.stuck.load(Ordering::Relaxed), 0, "nothing waits there");
-        drop(gates);
-        let end = Instant::now() + Duration::from_secs(5);
-        while hung.stuck.load(Ordering::Relaxed) > 0 && Instant::now() < end {
-            std::thread::yield_now();
-        }
-        assert_eq!(hung.stuck.load(Ordering::Relaxed), 0, "all are back");
-    }
-}
+mod tests;

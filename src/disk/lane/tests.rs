@@ -1,0 +1,180 @@
+//! Requests on a disk that hangs, and on one that answers again.
+
+use super::*;
+use std::sync::mpsc;
+
+/// Touches the disk, then waits until it is let go.
+struct Stuck {
+    lane: Arc<Lane>,
+    gate: Mutex<mpsc::Receiver<()>>,
+    answers: mpsc::Sender<&'static str>,
+    answered: AtomicBool,
+}
+
+impl Job for Stuck {
+    fn run(&self) -> Outcome {
+        if self
+            .lane
+            .enter()
+            .is_err_and(|e| e.kind() == Kind::WouldBlock)
+        {
+            return Outcome::Refused;
+        }
+        let _ = self.gate.lock().unwrap().recv();
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            self.answers.send("done").unwrap();
+        }
+        Outcome::Answered
+    }
+
+    fn expire(&self) {
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            self.answers.send("expired").unwrap();
+        }
+    }
+}
+
+fn stuck(lane: &Arc<Lane>, answers: &mpsc::Sender<&'static str>) -> (Arc<Stuck>, mpsc::Sender<()>) {
+    let (open, gate) = mpsc::channel();
+    let (lane, answers) = (lane.clone(), answers.clone());
+    (
+        Arc::new(Stuck {
+            lane,
+            gate: Mutex::new(gate),
+            answers,
+            answered: AtomicBool::new(false),
+        }),
+        open,
+    )
+}
+
+#[test]
+fn a_hung_disk_expires_requests_and_recovers() {
+    let workers = Workers::start(Duration::from_millis(100), 0).unwrap();
+    let (answers, results) = mpsc::channel();
+    let lane = Arc::new(Lane::new("hung".into()));
+    let gates: Vec<_> = (0..LANE_THREADS)
+        .map(|_| {
+            let (job, gate) = stuck(&lane, &answers);
+            workers.run(job); // no permit: returns at once
+            gate
+        })
+        .collect();
+    for _ in 0..LANE_THREADS {
+        assert_eq!(
+            results.recv_timeout(Duration::from_secs(5)).unwrap(),
+            "expired"
+        );
+    }
+    let (job, _gate) = stuck(&lane, &answers);
+    workers.run(job);
+    assert_eq!(
+        results.recv_timeout(Duration::from_millis(50)).unwrap(),
+        "expired",
+        "refused at once"
+    );
+    drop(gates); // the disk answers again
+    while lane.stuck.load(Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
+    let (job, gate) = stuck(&lane, &answers);
+    workers.run(job);
+    gate.send(()).unwrap();
+    assert_eq!(
+        results.recv_timeout(Duration::from_secs(5)).unwrap(),
+        "done"
+    );
+}
+
+#[test]
+fn after_one_has_waited_the_others_wait_a_moment() {
+    let timeout = Duration::from_millis(1600);
+    let workers = Workers::start(timeout, 0).unwrap();
+    let (answers, results) = mpsc::channel();
+    let lane = Arc::new(Lane::new("hung".into()));
+    let mut gates = Vec::new();
+    let mut waited = || {
+        let (job, gate) = stuck(&lane, &answers);
+        gates.push(gate);
+        let start = Instant::now();
+        workers.run(job);
+        let answer = results.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(answer, "expired");
+        start.elapsed()
+    };
+    assert!(waited() >= timeout);
+    assert!(waited() < timeout);
+
+    // One that is answered shows that the disk is there, however long others wait.
+    let (job, gate) = stuck(&lane, &answers);
+    gate.send(()).unwrap();
+    workers.run(job);
+    let answer = results.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(answer, "done");
+    let (job, gate) = stuck(&lane, &answers);
+    gates.push(gate);
+    let start = Instant::now();
+    workers.run(job);
+    results.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(start.elapsed() >= timeout);
+}
+
+/// Uses one lane, and then another.
+struct Both(Arc<Lane>, Arc<Stuck>);
+
+impl Job for Both {
+    fn run(&self) -> Outcome {
+        match self.0.enter() {
+            Err(e) if e.kind() == Kind::WouldBlock => Outcome::Refused,
+            _ => self.1.run(),
+        }
+    }
+
+    fn expire(&self) {
+        self.1.expire();
+    }
+}
+
+#[test]
+fn a_request_that_expires_in_a_queue_leaves_no_lane_stuck() {
+    let workers = Workers::start(Duration::from_millis(100), 1).unwrap();
+    let (answers, results) = mpsc::channel();
+    let (well, hung) = (
+        Arc::new(Lane::new("well".into())),
+        Arc::new(Lane::new("hung".into())),
+    );
+    let take_permits = |n| workers.permits.fetch_sub(n, Ordering::Relaxed);
+    take_permits(1);
+    let mut gates = Vec::new();
+    for _ in 0..LANE_THREADS - 1 {
+        let (job, gate) = stuck(&hung, &answers);
+        workers.run(job);
+        gates.push(gate);
+    }
+    for _ in 0..LANE_THREADS - 1 {
+        assert_eq!(
+            results.recv_timeout(Duration::from_secs(5)).unwrap(),
+            "expired"
+        );
+    }
+    // One thread is left for these: it takes the first, and the others expire behind it.
+    take_permits(-8);
+    for _ in 0..3 {
+        let (job, gate) = stuck(&hung, &answers);
+        workers.run(Arc::new(Both(well.clone(), job)));
+        gates.push(gate);
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            results.recv_timeout(Duration::from_secs(5)).unwrap(),
+            "expired"
+        );
+    }
+    assert_eq!(well.stuck.load(Ordering::Relaxed), 0, "nothing waits there");
+    drop(gates);
+    let end = Instant::now() + Duration::from_secs(5);
+    while hung.stuck.load(Ordering::Relaxed) > 0 && Instant::now() < end {
+        std::thread::yield_now();
+    }
+    assert_eq!(hung.stuck.load(Ordering::Relaxed), 0, "all are back");
+}
