@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         uid: rustix::process::getuid().as_raw(),
         groups,
     };
-    let mut bar = Bar::new(global);
+    let bar = Bar::new(global);
     let answer = fs.find(&request, &caller, &mut |learning| {
         bar.show(learning.done, learning.mailboxes, learning.messages);
         !stop.load(Ordering::Relaxed)

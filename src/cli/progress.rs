@@ -2,11 +2,12 @@
 
 use super::{Global, failed};
 use crate::error::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Becomes true when the user or the system wants an end.
 pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
@@ -20,42 +21,38 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 
 /// One line on a terminal that says how far a walk through the mailboxes is and how long it takes.
 pub(super) struct Bar {
-    shown: bool,
+    bar: ProgressBar,
     start: Instant,
-    last: Option<Instant>,
 }
 
 impl Bar {
     pub fn new(global: &Global) -> Self {
+        let target = match global.quiet == 0 && std::io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = "{bar:40} {pos} of {len} mailboxes found so far, {msg}, {eta} left";
         Self {
-            shown: global.quiet == 0 && std::io::stderr().is_terminal(),
+            bar: match ProgressStyle::with_template(style) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            },
             start: Instant::now(),
-            last: None,
         }
     }
 
-    pub fn show(&mut self, done: u64, all: u64, messages: u64) {
-        let now = Instant::now();
-        if !self.shown
-            || self
-                .last
-                .is_some_and(|last| now - last < Duration::from_millis(200))
-        {
+    pub fn show(&self, done: u64, all: u64, messages: u64) {
+        if self.bar.is_hidden() {
             return;
         }
-        self.last = Some(now);
-        let elapsed = (now - self.start).as_secs_f64().max(0.001);
-        let left = elapsed / done.max(1) as f64 * all.saturating_sub(done) as f64;
-        let _ = write!(
-            std::io::stderr(),
-            "\r\x1b[K{done} of {all} mailboxes found so far, {:.0} messages/s, {left:.0} s for these",
-            messages as f64 / elapsed
-        );
+        let rate = messages as f64 / self.start.elapsed().as_secs_f64().max(0.001);
+        self.bar.set_length(all);
+        self.bar.set_message(format!("{rate:.0} messages/s"));
+        self.bar.set_position(done);
     }
 
     pub fn clear(&self) {
-        if self.shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
+        self.bar.finish_and_clear();
     }
 }

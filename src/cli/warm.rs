@@ -3,11 +3,11 @@
 use super::progress::{Bar, stop_on_signals};
 use super::{Global, PARTLY_DONE, print, use_source};
 use crate::config;
+use crate::disk::stop::Stop;
 use crate::error::{Error, Kind, Result};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 /// Learn every message of every date, so that nobody has to wait for it
 #[derive(Debug, Args)]
@@ -25,17 +25,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     use_source(&mut config, arguments.source.as_deref())?;
     config.require_snapshots()?;
     let fs = crate::mount::build(&config)?;
-    let stop = stop_on_signals()?;
-    let mut bar = Bar::new(global);
-    let sum = fs.warm(|progress| {
+    let stop = Stop::when(stop_on_signals()?);
+    let bar = Bar::new(global);
+    let sum = fs.warm(&stop, |progress| {
         bar.show(progress.done, progress.mailboxes, progress.messages);
-        !stop.load(Ordering::Relaxed)
     })?;
     bar.clear();
-    let mut bar = Bar::new(global);
+    let bar = Bar::new(global);
     let searched = fs.learn_to_find(&mut |learning| {
         bar.show(learning.done, learning.mailboxes, learning.messages);
-        !stop.load(Ordering::Relaxed)
+        !stop.is_set()
     });
     bar.clear();
     let failed = match searched {
@@ -50,7 +49,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         "{} messages in {} folders of {} mailboxes, each counted on each of its dates\n",
         sum.messages, sum.folders, sum.done
     ))?;
-    if stop.load(Ordering::Relaxed) {
+    if stop.is_set() {
         let stopped = "stopped; what has been learned is kept, and another run goes on from there";
         return Err(Error::new(Kind::Failed, stopped));
     }

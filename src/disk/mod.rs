@@ -9,9 +9,11 @@
 //! 4. Every call first asks its [`Lane`] whether this thread may wait for the disk now.
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
-//! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it.
+//! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it,
+//! and [`stop`] ends work that nobody waits for.
 
 pub mod lane;
+pub mod stop;
 
 pub use lane::Lane;
 

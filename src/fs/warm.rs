@@ -2,6 +2,7 @@
 
 use super::Fs;
 use super::resolve::Inside;
+use crate::disk::stop::Stop;
 use crate::error::Result;
 
 /// How far a warming has come.
@@ -20,9 +21,15 @@ pub struct Progress {
 impl Fs {
     /// Lists every folder of every date, the newest first, and sizes its mbox; what is learned stays in the index.
     ///
-    /// Tells `progress` after each mailbox, and stops when it answers false. Can be stopped at any point: what was
-    /// learned is not learned again.
-    pub fn warm(&self, mut progress: impl FnMut(&Progress) -> bool) -> Result<Progress> {
+    /// Tells `progress` after each folder. Ends soon when it is told to stop, at any point: what was learned is not learned
+    /// again.
+    pub fn warm(&self, stop: &Stop, mut progress: impl FnMut(&Progress)) -> Result<Progress> {
+        let result = stop.ends(|| self.warm_all(stop, &mut progress));
+        self.index.flush();
+        result
+    }
+
+    fn warm_all(&self, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Result<Progress> {
         let mut sum = Progress::default();
         let shown = self.shown();
         for open in shown.by_label.values().rev() {
@@ -49,7 +56,11 @@ impl Fs {
                     if inside.folder(position).is_none() {
                         continue;
                     }
-                    match self.warm_folder(&inside, position) {
+                    let learned = self.warm_folder(&inside, position);
+                    if stop.is_set() {
+                        return Ok(sum);
+                    }
+                    match learned {
                         Ok(messages) => {
                             sum.folders += 1;
                             sum.messages += messages;
@@ -59,16 +70,16 @@ impl Fs {
                             sum.failed += 1;
                         }
                     }
+                    progress(&sum);
                 }
                 sum.done += 1;
                 self.index.wait_for_room();
-                if !progress(&sum) {
-                    self.index.flush();
+                progress(&sum);
+                if stop.is_set() {
                     return Ok(sum);
                 }
             }
         }
-        self.index.flush();
         Ok(sum)
     }
 

@@ -8,6 +8,7 @@
 use super::View;
 use super::content::{self, Encoding, Learned};
 use super::listing::{Item, Listing, is_for_all, key};
+use crate::disk::stop;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
@@ -158,7 +159,14 @@ impl View {
         let mut entries = Vec::with_capacity(order.len());
         let mut end = 0;
         let mut settled = !messages.provisional;
+        let stop = stop::current();
         for position in order {
+            if stop.is_set() {
+                return Err(Error::new(
+                    Kind::Unreadable,
+                    "given up before all was measured",
+                ));
+            }
             let at = position as usize;
             let Some(item) = listing.get(at) else {
                 continue;

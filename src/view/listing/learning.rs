@@ -2,7 +2,7 @@
 
 use super::rows::Rows;
 use super::{Known, is_for_all, key};
-use crate::disk::lane;
+use crate::disk::{lane, stop};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
@@ -73,11 +73,9 @@ impl View {
         }
         // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
         // that its progress is the progress of all.
-        let (next, stop, beat) = (
-            AtomicUsize::new(0),
-            AtomicBool::new(false),
-            lane::current_beat(),
-        );
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (beat, stop) = (lane::current_beat(), stop::current());
+        let is_given_up = || stop.is_set() || beat.as_ref().is_some_and(|beat| beat.is_expired());
         let work = || -> Result<Vec<(usize, Known)>> {
             let files = store.files(folder);
             let mut learned = Vec::new();
@@ -85,8 +83,7 @@ impl View {
             loop {
                 let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
                 let some = unknown.iter().skip(from).take(LEARNED_AT_ONCE);
-                let given_up = beat.as_ref().is_some_and(|beat| beat.is_expired());
-                if from >= unknown.len() || given_up || stop.load(Ordering::Relaxed) {
+                if from >= unknown.len() || is_given_up() || failed.load(Ordering::Relaxed) {
                     self.keep(mailbox, &keys, &mut fresh);
                     return Ok(learned);
                 }
@@ -96,7 +93,7 @@ impl View {
                     };
                     let one = self
                         .learn_one(mailbox, &*files, messages, message)
-                        .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                        .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
                     }
@@ -132,10 +129,10 @@ impl View {
                 }
             }
         }
-        if beat.is_some_and(|beat| beat.is_expired()) {
+        if is_given_up() {
             return Err(Error::new(
                 Kind::Unreadable,
-                "given up waiting for the disk",
+                "given up before all was learned",
             ));
         }
         Ok(known)
