@@ -1,4 +1,5 @@
-//! The languages that mailtm speaks to those whose mail it is; to administrators it speaks English.
+//! The languages that mailtm speaks to those whose mail it is, and in letters to administrators; its logs and commands speak
+//! English.
 
 use chrono::{Datelike, NaiveDate};
 

@@ -64,6 +64,13 @@
 //! in a folder from which date until which it was there. Then it asks for the words, in the mailboxes that the caller may
 //! enter by [`access::Policy`], and tells of each message once, with all its copies.
 //!
+//! **A request for a restore.** The portal has [`requests::Store::make`] keep it, in one transaction with the letters to the
+//! administrators. [`requests::Store::approve`], of the portal or of `mailtm requests`, is another. The [`requests::Worker`] whose
+//! process has the [`requests::Turn`] finds it, asks [`restore::Restorer::plan`] what is missing and has
+//! [`restore::Restorer::apply`] put it back; the outcome is one more transaction, with the letter about it, which
+//! [`requests::Post`] writes in the person's language and sends. A process that ends in between is followed by one
+//! that finds the request as it was left.
+//!
 //! # Invariants
 //!
 //! - Nothing outside a snapshot is ever opened: every path goes through `openat2` beneath a [`disk::Root`], without
@@ -114,6 +121,7 @@
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
 //! | words of messages, and when they were in which folder | [`index::search`], `search.sqlite` | deleted; learned again |
 //! | serials | [`index`], `serials.sqlite` | never |
+//! | requests, decisions, letters that wait | [`requests`], `requests.sqlite`: no cache | never |
 //! | names, ids and groups | [`access`] | a minute, or ten |
 //!
 //! A listing gives attributes with the names, always and not only when the kernel sees a use for them (READDIRPLUS without
@@ -161,6 +169,8 @@
 //!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.
 //! - **A command**: a module in `cli` with `Arguments` and `run`, and its line in `cli::Command`; help, manual page and
 //!   completions follow from those.
+//! - **A letter, or a language of letters**: [`requests::outbox::LetterKind`], its templates in `src/requests/letter/`, a line
+//!   for each in `letter::OWN`; [`language`].
 //! - **A setting**: [`config`], its options type on the floor that needs it, `mount::build` between the two, and
 //!   `packaging/mailtm.toml`.
 //! - **An operation of the kernel's**: its meaning in [`fs`], its three lines in [`fuse`]. A new kind of error

@@ -177,9 +177,8 @@ impl Smtp {
         Ok(Server { host, port, is_tls })
     }
 
-    /// A connection in the making.
-    fn transport(&self) -> Result<SmtpTransport> {
-        let server = self.server()?;
+    /// How a connection is made safe.
+    fn tls(&self, server: &Server<'_>) -> Result<Tls> {
         let is_here = is_this_host(server.host);
         let mut tls = TlsParameters::builder(server.host.to_owned());
         if let Some(path) = &self.ca_file {
@@ -195,11 +194,17 @@ impl Smtp {
             Ok(tls) => tls,
             Err(e) => return Self::wrong("smtp", &e),
         };
-        let tls = match (server.is_tls, is_here) {
+        Ok(match (server.is_tls, is_here) {
             (true, _) => Tls::Wrapper(tls),
             (false, true) => Tls::Opportunistic(tls),
             (false, false) => Tls::Required(tls),
-        };
+        })
+    }
+
+    /// A connection in the making.
+    fn transport(&self) -> Result<SmtpTransport> {
+        let server = self.server()?;
+        let tls = self.tls(&server)?;
         let mut transport = SmtpTransport::builder_dangerous(server.host)
             .port(server.port)
             .tls(tls)
@@ -293,6 +298,22 @@ mod tests {
             ("localhost.example.com", false),
         ] {
             assert_eq!(is_this_host(host), here, "{host}");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_this_host_without_tls() {
+        for (text, safety) in [
+            ("smtp://localhost", "Opportunistic"),
+            ("smtp://[::1]:2525", "Opportunistic"),
+            ("smtps://localhost", "Wrapper"),
+            ("smtp://mail.example.com", "Required"),
+            ("smtp://192.0.2.1:587", "Required"),
+            ("smtps://mail.example.com", "Wrapper"),
+        ] {
+            let smtp = smtp(text);
+            let tls = smtp.tls(&smtp.server().unwrap()).unwrap();
+            assert_eq!(format!("{tls:?}"), safety, "{text}");
         }
     }
 

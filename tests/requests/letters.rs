@@ -1,7 +1,7 @@
 //! Letters come, whatever the mail server does.
 
-use crate::harness::sink::Fault;
-use crate::harness::{eventually, within};
+use crate::harness::sink::{Fault, Security, Sink, USER};
+use crate::harness::{able, eventually, skipped, within};
 use crate::{ALICE, MESSAGES, World};
 use mailtm::requests::State;
 use rustix::process::{Pid, Signal, kill_process};
@@ -113,4 +113,96 @@ fn a_wrong_template_is_told_at_the_start() {
     let letter = letters.iter().find(|l| l.to == [ALICE]).unwrap();
     assert_eq!(letter.subject(), format!("Fatto: {ALICE}"));
     assert_eq!(letter.text(), format!("Sono {MESSAGES}.\n"));
+}
+
+/// A mail server with TLS that wants a password, and the file of that.
+fn safe(at_once: bool) -> World {
+    let mut world =
+        World::with(|scratch| Sink::start_with(Some(Security::new(scratch.path(), at_once))));
+    let file = world.scratch.join("password");
+    std::fs::write(&file, format!("{}\nmore\n", USER.1)).unwrap();
+    let scheme = if at_once { "smtps" } else { "smtp" };
+    let server = format!("{scheme}://localhost:{}", world.sink.port);
+    let authority = world.scratch.join("sink.pem");
+    world.configure(|config| {
+        config
+            .set("portal.smtp", server)
+            .set("portal.smtp_user", USER.0)
+            .set("portal.smtp_password_file", file.to_str().unwrap())
+            .set("portal.ca_file", authority.to_str().unwrap())
+    });
+    world
+}
+
+/// Has the letters of a request sent; how many came, and why the others did not.
+fn sent(world: &World) -> (usize, String) {
+    let id = world.ask();
+    world.says(&["work", "--once"], 0);
+    let letters = world.store().get(id).unwrap().letters;
+    let trouble = letters.into_iter().find_map(|letter| letter.trouble);
+    (world.sink.letters().len(), trouble.unwrap_or_default())
+}
+
+#[test]
+fn over_tls_with_a_password() {
+    if !able(&["openssl"]) {
+        return;
+    }
+    for at_once in [true, false] {
+        let world = safe(at_once);
+        assert_eq!(sent(&world), (2, String::new()), "{at_once}");
+        assert!(world.sink.said_openly().is_empty());
+
+        let mut world = safe(at_once);
+        std::fs::write(world.scratch.join("password"), "another\n").unwrap();
+        let (come, trouble) = sent(&world);
+        assert!(come == 0 && trouble.contains("5.7.8"), "{trouble}");
+
+        // Another authority's certificate.
+        let other = world.scratch.subdirectory("other");
+        let other = Security::new(&other, at_once).certificate;
+        world.configure(|config| config.set("portal.ca_file", other.to_str().unwrap()));
+        let id = world.store().make(world.asked("2")).unwrap();
+        world.says(&["work", "--once"], 0);
+        assert!(world.sink.letters().is_empty());
+        let letters = world.store().get(id).unwrap().letters;
+        let trouble = letters[0].trouble.clone().unwrap();
+        assert!(trouble.contains("ertificate"), "{trouble}");
+        assert!(world.sink.said_openly().is_empty());
+    }
+}
+
+/// On this host a certificate that nobody knows does no harm: many mail servers offer TLS with one.
+#[test]
+fn on_this_host_a_certificate_of_its_own_is_good_enough() {
+    if !able(&["openssl"]) {
+        return;
+    }
+    let mut world = safe(false);
+    world.configure(|config| config.unset("portal.ca_file"));
+    assert_eq!(sent(&world), (2, String::new()));
+}
+
+/// What is not known to be this host is another one.
+#[test]
+fn nothing_goes_to_another_host_without_tls() {
+    let mut world = World::new();
+    let name = rustix::system::uname();
+    let name = name.nodename().to_str().unwrap();
+    let address = format!("{name}:{}", world.sink.port);
+    let reached = std::net::ToSocketAddrs::to_socket_addrs(&address);
+    if !reached.is_ok_and(|mut all| all.any(|at| at.ip().is_loopback())) {
+        return skipped("needs the name of this host to lead to 127.0.0.1");
+    }
+    let file = world.scratch.join("password");
+    std::fs::write(&file, USER.1).unwrap();
+    world.configure(|config| {
+        config
+            .set("portal.smtp", format!("smtp://{address}"))
+            .set("portal.smtp_user", USER.0)
+            .set("portal.smtp_password_file", file.to_str().unwrap())
+    });
+    let (come, trouble) = sent(&world);
+    assert_eq!(come, 0);
+    assert!(trouble.contains("STARTTLS"), "{trouble}");
 }

@@ -36,6 +36,11 @@ pub struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(|_| Sink::start())
+    }
+
+    /// With a mail server that is started in the scratch directory.
+    fn with(start: impl FnOnce(&Scratch) -> Sink) -> Self {
         let scratch = Scratch::new();
         let snapshots = Snapshots::new(scratch.join("snapshots"));
         let backup = snapshots.mailbox(DAY, ALICE);
@@ -46,7 +51,7 @@ impl World {
         }
         let live = scratch.subdirectory("live");
         Mailbox::new(&live, ALICE, Layout::MaildirPlusPlus);
-        let sink = Sink::start();
+        let sink = start(&scratch);
         let config = Config::new(&scratch, &snapshots)
             .set("source.live", live.to_str().unwrap())
             .set("portal.smtp", format!("smtp://127.0.0.1:{}", sink.port))
