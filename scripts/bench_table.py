@@ -57,6 +57,12 @@ def noise(spread):
     return f"spread of the native times: up to {spread:.0%} of their median ({judgement})"
 
 
+def disturbance(refaults):
+    """A cache that the system empties meanwhile is not warm: both sides then wait for the disk, by chance."""
+    hit = sum(n > 500 for n in refaults)
+    return f"{hit} of {len(refaults)} measurements with a warm cache found pages gone from it" if refaults else ""
+
+
 def read_measurements(path):
     values = defaultdict(list)
     with open(path, encoding="utf-8") as file:
@@ -107,7 +113,8 @@ def main(measurements, results, date, commit, scale, machine):
     for row in rows:
         first, *rest = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
         print("  ".join([first, *rest]).rstrip())
-    print(f"\n{noise(spread)}; scale {scale}; {machine}")
+    disturbed = disturbance(values["refaults", "system"])
+    print("\n" + "; ".join(filter(None, [noise(spread), disturbed, f"scale {scale}", machine])))
     new = not os.path.exists(results) or os.path.getsize(results) == 0
     with open(results, "a", encoding="utf-8") as file:
         if new:

@@ -22,15 +22,15 @@ pub(super) struct Finder<'b> {
 /// The listing of another date, and what of it is found again.
 struct Before<'b> {
     messages: &'b Messages,
-    /// Positions by inode number, directory and file name.
-    files: HashMap<(u64, bool, &'b [u8]), u32>,
+    /// Positions by inode number. Of several links to one file in the folder, one is here, and the others are looked at again.
+    files: HashMap<u64, u32>,
     found: Vec<bool>,
 }
 
 impl<'b> Finder<'b> {
     pub fn beside(before: &'b Messages) -> Self {
         let files = before.iter().zip(0..);
-        let files = files.map(|(m, at)| ((m.inode, m.new, before.locator(m)), at));
+        let files = files.map(|(message, at)| (message.inode, at));
         let messages = Messages {
             device: before.device,
             ..Messages::default()
@@ -59,13 +59,19 @@ impl<'b> Finder<'b> {
         let Some(before) = &mut self.before else {
             return false;
         };
-        let at = before.files.get(&(inode, new, name));
-        match at.and_then(|&at| before.found.get_mut(at as usize)) {
-            Some(found) => {
+        let Some(&at) = before.files.get(&inode) else {
+            return false;
+        };
+        let is_same = before
+            .messages
+            .get(at as usize)
+            .is_some_and(|there| there.new == new && before.messages.locator(there) == name);
+        match before.found.get_mut(at as usize) {
+            Some(found) if is_same => {
                 *found = true;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 

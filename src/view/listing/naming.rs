@@ -29,7 +29,8 @@ impl View {
             .collect();
         // All that clash get a longer id, until none does.
         for id_len in (2..=6).map(|n| n * name::ID_CHARS) {
-            let clashing = clashes(&names, taken, self.names);
+            let is_new = |at: usize| !matches!(known.get(at), Some(Known::Same(_)));
+            let clashing = clashes(&names, &is_new, taken, self.names);
             if clashing.is_empty() {
                 break;
             }
@@ -97,10 +98,15 @@ impl View {
     }
 }
 
-/// Positions of names that equal another or one that is taken, ignoring case.
-fn clashes(names: &[Cow<'_, str>], taken: &HashSet<String>, kind: Names) -> Vec<usize> {
+/// Positions of names that equal another or one that is taken, ignoring case. No two clash that are both not new.
+fn clashes(
+    names: &[Cow<'_, str>],
+    is_new: &dyn Fn(usize) -> bool,
+    taken: &HashSet<String>,
+    kind: Names,
+) -> Vec<usize> {
     if kind == Names::Readable
-        && ids_differ(names)
+        && ids_differ(names, is_new)
         && !taken.iter().any(|name| name.ends_with(".eml"))
     {
         return Vec::new();
@@ -121,11 +127,14 @@ fn clashes(names: &[Cow<'_, str>], taken: &HashSet<String>, kind: Names) -> Vec<
     clashing.into_iter().collect()
 }
 
-/// Whether all names have an ID in them, each another one: then no two are the same.
-fn ids_differ(names: &[Cow<'_, str>]) -> bool {
-    let ids: Option<Vec<&str>> = names.iter().map(|name| name::id_in(name)).collect();
-    ids.is_some_and(|mut ids| {
-        ids.sort_unstable();
-        !ids.windows(2).any(|pair| pair.first() == pair.last())
-    })
+/// Whether all names have an ID in them, and each new one another than all others: then no two are the same.
+fn ids_differ(names: &[Cow<'_, str>], is_new: &dyn Fn(usize) -> bool) -> bool {
+    let mut new = HashSet::new();
+    for (_, name) in names.iter().enumerate().filter(|(at, _)| is_new(*at)) {
+        if name::id_in(name).is_none_or(|id| !new.insert(id)) {
+            return false;
+        }
+    }
+    let mut old = names.iter().enumerate().filter(|(at, _)| !is_new(*at));
+    old.all(|(_, name)| name::id_in(name).is_some_and(|id| !new.contains(id)))
 }
