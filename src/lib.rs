@@ -64,6 +64,12 @@
 //! in a folder from which date until which it was there. Then it asks for the words, in the mailboxes that the caller may
 //! enter by [`access::Policy`], and tells of each message once, with all its copies.
 //!
+//! **A page of the portal.** [`portal::serve()`] takes the connection and its deadlines. [`portal::person::Person`] finds out whose session
+//! the cookie names and, from the newest snapshot, which mailbox is his ([`fs::reader`]); the handler asks [`portal::person::Person::enter`]
+//! for the mailbox of the page, and then [`fs::browse`] for what is on it. Both go through [`portal::State::read`]: another thread,
+//! under the same deadlines of [`disk::lane`] as a request of the kernel's, with so many at a time and a queue that has an end. A
+//! template makes the page, which escapes what messages say; [`portal::answer`] puts the headers on.
+//!
 //! **A request for a restore.** The portal has [`requests::Store::make`] keep it, in one transaction with the letters to the
 //! administrators. [`requests::Store::approve`], of the portal or of `mailtm requests`, is another. The [`requests::Worker`] whose
 //! process has the [`requests::Turn`] finds it, asks [`restore::Restorer::plan`] what is missing and has
@@ -169,6 +175,8 @@
 //!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.
 //! - **A command**: a module in `cli` with `Arguments` and `run`, and its line in `cli::Command`; help, manual page and
 //!   completions follow from those.
+//! - **A page**: a module in [`portal`] with its `routes()`, merged in `portal::serve`, its words in both languages in [`portal::text`],
+//!   and a template that extends `layout.html`. It asks [`portal::person::Person::enter`] first.
 //! - **A letter, or a language of letters**: [`requests::outbox::LetterKind`], its templates in `src/requests/letter/`, a line
 //!   for each in `letter::OWN`; [`language`].
 //! - **A setting**: [`config`], its options type on the floor that needs it, `mount::build` between the two, and

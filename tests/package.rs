@@ -78,6 +78,11 @@ fn the_package_has_all_that_belongs_to_it() {
         ("/usr/lib/mailtm/clear-dead-mounts", "-rwxr-xr-x"),
         ("/etc/mailtm/mailtm.toml", "-rw-r--r--"),
         ("/usr/lib/systemd/system/mailtm.service", "-rw-r--r--"),
+        (
+            "/usr/lib/systemd/system/mailtm-portal.service",
+            "-rw-r--r--",
+        ),
+        ("/usr/lib/systemd/system/mailtm-portal.socket", "-rw-r--r--"),
         ("/usr/lib/sysusers.d/mailtm.conf", "-rw-r--r--"),
         ("/usr/lib/tmpfiles.d/mailtm.conf", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/copyright", "-rw-r--r--"),
@@ -85,6 +90,14 @@ fn the_package_has_all_that_belongs_to_it() {
         ("/usr/share/doc/mailtm/examples/exports", "-rw-r--r--"),
         (
             "/usr/share/doc/mailtm/examples/snapshots/btrbk.conf",
+            "-rw-r--r--",
+        ),
+        (
+            "/usr/share/doc/mailtm/examples/portal/nginx.conf",
+            "-rw-r--r--",
+        ),
+        (
+            "/usr/share/doc/mailtm/examples/portal/Caddyfile",
             "-rw-r--r--",
         ),
         (
@@ -200,9 +213,15 @@ fn it_installs_serves_is_upgraded_under_its_users_and_goes() {
             .run(&["/sbin/mount.mailtm", "--version"])
             .contains(env!("CARGO_PKG_VERSION"))
     );
-    let verified = machine.output(&["systemd-analyze", "verify", "--man=no", "mailtm.service"]);
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(!said.contains("mailtm.service"), "{said}");
+    for unit in [
+        "mailtm.service",
+        "mailtm-portal.service",
+        "mailtm-portal.socket",
+    ] {
+        let verified = machine.output(&["systemd-analyze", "verify", "--man=no", unit]);
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(!said.contains("mailtm"), "{said}");
+    }
 
     // An administrator's configuration, and the service as systemd starts it.
     let configure = format!(

@@ -1,7 +1,7 @@
 //! What every page has around it: `templates/layout.html`.
 
 use super::assets;
-use super::text::Shell;
+use super::text::{Shell, fill};
 use crate::language::Language;
 
 /// What the layout shows. A page's template has one of these as its field `page`.
@@ -39,6 +39,14 @@ impl Page {
         self.person
             .as_ref()
             .map_or("", |person| person.token.as_str())
+    }
+
+    /// Who is signed in, in a sentence; empty if nobody is.
+    pub fn signed_in_as(&self) -> String {
+        let person = self.person.as_ref();
+        person.map_or_else(String::new, |person| {
+            fill(self.text.signed_in_as, &[&person.address])
+        })
     }
 
     /// The address of an asset.

@@ -104,7 +104,7 @@ impl FromRequestParts<Shared> for Person {
         let asked = address.clone();
         let reader = state.read(move |fs| fs.reader(&asked)).await?;
         let person = Self {
-            is_admin: state.options.admins.contains(&address.to_lowercase()),
+            is_admin: state.options.is_admin(&address),
             address,
             language: language_of(&parts.headers, &state.options),
             token: session.of_forms(),

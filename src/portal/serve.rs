@@ -5,6 +5,7 @@
 //! requests that wait for a store that hangs are left behind.
 
 use super::answer::{Refusal, finish};
+use super::person::Person;
 use super::{Shared, asking, assets, health, metrics, requests, sign_in, start};
 use crate::error::{Error, Kind, Result};
 use axum::{Router, middleware};
@@ -59,8 +60,13 @@ fn pages() -> Router<Shared> {
         .merge(requests::routes())
         .merge(sign_in::routes())
         .merge(start::routes())
-        .fallback(|| async { Refusal::NotFound })
-        .method_not_allowed_fallback(|| async { Refusal::NotFound })
+        .fallback(nothing)
+        .method_not_allowed_fallback(nothing)
+}
+
+/// What is at every other address. Who is signed in stays so.
+async fn nothing(_: Option<Person>) -> Refusal {
+    Refusal::NotFound
 }
 
 /// Serves until SIGTERM or SIGINT. `ready` is called when connections are taken.
@@ -75,6 +81,12 @@ pub fn serve(state: &Shared, sockets: Sockets, ready: impl FnOnce()) -> Result<(
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::warn!("the portal takes a changed configuration over by a restart alone");
+            }
+        });
         let (stop, stopped) = watch::channel(());
         let finished = middleware::from_fn_with_state(state.clone(), finish);
         let pages = pages().layer(finished).with_state(state.clone());

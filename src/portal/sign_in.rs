@@ -128,7 +128,7 @@ async fn sign_in(
     state.metrics.sign_ins.right();
     let asked = address.clone();
     let reader = state.read(move |fs| fs.reader(&asked)).await?;
-    let is_admin = state.options.admins.contains(&address.to_lowercase());
+    let is_admin = state.options.is_admin(&address);
     if reader.is_none() && !is_admin {
         tracing::info!(?address, client = %from, "a sign-in found no mailbox");
         let about = fill(page.text.no_backup_about, &[&address]);

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How many requests may read mail at once, and how many may wait for their turn; who would be one more comes back later.
-const READING: usize = 32;
+const READING: usize = 64;
 const WAITING: usize = 256;
 
 /// How long one waits for its turn.
@@ -37,7 +37,7 @@ pub struct Options {
     pub auth: Address,
     /// Certificates that are believed instead of the system's, in PEM.
     pub ca_file: Option<PathBuf>,
-    /// Addresses of those who decide on requests, in lower case.
+    /// Addresses of those who decide on requests.
     pub admins: Vec<String>,
     /// Where people reach the portal, without a `/` at the end; none if nobody is behind a proxy.
     pub url: Option<String>,
@@ -52,6 +52,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether somebody decides on requests.
+    pub fn is_admin(&self, address: &str) -> bool {
+        let mut admins = self.admins.iter();
+        admins.any(|admin| admin.eq_ignore_ascii_case(address))
+    }
+
     /// Whether people come over TLS.
     pub fn is_https(&self) -> bool {
         let url = self.url.as_deref();

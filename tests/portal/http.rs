@@ -39,17 +39,32 @@ impl Answer {
     }
 }
 
-/// Says something to a server, and reads what it answers until it hangs up.
+/// Says something to a server, and reads what it answers until that is whole or it hangs up.
 pub fn say(at: SocketAddr, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     stream.write_all(said).unwrap();
-    let mut answer = Vec::new();
-    // It may hang up before it has read everything.
-    let _ = stream.read_to_end(&mut answer);
+    let (mut answer, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    let mut whole = None;
+    while whole.is_none_or(|whole| answer.len() < whole) {
+        // It may hang up before it has read everything.
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+        }
+        whole = whole.or_else(|| length(&answer));
+    }
     answer
+}
+
+/// How long an answer is, once its header is there and says so.
+fn length(answer: &[u8]) -> Option<usize> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let said = head.split("content-length:").nth(1)?.split("\r\n").next()?;
+    Some(end + said.trim().parse::<usize>().ok()?)
 }
 
 /// Takes an answer apart.

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
+mod browser;
+#[allow(dead_code)]
+mod chromium;
 #[path = "../harness/mod.rs"]
 mod harness;
 #[allow(dead_code)]

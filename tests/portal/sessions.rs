@@ -1,8 +1,14 @@
 //! Signing in, sessions, and whose mail they open.
 
-use crate::harness::able;
+use crate::harness::mount::mailtm;
+use crate::harness::{able, eventually, output};
+use crate::http::Browser;
 use crate::server::PASSWORD;
 use crate::world::{ADMIN, ALICE, BOB, World};
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const NEEDED: [&str; 2] = ["doveadm", "dovecot"];
 
@@ -69,4 +75,48 @@ fn who_has_no_mailbox_and_decides_nothing_is_told_so() {
     let mut admin = portal.signed_in(ADMIN);
     let start = admin.get("/").text();
     assert!(!start.contains(ALICE), "{start}");
+}
+
+#[test]
+fn systemd_hands_over_the_socket() {
+    if !able(&[&NEEDED[..], &["systemd-socket-activate"]].concat()) {
+        return;
+    }
+    let world = World::new();
+    let file = world.config.write();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = free.local_addr().unwrap();
+    drop(free);
+    let mut portal = Command::new("systemd-socket-activate")
+        .args(["-l", &at.to_string(), env!("CARGO_BIN_EXE_mailtm")])
+        .args(["portal", "--config", file.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(Duration::from_secs(10), "the socket is there", || {
+        TcpStream::connect(at).is_ok()
+    });
+    assert!(Browser::new(at).get("/health").text().starts_with("ok"));
+    kill_process(Pid::from_child(&portal), Signal::TERM).unwrap();
+    assert!(portal.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_missing_in_the_configuration_is_said_with_a_cure() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    for (key, cure) in [
+        ("portal.auth", "write auth = "),
+        ("source.snapshots", "snapshots"),
+    ] {
+        let config = world.config.clone().unset(key);
+        let file = config.write().to_str().unwrap().to_owned();
+        let said = output(&mut mailtm(&["portal", "--config", &file]));
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(2), "{text}");
+        assert!(text.contains(cure), "{text}");
+    }
 }

@@ -26,7 +26,6 @@ texts! {
         note: "Note for the administrator", "Nota per l’amministratore";
         note_hint: "Optional, up to 2000 characters.", "Facoltativa, fino a 2000 caratteri.";
         send: "Send the request", "Invia la richiesta";
-        back: "Back", "Indietro";
         not_kept: "The request was not taken: there are too many of yours to be decided on, or something in it is too long.",
             "La richiesta non è stata accettata: ne hai già troppe in attesa, o qualcosa è troppo lungo.";
         wants_a_folder: "Name the folder to put it into.", "Indica la cartella in cui metterlo.";

@@ -10,7 +10,7 @@ texts! {
         main_menu: "Main menu", "Menu principale";
         backups: "Backups", "Backup";
         requests: "My requests", "Le mie richieste";
-        panel: "Requests to decide on", "Richieste da decidere";
+        panel: "To decide", "Da decidere";
         signed_in_as: "Signed in as {}", "Accesso come {}";
         sign_out: "Sign out", "Esci";
         sign_out_everywhere: "Sign out everywhere", "Esci ovunque";
@@ -30,7 +30,6 @@ texts! {
             "Il server di posta non risponde, quindi ora nessuno può accedere. Riprova tra qualche minuto.";
         too_many: "Too many attempts. Try again in {} seconds.", "Troppi tentativi. Riprova tra {} secondi.";
         signed_out: "You are signed out.", "Sei uscito.";
-        ended: "Your session has ended. Sign in again.", "La sessione è scaduta. Accedi di nuovo.";
         no_backup: "No backup of this mailbox", "Nessun backup di questa casella";
         no_backup_about: "Your password is right, but the backups hold no mailbox that is {} and nobody else’s. If it was made today, it is in the next backup; otherwise ask your administrator.",
             "La password è corretta, ma i backup non contengono una casella che sia {} e di nessun altro. Se è stata creata oggi, sarà nel prossimo backup; altrimenti chiedi all’amministratore.";
