@@ -130,6 +130,27 @@ fn a_message_is_gone_when_no_folder_has_it() {
 }
 
 #[test]
+fn a_live_store_that_is_not_there_leaves_nothing_out() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    put(
+        &store.mailbox("2026-11-20", ALICE),
+        "cur",
+        "1.M1P1.mx",
+        "one",
+    );
+    let live = scratch.join("live");
+    let config = Config::new(&scratch, &store).set("source.live", live.to_str().unwrap());
+    let mount = Mount::new(&config).expecting_warnings();
+    let asked = fs::read_dir(mount.join("deleted").join(ALICE)).map(Iterator::count);
+    assert_eq!(asked.unwrap_err().raw_os_error(), Some(5));
+    mount.wait_for_warning(&["the live mail store"]);
+}
+
+#[test]
 fn names_that_differ_in_case_alone_are_told_apart() {
     if !able(&[]) {
         return;

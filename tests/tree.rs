@@ -350,6 +350,26 @@ fn a_message_that_cannot_be_decoded_is_warned_of_once() {
 }
 
 #[test]
+fn links_are_warned_of_once_for_all_dates() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    for day in ["2026-11-19", DAY] {
+        let mailbox = store.mailbox(day, ALICE);
+        symlink("/etc/passwd", mailbox.path.join("cur/1795.M2P1.mx:2,S")).unwrap();
+    }
+    let mount = Mount::new(&Config::new(&scratch, &store)).expecting_warnings();
+    for day in ["2026-11-19", DAY] {
+        let inbox = mount.join(day).join(ALICE).join("INBOX");
+        assert_eq!(messages(&inbox), Vec::<String>::new());
+    }
+    mount.wait_for_warning(&["1795.M2P1.mx"]);
+    let warnings = mount.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+#[test]
 fn looking_for_holes_is_no_warning() {
     if !able(&[]) {
         return;

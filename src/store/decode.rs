@@ -53,11 +53,21 @@ const LZ4_MAGIC: &[u8; 15] = b"Dovecot-LZ4\x0d\x2a\x9b\xc5";
 /// Bytes that [`detect`] wants to see.
 pub const DETECT_LEN: usize = 16;
 
-/// The encoding that a file starts like. [`DETECT_LEN`] bytes are enough; a file that is shorter has none.
+/// What follows the size of bzip2's blocks: the first block, or the end if there is none.
+const BZIP2_NEXT: [&[u8; 6]; 2] = [b"1AY&SY", b"\x17rE8P\x90"];
+
+/// The encoding that a file starts like. [`DETECT_LEN`] bytes are enough; one that is torn before that is what it has
+/// begun to be.
 pub fn detect(start: &[u8]) -> Option<Encoding> {
+    let bzip2 = |next: &[u8]| {
+        BZIP2_NEXT
+            .iter()
+            .any(|b| b.starts_with(next) || next.starts_with(*b))
+    };
     match start {
-        [0x1f, 0x8b, ..] => Some(Encoding::Gzip),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Encoding::Bzip2),
+        // The only method that there is.
+        [0x1f, 0x8b] | [0x1f, 0x8b, 8, ..] => Some(Encoding::Gzip),
+        [b'B', b'Z', b'h', b'1'..=b'9', next @ ..] if bzip2(next) => Some(Encoding::Bzip2),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Encoding::Zstd),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Encoding::Xz),
         _ if start.starts_with(LZ4_MAGIC) => Some(Encoding::Lz4),

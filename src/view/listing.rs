@@ -250,7 +250,9 @@ impl View {
             }
             return Ok(Listing::of(before, key, stamp.changed));
         }
-        if messages.oddities > 0 {
+        // Once for all dates.
+        let oddities = || format!("oddities {folder:?} {:?}", messages.odd_names);
+        if messages.oddities > 0 && self.told.is_news(mailbox, oddities().as_bytes()) {
             tracing::warn!(
                 "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
                 store.root().path().display(),
@@ -284,7 +286,8 @@ impl View {
         });
         let locked = rows.shown.iter().filter(|s| s.encoding == Encoding::Locked);
         let locked = locked.count();
-        if locked > 0 {
+        let told = || format!("locked {folder:?}");
+        if locked > 0 && self.told.is_news(mailbox, told().as_bytes()) {
             tracing::warn!(
                 "{}: folder {:?} of {}: {locked} messages are encrypted (mail_crypt), and there is no key for them in \
                  [source] mail_crypt_keys: they are listed, and reading them is an error",

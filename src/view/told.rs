@@ -1,4 +1,5 @@
-//! Which messages were warned of: each once, on however many dates it is met and however often somebody tries to read it.
+//! What was warned of: each message and each folder once, on however many dates it is met and however often somebody tries
+//! to read it.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -8,23 +9,23 @@ use std::sync::{Mutex, PoisonError};
 /// So many are remembered; then all are forgotten, and may be warned of again.
 const MOST: usize = 1 << 16;
 
-/// The messages that were warned of since the start.
+/// What was warned of since the start.
 #[derive(Default)]
 pub struct Told {
-    messages: Mutex<HashSet<u64>>,
+    things: Mutex<HashSet<u64>>,
 }
 
 impl Told {
-    /// Whether a message is to be warned of, which it is once. `mailbox` is the mailbox's path inside a snapshot, `name` the
-    /// message's name in the store.
+    /// Whether something is to be warned of, which it is once. `mailbox` is the mailbox's path inside a snapshot, `name` the
+    /// message's name in the store, or whatever else tells the thing from others.
     pub fn is_news(&self, mailbox: &[u8], name: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         (mailbox, name).hash(&mut hasher);
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        if messages.len() >= MOST {
-            messages.clear();
+        let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        if things.len() >= MOST {
+            things.clear();
         }
-        messages.insert(hasher.finish())
+        things.insert(hasher.finish())
     }
 }
 
@@ -42,6 +43,6 @@ mod tests {
         for number in 0..=MOST {
             told.is_news(b"c", &number.to_le_bytes());
         }
-        assert!(told.messages.lock().unwrap().len() <= MOST);
+        assert!(told.things.lock().unwrap().len() <= MOST);
     }
 }

@@ -155,6 +155,13 @@ impl Fs {
             .deleted
             .layout
             .counterpart(&root, mailbox, || self.live_mailboxes(&root));
+        // That it is not there is no answer: a mailbox of it would be.
+        let found = found.map_err(|e| match e.kind() {
+            Kind::NotFound | Kind::NotADirectory | Kind::Stale => {
+                Error::new(Kind::Unreadable, e.to_string())
+            }
+            _ => e,
+        });
         let mailbox = found.context(|| "the live mail store")?;
         let mut live = Live {
             fs: self,

@@ -88,12 +88,16 @@ fn detected() {
         &b""[..],
         b"\x1f",
         b"BZh0",
+        b"BZh9 is how my subject begins",
+        b"\x1f\x8bgzip has another method",
         b"Dovecot-LZ4",
         b"Return-Path: <x>",
         &[0; 16],
     ] {
         assert_eq!(detect(plain), None);
     }
+    assert_eq!(detect(b"\x1f\x8b"), Some(Encoding::Gzip));
+    assert_eq!(detect(b"BZh91AY"), Some(Encoding::Bzip2));
 }
 
 #[test]
