@@ -262,15 +262,26 @@ fn requests(lines: &[String]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-fn second_pass(hide_unreadable: bool) -> BTreeMap<&'static str, usize> {
+/// What a second pass asks for. A system may empty the kernel's caches at any moment, and what was in them is then asked
+/// for again; so several passes are made, until one has no more than what is `allowed`. What is not cached is asked for in
+/// every one of them.
+fn second_pass(hide_unreadable: bool, allowed: &[&str]) -> BTreeMap<&'static str, usize> {
+    const PASSES: usize = 6;
     let (scratch, _store, config) = setup();
     let _caches = keeping_caches();
     let mount = Mount::new(&config.set("hide_unreadable", hide_unreadable));
     let first = manifest(&mount.path);
-    let trace = Trace::new(&mount, &scratch, "read,readv");
-    let second = manifest(&mount.path);
-    let counts = requests(&trace.lines());
-    harness::tree::same("twice", &first, &second);
+    let mut counts = BTreeMap::new();
+    for _ in 0..PASSES {
+        let trace = Trace::new(&mount, &scratch, "read,readv");
+        let again = manifest(&mount.path);
+        counts = requests(&trace.lines());
+        harness::tree::same("again", &first, &again);
+        counts.retain(|name, _| !allowed.contains(name));
+        if counts.is_empty() {
+            break;
+        }
+    }
     counts
 }
 
@@ -309,10 +320,7 @@ fn a_second_pass_asks_only_for_listings_that_differ_by_caller() {
     if !able(&["strace"]) {
         return;
     }
-    let mut counts = second_pass(true);
-    for allowed in ["OPENDIR", "READDIR", "RELEASEDIR"] {
-        counts.remove(allowed);
-    }
+    let counts = second_pass(true, &["OPENDIR", "READDIR", "RELEASEDIR"]);
     assert!(counts.is_empty(), "{counts:?}");
 }
 
@@ -321,6 +329,6 @@ fn a_second_pass_asks_for_nothing_if_nothing_is_hidden() {
     if !able(&["strace"]) {
         return;
     }
-    let counts = second_pass(false);
+    let counts = second_pass(false, &[]);
     assert!(counts.is_empty(), "{counts:?}");
 }
