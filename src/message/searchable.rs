@@ -5,10 +5,10 @@
 //!
 //! Invariant: no input is refused, and none costs more than in proportion to its length.
 
-use super::encoded_word::{Piece, pieces};
+use super::field;
 use super::header::message_id;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes of a message that are worth giving.
@@ -40,7 +40,7 @@ impl Searchable {
     /// What the start of a message has to be searched by.
     pub fn of(message: &[u8], with_body: bool) -> Self {
         let mut found = Self::default();
-        let end = each_field(message, |name, value| {
+        let end = field::each(message, |name, value| {
             let is = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
             if is("From") {
                 add(&mut found.sender, value);
@@ -103,7 +103,7 @@ fn may_have_names(header: &[u8]) -> bool {
 }
 
 /// As much of a message as has no more than [`MOST_CONTAINERS`] in it.
-fn shallow(message: &[u8]) -> &[u8] {
+pub fn shallow(message: &[u8]) -> &[u8] {
     let is_container = |&slash: &usize| {
         let before = message.get(..slash).unwrap_or_default();
         [&b"message"[..], b"multipart"].iter().any(|kind| {
@@ -122,46 +122,11 @@ fn shallow(message: &[u8]) -> &[u8] {
 
 /// Appends a field's text behind what is there.
 fn add(out: &mut String, value: &[u8]) {
-    let lines: Vec<&[u8]> = value
-        .trim_ascii()
-        .split(|&b| b == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .collect();
-    let value = lines.concat();
-    if !out.is_empty() && !value.is_empty() {
+    let text = field::text(value);
+    if !out.is_empty() && !text.is_empty() {
         out.push_str(", ");
     }
-    for piece in pieces(&value) {
-        match piece {
-            Piece::Text(text) => out.push_str(&text),
-            Piece::Word(word) => out.push_str(&word),
-        }
-    }
-}
-
-/// Gives each field of a header, with its name and its folded value; says where the header ends.
-fn each_field(message: &[u8], mut give: impl FnMut(&[u8], &[u8])) -> usize {
-    let mut give_lines = |lines: &[u8]| {
-        if let Some(colon) = memchr(b':', lines) {
-            let (name, value) = lines.split_at(colon);
-            give(name.trim_ascii_end(), value.get(1..).unwrap_or_default());
-        }
-    };
-    let (mut start, mut at) = (0, 0);
-    while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
-        let len = memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
-        let line = rest.get(..len).unwrap_or_default();
-        if !matches!(line, [b' ' | b'\t', ..]) {
-            give_lines(message.get(start..at).unwrap_or_default());
-            start = at;
-            if matches!(line, b"\n" | b"\r\n") {
-                return at;
-            }
-        }
-        at += len;
-    }
-    give_lines(message.get(start..).unwrap_or_default());
-    message.len()
+    out.push_str(&text);
 }
 
 #[cfg(test)]

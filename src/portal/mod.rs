@@ -22,6 +22,7 @@
 
 pub mod answer;
 pub mod form;
+pub mod letter;
 pub mod page;
 pub mod person;
 pub mod sessions;
