@@ -23,6 +23,11 @@ const ASSETS: &[Asset] = &[
         bytes: include_bytes!("assets/style.css"),
     },
     Asset {
+        name: "choose.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/choose.js"),
+    },
+    Asset {
         name: "icon.svg",
         kind: "image/svg+xml",
         bytes: include_bytes!("assets/icon.svg"),

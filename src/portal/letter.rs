@@ -368,7 +368,10 @@ fn capped(text: &str, chars: usize) -> String {
 
 /// As much of a text as is shown, and whether that is less than all.
 fn cut(text: &str) -> (&str, bool) {
-    let end = text.floor_char_boundary(MOST_TEXT);
+    let mut end = MOST_TEXT.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     (text.get(..end).unwrap_or_default(), end < text.len())
 }
 

@@ -18,7 +18,9 @@
 //! [`form`] what he sends, [`answer`] what he gets, with the headers of every answer. `sign_in` asks the mail server (`password`),
 //! slows guesses down (`throttle`) and begins sessions ([`sessions`]). [`text`] has every word in every language; [`page`] what
 //! each page has around it. `metrics` and `health` tell machines how it goes. Then one module for each group of pages, with its
-//! `routes()`; their templates extend `templates/layout.html`.
+//! `routes()`; their templates extend `templates/layout.html`. Of those, `calendar`, `folders`, `list`, `message` and `search` show mail,
+//! each at a `place`; [`letter`] makes a message harmless, `special` knows the folders that everybody has, `take` gives mail away, with
+//! `archive` for Maildirs.
 
 pub mod answer;
 pub mod form;
@@ -28,16 +30,24 @@ pub mod person;
 pub mod sessions;
 pub mod text;
 
+mod archive;
 mod asking;
 mod assets;
+mod calendar;
+mod folders;
 mod health;
+mod list;
+mod message;
 mod metrics;
 mod password;
+mod place;
 mod requests;
+mod search;
 mod serve;
 mod sign_in;
-mod start;
+mod special;
 mod state;
+mod take;
 mod throttle;
 
 pub use serve::{Sockets, serve};

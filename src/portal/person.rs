@@ -7,6 +7,7 @@ use super::answer::{Asking, Refusal};
 use super::page::{Page, Signed};
 use super::sessions::Token;
 use super::{Options, Shared, text};
+use crate::fs::browse::Date;
 use crate::fs::reader::Reader;
 use crate::language::Language;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -63,6 +64,22 @@ impl Person {
             .state
             .read(move |fs| fs.readable(&reader, date.as_deref()));
         readable.await
+    }
+
+    /// The dates on which he may read the mailbox of a name, the oldest first.
+    pub async fn dates(&self, mailbox: &str) -> Result<Vec<Date>, Refusal> {
+        let reader = self.reader.clone().ok_or(Refusal::NotFound)?;
+        let name = mailbox.to_owned();
+        let dates = self.state.read(move |fs| {
+            let mut dates = Vec::new();
+            for date in fs.dates_of(&name) {
+                if fs.may_read(&reader, &name, Some(&date.label))? {
+                    dates.push(date);
+                }
+            }
+            Ok(dates)
+        });
+        dates.await
     }
 
     /// Lets him into the mailbox that has this name on a date; with no date, on all that have one of that name. If it is

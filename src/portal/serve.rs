@@ -6,7 +6,10 @@
 
 use super::answer::{Refusal, finish};
 use super::person::Person;
-use super::{Shared, asking, assets, health, metrics, requests, sign_in, start};
+use super::{
+    Shared, asking, assets, calendar, folders, health, list, message, metrics, requests, search,
+    sign_in, take,
+};
 use crate::error::{Error, Kind, Result};
 use axum::{Router, middleware};
 use hyper::server::conn::http1;
@@ -56,10 +59,15 @@ fn pages() -> Router<Shared> {
     Router::new()
         .merge(asking::routes())
         .merge(assets::routes())
+        .merge(calendar::routes())
+        .merge(folders::routes())
         .merge(health::routes())
+        .merge(list::routes())
+        .merge(message::routes())
         .merge(requests::routes())
+        .merge(search::routes())
         .merge(sign_in::routes())
-        .merge(start::routes())
+        .merge(take::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)
 }

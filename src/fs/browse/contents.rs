@@ -11,6 +11,7 @@ use crate::view::content::{Encoding, Learned};
 use crate::view::listing::{Item, Listing, Tally};
 use crate::view::{Names, maildir, name};
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -348,6 +349,19 @@ impl Fs {
                 }
             })
         })
+    }
+
+    /// Where the messages with these IDs are, in order; those that are not there are left out.
+    pub fn positions(&self, contents: &Contents, ids: &[String]) -> Vec<u32> {
+        let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let names = self.view.names;
+        let is_wanted = |position: &u32| {
+            contents.item(*position).is_some_and(|(part, _, item)| {
+                let id = contents.id(*position, part, &item, names);
+                wanted.contains(id.as_str())
+            })
+        };
+        (0..contents.len() as u32).filter(is_wanted).collect()
     }
 
     /// What there is to tell of the messages at some positions.

@@ -297,8 +297,8 @@ fn source(value: &str, remote: bool, pictures: &Pictures, shown: &AtomicUsize) -
         pictures.by_id.get(id.as_ref())?.as_str()
     } else {
         let kinds = ["png", "jpeg", "jpg", "gif", "webp"];
-        let is = |kind: &&str| begins(&format!("data:image/{kind};base64,"));
-        kinds.iter().any(|kind| is(&kind)).then_some(value)?
+        let is = |kind: &str| begins(&format!("data:image/{kind};base64,"));
+        kinds.into_iter().any(is).then_some(value)?
     };
     let before = shown.fetch_add(data.len(), Ordering::Relaxed);
     (before + data.len() <= 2 * MOST_PICTURES).then(|| data.to_owned())

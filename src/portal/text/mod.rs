@@ -2,9 +2,11 @@
 //!
 //! One table for each group of pages. A text with something to be filled in has `{}` there, in order; [`fill`] does that.
 
+mod reading;
 mod requests;
 mod shell;
 
+pub use reading::Reading;
 pub use requests::Requests;
 pub use shell::Shell;
 
@@ -104,7 +106,7 @@ mod tests {
     #[test]
     fn both_languages_leave_the_same_room() {
         let places = |text: &str| text.matches("{}").count();
-        let tables = [Shell::all, Requests::all];
+        let tables = [Shell::all, Reading::all, Requests::all];
         let both = tables.iter().flat_map(|all| {
             let both = all(Language::English).into_iter();
             both.zip(all(Language::Italian))

@@ -1,0 +1,167 @@
+//! The folders that everybody has, by the names that mail programs give them.
+//!
+//! A backup knows no attributes of folders, so they are recognised by their names, in the languages that are common; only right
+//! below the mailbox or below INBOX, where servers put them.
+
+use super::text::Reading;
+
+/// What a folder is for; in the order in which they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Use {
+    Inbox,
+    Drafts,
+    Sent,
+    Archive,
+    Spam,
+    Trash,
+}
+
+const NAMES: [(Use, &[&str]); 6] = [
+    (Use::Inbox, &["inbox"]),
+    (
+        Use::Drafts,
+        &[
+            "drafts",
+            "draft",
+            "bozze",
+            "entwürfe",
+            "brouillons",
+            "borradores",
+            "rascunhos",
+            "concepten",
+        ],
+    ),
+    (
+        Use::Sent,
+        &[
+            "sent",
+            "sent items",
+            "sent messages",
+            "sent mail",
+            "inviati",
+            "posta inviata",
+            "inviata",
+            "elementi inviati",
+            "messaggi inviati",
+            "gesendet",
+            "gesendete objekte",
+            "gesendete elemente",
+            "envoyés",
+            "éléments envoyés",
+            "enviados",
+            "elementos enviados",
+            "itens enviados",
+            "verzonden",
+            "verzonden items",
+        ],
+    ),
+    (
+        Use::Archive,
+        &[
+            "archive", "archives", "archivio", "archiv", "archivo", "arquivo", "archief",
+        ],
+    ),
+    (
+        Use::Spam,
+        &[
+            "junk",
+            "spam",
+            "junk e-mail",
+            "junk email",
+            "junk mail",
+            "bulk mail",
+            "posta indesiderata",
+            "indesiderata",
+            "junk-e-mail",
+            "courrier indésirable",
+            "indésirables",
+            "correo no deseado",
+            "lixo eletrônico",
+            "ongewenste e-mail",
+        ],
+    ),
+    (
+        Use::Trash,
+        &[
+            "trash",
+            "deleted",
+            "deleted items",
+            "deleted messages",
+            "bin",
+            "cestino",
+            "posta eliminata",
+            "elementi eliminati",
+            "papierkorb",
+            "gelöschte objekte",
+            "gelöschte elemente",
+            "corbeille",
+            "éléments supprimés",
+            "papelera",
+            "elementos eliminados",
+            "lixeira",
+            "prullenbak",
+            "verwijderde items",
+        ],
+    ),
+];
+
+/// What the folder of a decoded name is for, if everybody has one.
+pub fn use_of(decoded: &[String]) -> Option<Use> {
+    let name = match decoded {
+        [name] => name,
+        [inbox, name] if inbox.eq_ignore_ascii_case("INBOX") => name,
+        _ => return None,
+    };
+    let name = name.to_lowercase();
+    let found = NAMES
+        .iter()
+        .find(|(_, names)| names.contains(&name.as_str()));
+    let found = found.map(|(found, _)| *found);
+    // INBOX within INBOX is somebody's own folder.
+    found.filter(|found| *found != Use::Inbox || decoded.len() == 1)
+}
+
+impl Use {
+    /// What people call it.
+    pub fn name(self, text: &'static Reading) -> &'static str {
+        match self {
+            Self::Inbox => text.inbox,
+            Self::Drafts => text.drafts,
+            Self::Sent => text.sent,
+            Self::Archive => text.archive,
+            Self::Spam => text.spam,
+            Self::Trash => text.trash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &[&str]) -> Option<Use> {
+        use_of(
+            &path
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn folders_that_everybody_has() {
+        assert_eq!(found(&["INBOX"]), Some(Use::Inbox));
+        assert_eq!(found(&["Posta inviata"]), Some(Use::Sent));
+        assert_eq!(found(&["INBOX", "Entwürfe"]), Some(Use::Drafts));
+        assert_eq!(found(&["Cestino"]), Some(Use::Trash));
+        for other in [
+            &["Archive", "2024"][..],
+            &["INBOX", "INBOX"],
+            &["Work", "Sent"],
+            &["Sent", "INBOX"],
+            &[],
+        ] {
+            assert_eq!(found(other), None, "{other:?}");
+        }
+    }
+}
