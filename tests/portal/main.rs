@@ -10,8 +10,9 @@ mod chromium;
 mod harness;
 #[allow(dead_code)]
 mod http;
-// What putting mail back needs of it is not needed here.
+mod reading;
 mod requests;
+// What putting mail back needs of it is not needed here.
 #[allow(dead_code)]
 #[path = "../restore/server.rs"]
 mod server;

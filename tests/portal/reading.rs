@@ -1,0 +1,608 @@
+//! Reading: the calendar, folders, lists, messages, searching and taking away, compared with the mount and the store.
+
+use crate::harness::mount::{Config, Mount};
+use crate::harness::store::mail;
+use crate::harness::{able, run, utc};
+use crate::http::{Answer, Browser};
+use crate::world::{ADMIN, ALICE, BOB, DAYS, World};
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+const NEEDED: [&str; 2] = ["doveadm", "dovecot"];
+
+/// A letter with everything that a page must not believe.
+const HOSTILE: &str = "From: \"<script>alert(1)</script>\" <x@example.com>\r\nTo: alice@example.com\r\n\
+    Subject: <script>alert(2)</script> =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\n\
+    Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+    --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p onclick=alert(3)>Gr\u{fc}\u{df}e <script>alert(4)</script>\
+    <img src=https://tracker.example/p.gif><img src=cid:pic><a href=javascript:alert(5)>x</a></p>\r\n\
+    --b\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgowMDAw\r\n\
+    --b\r\nContent-Type: text/html; name=\"<script>alert(6)</script>.html\"\r\nContent-Disposition: attachment\r\n\r\n<script>alert(7)</script>\r\n\
+    --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner <script>\r\n\r\nsee https://example.com/x\r\n\
+    --b--\r\n";
+
+fn world() -> World {
+    let world = World::new();
+    for day in DAYS {
+        let mailbox = world.store.mailbox(day, ALICE);
+        for number in 1..=60 {
+            mailbox.number("cur", number);
+        }
+        mailbox.put(
+            "cur",
+            "1796000000.H1.mx:2,F",
+            HOSTILE,
+            utc("2026-11-19 10:00:00"),
+        );
+        mailbox.put(
+            "Cestino/cur",
+            "1.T.mx:2,Sa",
+            mail("Eve <e@x>", "From the bin", "From here\n>From there\n"),
+            1000,
+        );
+        mailbox.put(
+            "Cestino/new",
+            "2.T.mx",
+            mail("Eve <e@x>", "New in the bin", "x"),
+            2000,
+        );
+        fs::write(
+            mailbox.folder("Cestino").join("dovecot-keywords"),
+            "0 blue\n",
+        )
+        .unwrap();
+    }
+    let first = world.store.mailbox(DAYS[0], ALICE);
+    first.put(
+        "Sent/cur",
+        "3.G.mx:2,S",
+        mail("Alice <a@x>", "Gone since", "g\n"),
+        3000,
+    );
+    // Claims to be compressed, and is damaged.
+    first.put(
+        "Broken/cur",
+        "4.B,S=5000.mx:2,S",
+        b"\x1f\x8b\x08\0broken",
+        4000,
+    );
+    first.put(
+        "Broken/cur",
+        "5.B.mx:2,S",
+        mail("Alice <a@x>", "Whole", "w\n"),
+        5000,
+    );
+    for message in ["", "Sent"] {
+        let live = world.live.join("example.com/alice/Maildir").join(message);
+        fs::create_dir_all(live).unwrap();
+    }
+    world
+}
+
+fn page(browser: &mut Browser, path: &str) -> String {
+    let answer = browser.get(path);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    assert!(
+        answer
+            .header("content-security-policy")
+            .contains("default-src 'none'")
+    );
+    let text = answer.text();
+    for harm in ["<script>alert", "onclick=alert", "javascript:alert"] {
+        assert!(!text.contains(harm), "{path}: {text}");
+    }
+    text
+}
+
+/// The first address in a page that begins like this.
+fn link(page: &str, begins: &str) -> String {
+    let begins = format!("\"{begins}");
+    let at = page
+        .find(&begins)
+        .unwrap_or_else(|| panic!("no {begins}: {page}"));
+    page[at + 1..]
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&#38;", "&")
+}
+
+/// All values of the boxes that choose messages.
+fn ids(page: &str) -> Vec<String> {
+    let parts = page.split("name=\"id\" value=\"").skip(1);
+    parts
+        .map(|part| part.split('"').next().unwrap().to_owned())
+        .collect()
+}
+
+fn list(folder: &str) -> String {
+    format!("/list/{ALICE}/{}/{folder}", DAYS[0])
+}
+
+/// The messages in an mbox.
+fn split(mbox: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(mbox);
+    text.matches("From MAILER-DAEMON ").count()
+}
+
+#[test]
+fn pages_show_what_the_backups_have() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = world();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+
+    let calendar = page(&mut alice, &format!("/calendar/{ALICE}"));
+    for day in DAYS {
+        assert!(
+            calendar.contains(&format!("/folders/{ALICE}/{day}")),
+            "{calendar}"
+        );
+    }
+    assert_eq!(
+        page(&mut alice, "/"),
+        calendar.replace(&format!("/calendar/{ALICE}"), "/")
+    );
+    let latest = alice.get(&format!("/folders/{ALICE}/latest"));
+    assert_eq!(
+        (latest.status, latest.location()),
+        (303, format!("/folders/{ALICE}/{}", DAYS[1]).as_str())
+    );
+
+    let folders = page(&mut alice, &format!("/folders/{ALICE}/{}", DAYS[0]));
+    let at = |what: &str| {
+        folders
+            .find(what)
+            .unwrap_or_else(|| panic!("{what}: {folders}"))
+    };
+    assert!(
+        at(">Inbox<") < at(">Sent<")
+            && at(">Sent<") < at(">Trash<")
+            && at(">Trash<") < at(">Broken<")
+    );
+    assert!(
+        folders.contains("(<bdi>Cestino</bdi>)")
+            && folders.contains("1 unread")
+            && folders.contains("62 messages")
+    );
+
+    let first = page(&mut alice, &list("INBOX"));
+    assert_eq!(ids(&first).len(), 50);
+    assert!(first.contains("1–50 of 62"), "{first}");
+    let second = page(
+        &mut alice,
+        &link(
+            &first,
+            &format!("{}?sort=received&#38;order=down&#38;page=2", list("INBOX")),
+        ),
+    );
+    assert_eq!(ids(&second).len(), 12);
+    let by_size = page(
+        &mut alice,
+        &format!("{}?sort=size&order=down", list("INBOX")),
+    );
+    assert!(by_size.contains("aria-sort=\"descending\""));
+    let largest = by_size.find("&#60;script&#62;alert(2)").unwrap();
+    assert!(largest < by_size.find("Message 5").unwrap());
+    for odd in [
+        "?page=0",
+        "?page=99999999999999999999",
+        "?page=-1&sort=%3Cscript%3E&order='",
+        "?page=3",
+    ] {
+        page(&mut alice, &format!("{}{odd}", list("INBOX")));
+    }
+
+    // The same folder on another date; and one that is not there.
+    let switched = alice.get(&format!(
+        "/switch/{ALICE}/{}/Broken?time={}",
+        DAYS[0], DAYS[1]
+    ));
+    assert_eq!(switched.status, 303);
+    let elsewhere = page(&mut alice, switched.location());
+    assert!(
+        elsewhere.contains("The folder Broken is not in this backup."),
+        "{elsewhere}"
+    );
+    let switched = alice.get(&format!(
+        "/switch/{ALICE}/{}/INBOX?time={}",
+        DAYS[0], DAYS[1]
+    ));
+    assert_eq!(
+        switched.location(),
+        format!("/list/{ALICE}/{}/INBOX", DAYS[1])
+    );
+
+    // What cannot be read is listed, and said to be so.
+    let broken = page(&mut alice, &list("Broken"));
+    assert_eq!(ids(&broken).len(), 2);
+    assert_eq!(broken.matches("Cannot be read").count(), 1);
+    let damaged = ids(&broken).into_iter().find(|id| {
+        let path = format!("/message/{ALICE}/{}/{id}/Broken", DAYS[0]);
+        page(&mut alice, &path).contains("Cannot be read")
+    });
+    let eml = alice.get(&format!(
+        "/eml/{ALICE}/{}/{}/Broken",
+        DAYS[0],
+        damaged.unwrap()
+    ));
+    assert_eq!(eml.status, 503);
+
+    // What is gone: the live mailbox is empty, so all of it is.
+    let gone = page(&mut alice, &format!("/folders/{ALICE}/deleted"));
+    assert!(gone.contains("Deleted mail") && gone.contains(&format!("/list/{ALICE}/deleted/Sent")));
+    let gone = page(&mut alice, &format!("/list/{ALICE}/deleted/Sent"));
+    let message = page(
+        &mut alice,
+        &link(&gone, &format!("/message/{ALICE}/deleted/")),
+    );
+    assert!(
+        message.contains("Gone since") || message.contains("Hello"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_hostile_message_is_harmless() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = world();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let found = page(
+        &mut alice,
+        &format!("/search/{ALICE}?subject=Gr%C3%BC%C3%9Fe"),
+    );
+    let message = link(&found, "/message/");
+    let shown = page(&mut alice, &message);
+    assert!(
+        shown.contains("&#60;script&#62;alert(2)&#60;/script&#62; Grüße"),
+        "{shown}"
+    );
+    assert!(shown.contains("sandbox=\"allow-popups allow-popups-to-escape-sandbox\""));
+
+    let frame_at = link(&shown, "/frame/");
+    let frame = alice.get(&frame_at);
+    let policy = frame.header("content-security-policy").to_owned();
+    assert!(
+        policy.contains("default-src 'none'")
+            && policy.contains("sandbox")
+            && !policy.contains("https:")
+    );
+    let html = frame.text();
+    assert!(
+        html.contains("Grüße") && html.contains("data:image/png;base64,"),
+        "{html}"
+    );
+    for harm in ["alert", "tracker", "onclick", "javascript"] {
+        assert!(!html.contains(harm), "{harm}: {html}");
+    }
+    let remote = page(
+        &mut alice,
+        &link(
+            &shown,
+            &format!("{message}?as=html&amp;remote=yes").replace("&amp;", "&#38;"),
+        ),
+    );
+    let frame = alice.get(&link(&remote, "/frame/"));
+    assert!(frame.text().contains("https://tracker.example/p.gif"));
+    assert!(
+        frame
+            .header("content-security-policy")
+            .contains("img-src data: https: http:")
+    );
+    assert!(page(&mut alice, &format!("{message}?as=text")).contains("Grüße"));
+
+    // Attachments are given to be saved, and under names that are safe.
+    let attachments: Vec<&str> = shown
+        .split("href=\"/attachment/")
+        .skip(1)
+        .map(|a| a.split('"').next().unwrap())
+        .collect();
+    let mut kinds = Vec::new();
+    for at in &attachments {
+        let answer = alice.get(&format!("/attachment/{}", at.replace("&#38;", "&")));
+        assert_eq!(answer.status, 200, "{at}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("content-security-policy").contains("sandbox"));
+        let (kind, way) = (
+            answer.header("content-type"),
+            answer.header("content-disposition"),
+        );
+        assert!(
+            !way.contains(['<', '>'])
+                && (way.starts_with("attachment;") || at.ends_with("?open=yes")),
+            "{way}"
+        );
+        assert!(!kind.contains("html"), "{kind}");
+        kinds.push(kind.to_owned());
+    }
+    assert!(kinds.contains(&"image/png".to_owned()), "{kinds:?}");
+    let inner = link(&shown, &format!("{message}?in="));
+    let inner = page(&mut alice, &inner);
+    assert!(inner.contains("inner &#60;script&#62;"), "{inner}");
+    assert!(inner.contains(
+        "<a href=\"https://example.com/x\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">"
+    ));
+
+    let source = alice.get(&message.replacen("/message/", "/source/", 1));
+    assert_eq!(source.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(source.body, HOSTILE.as_bytes());
+    let eml = alice.get(&message.replacen("/message/", "/eml/", 1));
+    assert_eq!(eml.body, HOSTILE.as_bytes());
+    assert!(
+        eml.header("content-disposition")
+            .starts_with("attachment; filename=\"2026-11-19 1000 ")
+    );
+}
+
+#[test]
+fn nobody_reads_what_is_not_his() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = world();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let shown = page(&mut alice, &list("INBOX"));
+    let id = &ids(&shown)[0];
+    let day = DAYS[0];
+    let paths = [
+        format!("/calendar/{ALICE}"),
+        format!("/folders/{ALICE}/{day}"),
+        format!("/folders/{ALICE}/deleted"),
+        format!("/folders/{ALICE}/latest"),
+        list("INBOX"),
+        format!("/list/{ALICE}/deleted/INBOX"),
+        format!("/switch/{ALICE}/{day}/INBOX?time={day}"),
+        format!("/message/{ALICE}/{day}/{id}/INBOX"),
+        format!("/frame/{ALICE}/{day}/{id}/INBOX"),
+        format!("/source/{ALICE}/{day}/{id}/INBOX"),
+        format!("/attachment/{ALICE}/{day}/{id}/1/INBOX"),
+        format!("/eml/{ALICE}/{day}/{id}/INBOX"),
+        format!("/mbox/{ALICE}/{day}/INBOX"),
+        format!("/maildir/{ALICE}/{day}/INBOX"),
+        format!("/maildir/{ALICE}/{day}"),
+        format!("/search/{ALICE}?words=hello"),
+    ];
+    for reader in [BOB, ADMIN] {
+        let mut other = portal.signed_in(reader);
+        for path in &paths {
+            assert_eq!(other.get(path).status, 404, "{reader}: {path}");
+        }
+        let token = other.token();
+        for path in ["/take/mbox", "/take/maildir"] {
+            let fields = [
+                ("token", token.as_str()),
+                ("mailbox", ALICE),
+                ("date", day),
+                ("folder", "INBOX"),
+                ("id", id),
+            ];
+            assert_eq!(other.post(path, &fields).status, 404, "{reader}: {path}");
+        }
+    }
+    let mut nobody = portal.browser();
+    for path in &paths {
+        let answer = nobody.get(path);
+        assert!(
+            answer.status == 303 && answer.location().starts_with("/sign-in?back="),
+            "{path}"
+        );
+    }
+    // Tricks with paths lead nowhere, whoever asks.
+    for path in [
+        format!("/list/{ALICE}/{day}/../{day}/INBOX"),
+        format!("/list/{ALICE}/{day}/%2e%2e/INBOX"),
+        format!("/list/{BOB}%2f..%2f{ALICE}/{day}/INBOX"),
+        format!("/list/{ALICE}/{day}/INBOX%00"),
+        format!("/list/{ALICE}/{day}/INBOX/"),
+        format!("/list/{ALICE}/{day}/inbox"),
+        format!("/list/{ALICE}/{day}/Cestino%2fcur"),
+        format!("/list/{ALICE}/{day}/INBOX.mbox"),
+        format!("/list/{ALICE}/{day}/{}", "a".repeat(5000)),
+        format!("/list/{ALICE}/{day}{}", "/a".repeat(2000)),
+        format!("/folders/{ALICE}/{day}/INBOX"),
+        format!("/message/{ALICE}/{day}/00000000/INBOX"),
+        format!("/message/{ALICE}/{day}/{id}/Sent"),
+        format!("/message/{ALICE}/{day}/{id}/INBOX?in=1"),
+        format!("/message/{ALICE}/{day}/{id}/INBOX?in=x"),
+        format!("/attachment/{ALICE}/{day}/{id}/99999999999/INBOX"),
+        format!("/mbox/{ALICE}/1999-01-01/INBOX"),
+        format!("/mbox/{ALICE}/{day}"),
+    ] {
+        assert_eq!(alice.get(&path).status, 404, "{path}");
+    }
+    // A form without the token of the session takes nothing.
+    let fields = [
+        ("token", "x"),
+        ("mailbox", ALICE),
+        ("date", day),
+        ("folder", "INBOX"),
+        ("id", id),
+    ];
+    assert_eq!(alice.post("/take/mbox", &fields).status, 403);
+}
+
+#[test]
+fn what_is_taken_away_is_what_the_mount_gives() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = world();
+    let config = Config::new(&world.scratch, &world.store);
+    let mount = Mount::new(&config).expecting_warnings();
+    let there = mount.join(DAYS[0]).join(ALICE);
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+
+    for folder in ["INBOX", "Cestino", "Broken"] {
+        let expected = fs::read(there.join(format!("{folder}.mbox"))).unwrap();
+        let path = format!("/mbox/{ALICE}/{}/{folder}", DAYS[0]);
+        let whole = alice.get(&path);
+        assert_eq!(whole.header("content-length"), expected.len().to_string());
+        assert!(whole.body == expected, "{folder}");
+        let mut part = portal.browser().with("Range", "bytes=10-109");
+        part.cookies = alice.cookies.clone();
+        let part = part.get(&path);
+        assert_eq!(
+            (part.status, part.body.as_slice()),
+            (206, &expected[10..110])
+        );
+        assert_eq!(
+            part.header("content-range"),
+            format!("bytes 10-109/{}", expected.len())
+        );
+        // Chosen one by one, they make the same file.
+        let shown = page(&mut alice, &list(folder));
+        if ids(&shown).len() < 50 {
+            let taken = take(&mut alice, "/take/mbox", folder, &ids(&shown));
+            assert!(taken.body == expected, "{folder}");
+        }
+    }
+    let shown = page(&mut alice, &list("INBOX"));
+    let some: Vec<String> = ids(&shown).into_iter().take(20).collect();
+    let taken = take(&mut alice, "/take/mbox", "INBOX", &some);
+    assert_eq!(split(&taken.body), 20);
+    assert_eq!(
+        take(&mut alice, "/take/mbox", "INBOX", &["00000000".into()]).status,
+        404
+    );
+    assert!(
+        take(&mut alice, "/take/mbox", "INBOX", &[])
+            .text()
+            .contains("Nothing was chosen")
+    );
+    let gone = alice.get(&format!("/mbox/{ALICE}/deleted/Cestino"));
+    assert_eq!(split(&gone.body), 2);
+
+    // Unpacked, an archive is the Maildir that the mount shows.
+    let archive = alice.get(&format!("/maildir/{ALICE}/{}", DAYS[0]));
+    let unpacked = unpack(&world, "all", &archive);
+    let name = format!("{ALICE} {}", DAYS[0]);
+    let expected = mount.join(".maildir").join(DAYS[0]).join(ALICE);
+    let both = [unpacked.join(&name), expected];
+    let differ = run(Command::new("sh")
+        .arg("-c")
+        .arg("diff -r -x '4.B,S=5000*' \"$1\" \"$2\"; true")
+        .arg("x")
+        .args(&both));
+    let differ = String::from_utf8_lossy(&differ);
+    let only = format!("Only in {}: UNREADABLE.txt\n", both[0].display());
+    assert_eq!(differ, only);
+    let note = fs::read_to_string(both[0].join("UNREADABLE.txt")).unwrap();
+    assert!(
+        note.contains("Broken/") && note.lines().count() == 3,
+        "{note}"
+    );
+    let modified = fs::metadata(both[0].join(".Cestino/cur/1.T.mx:2,Sa"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(
+        modified
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+        1000
+    );
+
+    let chosen = take(&mut alice, "/take/maildir", "INBOX", &some);
+    let unpacked = unpack(&world, "some", &chosen);
+    let files = run(Command::new("find").arg(unpacked).args(["-type", "f"]));
+    assert_eq!(String::from_utf8(files).unwrap().lines().count(), 20);
+}
+
+fn take(browser: &mut Browser, path: &str, folder: &str, ids: &[String]) -> Answer {
+    let token = browser.token();
+    let mut fields = vec![
+        ("token", token.as_str()),
+        ("mailbox", ALICE),
+        ("date", DAYS[0]),
+        ("folder", folder),
+    ];
+    fields.extend(ids.iter().map(|id| ("id", id.as_str())));
+    browser.post(path, &fields)
+}
+
+fn unpack(world: &World, name: &str, archive: &Answer) -> std::path::PathBuf {
+    assert_eq!(
+        (archive.status, archive.header("content-type")),
+        (200, "application/x-tar")
+    );
+    let dir = world.scratch.subdirectory(name);
+    let file = dir.join("a.tar");
+    fs::write(&file, &archive.body).unwrap();
+    run(Command::new("tar")
+        .arg("-xf")
+        .arg(&file)
+        .arg("-C")
+        .arg(&dir));
+    fs::remove_file(&file).unwrap();
+    dir
+}
+
+#[test]
+fn what_is_searched_for_is_found() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = world();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let mut search = |query: &str| page(&mut alice, &format!("/search/{ALICE}{query}"));
+    assert!(search("").contains("<form") && !search("").contains("found"));
+    assert!(search("?words=+").contains("Say what to look for"));
+    assert!(search("?since=yesterday").contains("A date is not understood"));
+    let all = search("?subject=gone+since");
+    assert!(
+        all.contains("1 found") && all.contains(&format!("/message/{ALICE}/{}/", DAYS[0])),
+        "{all}"
+    );
+    assert!(search(&format!("?subject=gone+since&on={}", DAYS[1])).contains("Nothing was found"));
+    assert!(search(&format!("?subject=gone+since&on={}", DAYS[0])).contains("1 found"));
+    assert!(search("?from=eve").contains("2 found"));
+    assert!(search("?words=message+17").contains("Message 17"));
+    assert!(search("?words=hello&since=2026-11-19&till=2026-11-19").contains("found"));
+    assert!(search("?words=%22+OR+*+NEAR(&from=%27--").contains("Nothing was found"));
+}
+
+/// A folder of 100,000 messages: figures to be looked at.
+#[test]
+#[ignore = "a measurement"]
+fn a_large_folder() {
+    let world = World::new();
+    let mailbox = world.store.mailbox(DAYS[1], ALICE);
+    for number in 0..100_000 {
+        mailbox.number("Large/cur", number);
+    }
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let path = format!("/list/{ALICE}/{}/Large", DAYS[1]);
+    for what in [
+        "",
+        "",
+        "?page=1000",
+        "?sort=sender",
+        "?sort=sender&page=900",
+        "?sort=subject",
+        "?sort=subject",
+        "?sort=size",
+    ] {
+        let start = Instant::now();
+        let shown = page(&mut alice, &format!("{path}{what}"));
+        println!("{what}: {:?}", start.elapsed());
+        assert_eq!(ids(&shown).len(), 50);
+    }
+    let shown = page(&mut alice, &path);
+    let start = Instant::now();
+    page(&mut alice, &link(&shown, "/message/"));
+    println!("a message: {:?}", start.elapsed());
+    let start = Instant::now();
+    page(&mut alice, &format!("/folders/{ALICE}/{}", DAYS[1]));
+    println!("folders: {:?}", start.elapsed());
+}
