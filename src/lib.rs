@@ -68,7 +68,8 @@
 //! the cookie names and, from the newest snapshot, which mailbox is his ([`fs::reader`]); the handler asks [`portal::person::Person::enter`]
 //! for the mailbox of the page, and then [`fs::browse`] for what is on it. Both go through [`portal::State::read`]: another thread,
 //! under the same deadlines of [`disk::lane`] as a request of the kernel's, with so many at a time and a queue that has an end. A
-//! template makes the page, which escapes what messages say; [`portal::answer`] puts the headers on.
+//! template makes the page, which escapes what messages say; [`portal::answer`] puts the headers on. A message is taken apart and its
+//! HTML made harmless by [`portal::letter`]. A download is such a read for each of its pieces, when the client has taken the one before.
 //!
 //! **A request for a restore.** The portal has [`requests::Store::make`] keep it, in one transaction with the letters to the
 //! administrators. [`requests::Store::approve`], of the portal or of `mailtm requests`, is another. The [`requests::Worker`] whose
@@ -122,7 +123,7 @@
 //! | names in `deleted` | the kernel | a push when the snapshots or the live mailbox changed |
 //! | listings of the dates, where they differ by caller | nobody | |
 //! | attributes of a mailbox with a name that does not resolve | the kernel | 30 seconds |
-//! | mailboxes, folder trees, listings, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
+//! | mailboxes, folder trees, listings and their orders, counts, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
 //! | sizes of mboxes that were told | [`fs::Fs`] | the snapshot vanishes |
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
 //! | words of messages, and when they were in which folder | [`index::search`], `search.sqlite` | deleted; learned again |
