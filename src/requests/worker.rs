@@ -54,6 +54,11 @@ struct Working {
 impl Worker {
     /// Starts the threads.
     pub fn start(store: Arc<Store>, post: Post, restorers: Restorers) -> Result<Self> {
+        if store.options().admins.is_empty() {
+            tracing::warn!(
+                "nobody is told of requests: write admins = [\"postmaster@example.com\"] under [portal]"
+            );
+        }
         let shared = Arc::new(Shared {
             store,
             post,

@@ -12,7 +12,7 @@ use crate::view::listing::{self, Listing};
 use crate::view::mailbox::Mailbox;
 use crate::view::name;
 use crate::view::tree::{Source, Tree};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Longest file of keywords that is read, in bytes.
@@ -337,16 +337,25 @@ fn choose_messages(listing: &Listing, ids: &[String], found: &mut [bool]) -> Vec
         return all.collect();
     }
     let messages = listing.messages();
-    let longest = ids.iter().map(String::len).max().unwrap_or_default();
+    let mut by_length: BTreeMap<usize, HashMap<&str, Vec<usize>>> = BTreeMap::new();
+    for (number, id) in ids.iter().enumerate() {
+        let same = by_length.entry(id.len()).or_default();
+        same.entry(id).or_default().push(number);
+    }
+    let longest = by_length.keys().next_back().copied().unwrap_or_default();
     all.filter(|&position| {
         let Some(message) = messages.get(position as usize) else {
             return false;
         };
         let has = name::id(&messages.identity(message), longest);
         let mut chosen = false;
-        for (id, found) in ids.iter().zip(found.iter_mut()) {
-            if has.starts_with(id.as_str()) {
-                (chosen, *found) = (true, true);
+        for (length, ids) in &by_length {
+            let numbers = has.get(..*length).and_then(|start| ids.get(start));
+            for &number in numbers.into_iter().flatten() {
+                chosen = true;
+                if let Some(found) = found.get_mut(number) {
+                    *found = true;
+                }
             }
         }
         chosen
@@ -366,6 +375,38 @@ mod tests {
         for wrong in ["", "K7Q2M4X", "K7Q2M4X!", "U7Q2M4XZ"] {
             assert_eq!(id(wrong).unwrap_err().kind(), Kind::Config, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_date_may_have_several_snapshots() {
+        let snapshot = |time: i64| {
+            Arc::new(Snapshot {
+                label: "2026-11-20".into(),
+                time,
+                dir: "/s".into(),
+                name: time.to_string().into(),
+                root: format!("/s/{time}").into(),
+                key: time.to_le_bytes().to_vec(),
+                seed: 0,
+                dated_by: crate::snapshot::DatedBy::RootTime,
+            })
+        };
+        let all = vec![snapshot(1), snapshot(2), snapshot(3)];
+        let dates = Dates {
+            generation: 0,
+            shown: [("2026-11-20".into(), all[2].clone())].into(),
+            all,
+        };
+        let found = |date, taken| snapshot_time(&dates, date, taken);
+        assert_eq!(found("2026-11-20", None), Some(3));
+        assert_eq!(found("latest", None), Some(3));
+        assert_eq!(found("2026-11-20", Some(2)), Some(2));
+        assert_eq!(found("2026-11-20", Some(4)), None);
+        assert_eq!(found("2026-11-19", Some(2)), None);
+    }
+
+    fn snapshot_time(dates: &Dates, date: &str, taken: Option<i64>) -> Option<i64> {
+        snapshot(dates, date, taken).ok().map(|s| s.time)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::{ADMINS, ALICE, DAY, MESSAGES, World};
 use mailtm::requests::{New, State};
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// Kinds of the letters that have come, with their recipients.
@@ -144,8 +145,6 @@ fn wrong_usage_and_unknown_numbers() {
 #[test]
 fn some_messages_of_a_folder_into_another_one() {
     let world = World::new();
-    let mut folders = world.says(&["list"], 0);
-    folders.clear();
     let config = world.config.path.to_str().unwrap();
     let found = crate::harness::run(&mut crate::harness::mount::mailtm(&[
         "find", "--config", config, "--json", "Number",
@@ -304,4 +303,36 @@ fn another_process_that_works_is_waited_for() {
         working.wait().unwrap().code()
     });
     assert_eq!(code, Some(0));
+}
+
+/// The portal runs as a user of its own; root decides from a shell, and leaves nothing that the portal cannot use.
+#[test]
+fn what_root_makes_belongs_to_the_user_of_the_portal() {
+    let world = World::new();
+    let dir = world.scratch.subdirectory("portal");
+    let owner = 64_123;
+    std::os::unix::fs::chown(&dir, Some(owner), Some(owner)).unwrap();
+    world.ask();
+    let mut working = world.start(&["work"]);
+    eventually(Duration::from_secs(20), "letters", || {
+        world.sink.letters().len() == 2
+    });
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(&dir).unwrap() {
+        let entry = entry.unwrap();
+        let meta = entry.metadata().unwrap();
+        let of = (meta.uid(), meta.gid(), meta.mode() & 0o7777);
+        assert_eq!(of, (owner, owner, 0o600), "{entry:?}");
+        seen.push(entry.file_name().into_string().unwrap());
+    }
+    working.kill().unwrap();
+    working.wait().unwrap();
+    seen.sort();
+    let expected = [
+        "requests.sqlite",
+        "requests.sqlite-shm",
+        "requests.sqlite-wal",
+        "worker.lock",
+    ];
+    assert_eq!(seen, expected);
 }

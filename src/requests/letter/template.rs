@@ -34,6 +34,9 @@ pub const FIELDS: [&str; 19] = [
     "what",
 ];
 
+/// Characters of a subject; a longer one could make a line that mail servers do not take.
+const LONGEST_SUBJECT: usize = 250;
+
 /// What is filled in, by name; a name that is missing or empty has nothing to say.
 pub type Values = BTreeMap<&'static str, String>;
 
@@ -93,6 +96,7 @@ impl Template {
             .map(|piece| piece.fill(values).to_owned())
             .collect();
         let subject = subject.concat().replace(char::is_control, " ");
+        let subject: String = subject.chars().take(LONGEST_SUBJECT).collect();
         let text = fill_lines(&self.text, values, str::to_owned);
         let html = match &self.html {
             Some(html) => fill_lines(html, values, |value| escape(value).replace('\n', "<br>\n")),
@@ -264,7 +268,10 @@ mod tests {
         let hostile = "<script>alert(\"1\")</script>\r\nBcc: x@example.com {link} https://evil.example\n\n<b>";
         let known = values(&[
             ("note", hostile),
-            ("mailbox", "a\r\nBcc: b@example.com"),
+            (
+                "mailbox",
+                &format!("a\r\nBcc: {}@example.com", "b".repeat(5000)),
+            ),
             ("link", "https://mtm.example.com/requests/1"),
         ]);
         let text = "Subject: {mailbox}\n\nNote: {note}\n\n{link}\n";
@@ -272,6 +279,7 @@ mod tests {
         for html in [None, Some(own)] {
             let filled = Template::parse(text, html).unwrap().fill(&known);
             assert!(!filled.subject.contains(char::is_control));
+            assert_eq!(filled.subject.chars().count(), LONGEST_SUBJECT);
             assert!(!filled.html.contains("<script") && !filled.html.contains("<b>"));
             assert_eq!(filled.html.matches("href").count(), 1, "{}", filled.html);
             assert!(
