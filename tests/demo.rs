@@ -237,6 +237,7 @@ impl Script {
         }
         let script = Self { scratch };
         script.program("cc", "");
+        script.program("make", "");
         script.program("id", "echo 0");
         script.cargo("99.0.0");
         script
@@ -317,8 +318,24 @@ fn the_script_says_what_is_missing() {
     }
     script.cargo("1.63.0");
     script.fails(&["1.63.0", "rustup"]);
+    script.remove("make");
+    script.fails(&["apt-get install make"]);
     script.remove("cc");
-    script.fails(&["C compiler", "apt-get"]);
+    script.fails(&["C compiler", "apt-get install gcc libc6-dev make"]);
+    // As root it is installed.
+    script.program("id", "echo 0");
+    script.cargo("99.0.0");
+    let programs = script.scratch.join("programs");
+    script.program(
+        "apt-get",
+        &format!(
+            "[ $1 = update ] || for p in cc make; do /bin/cp {0}/id {0}/$p; done",
+            programs.display()
+        ),
+    );
+    let output = script.run(&["--no-mount"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("installing gcc libc6-dev make"));
     script.remove("cargo");
     script.fails(&["cargo", "rustup"]);
 }
