@@ -260,13 +260,14 @@ async fn one(
         _ => "",
     };
     let details = details(&state, &person, &id).await?;
-    let request = details.request;
+    let mut request = details.request;
+    request.why = told(person.is_admin, request.state, request.why);
     let planned = match person.is_admin && !request.state.is_final() {
         true => plan(&state, t, request.id).await?,
         false => Planned::No,
     };
     let events = details.events.into_iter().map(|event| {
-        let why = event.why.unwrap_or_default();
+        let why = told(person.is_admin, event.to, event.why).unwrap_or_default();
         (moment(&state, event.at), tag(t, event.to), event.who, why)
     });
     Ok(html(&One {
@@ -275,7 +276,8 @@ async fn one(
         line: line(&state, person.language, &request),
         expires: request.expires.map(|day| person.language.day(day)),
         events: events.collect(),
-        trouble: details.trouble.filter(|_| !request.state.is_final()),
+        trouble: told(person.is_admin, request.state, details.trouble)
+            .filter(|_| !request.state.is_final()),
         is_new: !fields.get("new").is_empty(),
         can_decide: person.is_admin && request.state == Stage::Pending,
         request,
@@ -283,6 +285,12 @@ async fn one(
         mistake,
         longest_note: LONGEST_NOTE,
     }))
+}
+
+/// Why a request came to a state, as far as this person is told: a decision's reason was written for him; what went wrong
+/// speaks to administrators, of places on the server.
+fn told(is_admin: bool, stage: Stage, why: Option<String>) -> Option<String> {
+    why.filter(|_| is_admin || stage == Stage::Declined)
 }
 
 /// What a request would do now.
@@ -375,5 +383,20 @@ fn after(person: &Person, id: Id, decided: crate::error::Result<()>) -> Result<R
 impl One {
     fn report(&self) -> Option<&Report> {
         self.request.report.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_server_keeps_things_is_for_administrators() {
+        let why = || Some("/srv/vmail: no Maildir is there now".to_owned());
+        for stage in [Stage::Failed, Stage::Approved, Stage::Running] {
+            assert_eq!(told(false, stage, why()), None);
+            assert_eq!(told(true, stage, why()), why());
+        }
+        assert_eq!(told(false, Stage::Declined, why()), why());
     }
 }

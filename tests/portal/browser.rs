@@ -120,3 +120,37 @@ fn a_request_by_way_of_the_pages() {
     look(&browser, "done", axe);
     assert!(world.server.fetch().len() > before);
 }
+
+#[test]
+fn reading_by_way_of_the_pages() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = crate::reading::world();
+    let portal = world.portal();
+    let axe = axe(&world.scratch);
+    let axe = axe.as_deref();
+    let browser = Chromium::start(&world.scratch);
+    sign_in(&browser, &portal, ALICE);
+    browser.see("2026");
+    look(&browser, "calendar", axe);
+    browser.click("main a[href^='/folders/']");
+    browser.see("Sent");
+    look(&browser, "folders", axe);
+    browser.click("main a[href^='/list/']");
+    browser.see("Message 60");
+    look(&browser, "list", axe);
+    browser.click("main a[href^='/message/']");
+    look(&browser, "message", axe);
+    let source = "main a[href^='/source/']";
+    assert_eq!(
+        browser.run(&format!(
+            "return document.querySelectorAll(\"{source}\").length"
+        )),
+        1
+    );
+    browser.click("a[href^='/search/'], form[action^='/search/'] button");
+    look(&browser, "search", axe);
+    browser.open(&format!("http://{}/list/{ALICE}/deleted/Sent", portal.at));
+    look(&browser, "gone", axe);
+}

@@ -22,7 +22,8 @@ const HOSTILE: &str = "From: \"<script>alert(1)</script>\" <x@example.com>\r\nTo
     --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner <script>\r\n\r\nsee https://example.com/x\r\n\
     --b--\r\n";
 
-fn world() -> World {
+/// Alice has 63 messages, a hostile one among them, a bin, something that is gone since, and something damaged.
+pub fn world() -> World {
     let world = World::new();
     for day in DAYS {
         let mailbox = world.store.mailbox(day, ALICE);

@@ -59,8 +59,8 @@ texts! {
         trouble: "It is tried again. The last attempt failed:", "Si riprova. L’ultimo tentativo non è riuscito:";
 
         plan: "What would be done", "Che cosa verrebbe fatto";
-        plan_sum: "{} messages would be put back, {} are there already, {} are in another folder, {} cannot be read.",
-            "{} messaggi verrebbero rimessi, {} sono già presenti, {} sono in un’altra cartella, {} non sono leggibili.";
+        plan_sum: "To put back: {}. There already: {}. In another folder: {}. Not readable: {}.",
+            "Da rimettere: {}. Già presenti: {}. In un’altra cartella: {}. Non leggibili: {}.";
         plan_failed: "What would be done cannot be worked out now:", "Ora non è possibile calcolare che cosa verrebbe fatto:";
         plan_slow: "Working out what would be done takes too long here; “mailtm requests show {}” on the server says it.",
             "Calcolare che cosa verrebbe fatto richiede troppo tempo; lo dice “mailtm requests show {}” sul server.";
