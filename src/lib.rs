@@ -26,7 +26,7 @@
 //! | 2 | `snapshot` | the catalogue: discover, date, watch, drop |
 //! | 1 | `message` | one message's bytes: header fields, mboxrd framing, facts |
 //! | 1 | `disk` | the only gate to the stores: beneath a root, no links, regular files, deadlines |
-//! | 0 | `error`, `time`, `language` | one error type with a closed kind; time zones; English and Italian |
+//! | 0 | `error`, `time`, `language`, `html` | one error type with a closed kind; time zones; English and Italian; text in HTML |
 //!
 //! `snapshot` knows no mail and `store` no dates; `view` is where they meet. No inode numbers below floor 4,
 //! no errno below floor 5, no configuration files below floor 7.
@@ -195,6 +195,7 @@ pub mod disk;
 pub mod error;
 pub mod fs;
 pub mod fuse;
+pub mod html;
 pub mod index;
 pub mod language;
 pub mod message;

@@ -14,6 +14,7 @@ pub mod html;
 pub mod text;
 mod tidy;
 
+use crate::html::escaped;
 use crate::message::{field, searchable};
 use crate::view::name;
 use html::Pictures;
@@ -128,7 +129,7 @@ impl<'a> Parts<'a> {
                 PartType::Html(text) => html.push_str(text),
                 PartType::Text(text) => {
                     html.push_str("<pre>");
-                    html.push_str(&html::escaped(text));
+                    html.push_str(&escaped(text));
                     html.push_str("</pre>");
                 }
                 _ => continue,

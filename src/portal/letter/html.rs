@@ -11,6 +11,7 @@
 //! Invariant: time and memory are in proportion to what is given; nothing panics.
 
 use super::tidy::tidy;
+use crate::html::escaped;
 use ammonia::{Builder, UrlRelative};
 use base64ct::{Base64, Encoding};
 use memchr::memmem;
@@ -370,20 +371,4 @@ pub fn as_text(html: &str) -> String {
     lines.push_str(html.get(done..).unwrap_or_default());
     let text = || mail_parser::decoders::html::html_to_text(&lines);
     catch_unwind(text).unwrap_or_default()
-}
-
-/// A text as HTML that shows it.
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -8,6 +8,7 @@
 //! file beside the text has it, and there what is filled in is escaped.
 
 use crate::error::{Error, Kind, Result};
+use crate::html::escaped;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -99,7 +100,7 @@ impl Template {
         let subject: String = subject.chars().take(LONGEST_SUBJECT).collect();
         let text = fill_lines(&self.text, values, str::to_owned);
         let html = match &self.html {
-            Some(html) => fill_lines(html, values, |value| escape(value).replace('\n', "<br>\n")),
+            Some(html) => fill_lines(html, values, |value| escaped(value).replace('\n', "<br>\n")),
             None => as_html(&subject, &text, values.get("link").map(String::as_str)),
         };
         Filled {
@@ -188,37 +189,21 @@ fn fill_lines(lines: &[Vec<Piece>], values: &Values, written: impl Fn(&str) -> S
     out
 }
 
-/// Text as it stands in HTML, in attributes too.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A page with the same words.
 fn as_html(subject: &str, text: &str, link: Option<&str>) -> String {
     let mut out = format!(
         "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>{}</title></head>\n\
          <body style=\"font-family: sans-serif; line-height: 1.5; max-width: 40em\">\n",
-        escape(subject)
+        escaped(subject)
     );
     for paragraph in text.split("\n\n") {
         let paragraph = paragraph.trim_matches('\n');
-        let escaped = escape(paragraph);
+        let shown = escaped(paragraph);
         let _ = match link {
             Some(link) if link == paragraph => {
-                writeln!(out, "<p><a href=\"{escaped}\">{escaped}</a></p>")
+                writeln!(out, "<p><a href=\"{shown}\">{shown}</a></p>")
             }
-            _ => writeln!(out, "<p style=\"white-space: pre-wrap\">{escaped}</p>"),
+            _ => writeln!(out, "<p style=\"white-space: pre-wrap\">{shown}</p>"),
         };
     }
     out.push_str("</body>\n</html>\n");
