@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::store::mail;
-use harness::tree::walk;
+use harness::tree::{try_walk, walk};
 use harness::{
     Config, Layout, Mailbox, Mount, Numbers, Scratch, Store, Subject, able, eventually, ls, run,
 };
@@ -21,13 +21,18 @@ const BOB: &str = "bob@example.com";
 
 /// The messages in a directory of `deleted`: path below it to node number.
 fn gone(root: &Path) -> BTreeMap<PathBuf, u64> {
+    try_gone(root).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The same while the tree may be changing.
+fn try_gone(root: &Path) -> Result<BTreeMap<PathBuf, u64>, String> {
     let mut found = BTreeMap::new();
-    walk(root, &mut |path, meta| {
+    try_walk(root, &mut |path, meta| {
         if meta.is_file() {
             found.insert(path.to_owned(), meta.ino());
         }
-    });
-    found
+    })?;
+    Ok(found)
 }
 
 /// The folder of each message that is gone, by its subject.
@@ -404,7 +409,11 @@ fn truth(days: &[State], now: &State) -> BTreeMap<u64, BTreeSet<String>> {
 fn wrong(root: &Path, truth: &BTreeMap<u64, BTreeSet<String>>) -> String {
     let mut missing = truth.clone();
     let mut wrong = String::new();
-    for path in gone(root).keys() {
+    let shown = match try_gone(root) {
+        Ok(shown) => shown,
+        Err(changed) => return changed,
+    };
+    for path in shown.keys() {
         let text = fs::read(root.join(path)).unwrap_or_default();
         let subject = path.to_str().unwrap().split("number ").nth(1).unwrap();
         let message: u64 = subject[..6].parse().unwrap();

@@ -67,31 +67,43 @@ pub fn only(directory: impl AsRef<Path>) -> String {
 /// Calls `visit` for everything below a directory, with the path relative to it. Symlinks are not followed.
 /// On the way: the node id in the listing is the one in the attributes.
 pub fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
-    fn descend(root: &Path, at: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
+    try_walk(root, visit).unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// The same in a tree that may change meanwhile, for a test that then looks again.
+///
+/// # Errors
+/// What could not be read, or was not as it had been listed.
+pub fn try_walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) -> Result<(), String> {
+    fn descend(
+        root: &Path,
+        at: &Path,
+        visit: &mut dyn FnMut(&Path, &Metadata),
+    ) -> Result<(), String> {
         let directory = root.join(at);
-        let mut entries: Vec<_> = fs::read_dir(&directory)
-            .unwrap_or_else(|e| panic!("{}: {e}", directory.display()))
-            .map(Result::unwrap)
-            .collect();
+        let unread = |e| format!("{}: {e}", directory.display());
+        let mut entries = fs::read_dir(&directory)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(unread)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
             let meta =
-                fs::symlink_metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            assert_eq!(
-                entry.ino(),
-                meta.ino(),
-                "{}: d_ino and st_ino",
-                path.display()
-            );
+                fs::symlink_metadata(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let (listed, told) = (entry.ino(), meta.ino());
+            if listed != told {
+                let path = path.display();
+                return Err(format!("{path}: d_ino {listed}, st_ino {told}"));
+            }
             let relative = at.join(entry.file_name());
             visit(&relative, &meta);
             if meta.is_dir() {
-                descend(root, &relative, visit);
+                descend(root, &relative, visit)?;
             }
         }
+        Ok(())
     }
-    descend(root, Path::new(""), visit);
+    descend(root, Path::new(""), visit)
 }
 
 /// All files below a directory, relative to it.
