@@ -7,11 +7,12 @@ mod harness;
 use harness::mount::OtherMount;
 use harness::store::uid_of;
 use harness::tree::{messages, walk};
-use harness::{Config, Layout, Mailbox, Mount, Scratch, Store, able, drop_caches, ls, mail, run};
+use harness::{
+    Config, Layout, Mailbox, Mount, Scratch, Store, Trace, able, drop_caches, ls, mail, run,
+};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const DAY: &str = "2026-11-20";
@@ -247,22 +248,7 @@ fn probes_for_what_desktops_leave_behind_reach_no_disk() {
     for directory in &directories {
         let _ = ls(directory);
     }
-    let log = scratch.join("strace");
-    let mut trace = Command::new("strace")
-        .args(["-f", "-y", "-qq", "-e", "trace=%file,%desc", "-o"])
-        .arg(&log)
-        .args(["-p", &mount.pid().to_string()])
-        .spawn()
-        .unwrap();
-    harness::eventually(Duration::from_secs(10), "strace is attached", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
-        tasks
-            .map(|task| task.unwrap().path().join("status"))
-            .all(|path| {
-                let status = fs::read_to_string(path).unwrap_or_default();
-                !status.contains("TracerPid:\t0\n")
-            })
-    });
+    let trace = Trace::new(&mount, &scratch, &["-e", "trace=%file,%desc"]);
     let probe = |at: &Path| {
         for name in PROBES {
             let asked = fs::symlink_metadata(at.join(name)).unwrap_err();
@@ -271,22 +257,13 @@ fn probes_for_what_desktops_leave_behind_reach_no_disk() {
     };
     directories.iter().for_each(|directory| probe(directory));
     // The daemon was asked, and the trace has that.
-    let requests = || {
-        fs::read_to_string(&log)
-            .unwrap()
-            .matches("/dev/fuse")
-            .count()
-    };
-    let asked = requests();
+    let asked = trace.exchanges();
     assert!(asked > PROBES.len(), "{asked} requests");
     // A second time not even the daemon is asked.
     directories.iter().for_each(|directory| probe(directory));
-    let again = requests() - asked;
+    let again = trace.exchanges() - asked;
     assert!(again < PROBES.len(), "{again} requests more");
-    let pid = rustix::process::Pid::from_raw(i32::try_from(trace.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    trace.wait().unwrap();
-    let said = fs::read_to_string(&log).unwrap();
+    let said = trace.finish();
     let store = scratch.join("snapshots");
     let touched: Vec<&str> = said
         .lines()

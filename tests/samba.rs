@@ -7,8 +7,11 @@ mod samba {
     pub mod server;
 }
 
-use harness::tree::{files, manifest, messages, same};
-use harness::{Config, Mount, Scratch, Store, Subject, Users, able};
+use harness::tree::{files, ls, manifest, messages, only, same, sha256};
+use harness::{
+    Config, Mailbox, Mount, Scratch, Store, Subject, Trace, Users, able, able_to_import,
+    keeping_caches, mail,
+};
 use samba::server::{Server, names, refusal};
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +38,7 @@ struct World {
     lead: Subject,
     config: Config,
     scratch: Scratch,
-    _store: Store,
+    store: Store,
     _users: Users,
 }
 
@@ -82,7 +85,7 @@ fn world() -> World {
         lead,
         config,
         scratch,
-        _store: store,
+        store,
         _users: users,
     }
 }
@@ -291,4 +294,190 @@ fn previous_versions_are_those_of_their_dates() {
             "{said}"
         );
     }
+}
+
+/// What people write into a subject, and what a folder may be called.
+const SUBJECTS: [&str; 9] = [
+    "Re: offer 3/4 \"final\" <v2> | ok? * 50% \\o/",
+    "ends in dots...",
+    "CON",
+    "aux.txt: the file",
+    "=?utf-8?q?Caf=C3=A9_e=CC=81_=E2=80=AE_gpj=2Eexe?=",
+    "=?utf-8?b?5pel5pys6Kqe44Gu5Lu25ZCN?=",
+    "UPPER and lower",
+    "upper AND LOWER",
+    "~$lock.tmp 8~1.3",
+];
+
+/// Messages with those subjects, in a folder whose name in the store has what no name may have.
+fn put_subjects(w: &World) -> Mailbox {
+    let mailbox = w.store.mailbox(DAYS[1], ALICE);
+    for (number, subject) in SUBJECTS.iter().enumerate() {
+        let received = 1_795_100_000;
+        let bytes = mail("Bob: \"R/S\" <bob@example.com>", subject, "Hi\n");
+        let name = format!("{received}.M{number}P7.mx:2,S");
+        mailbox.put("Nul&AGA-:?/cur", name, bytes, received);
+    }
+    mailbox.owned_by(w.alice.uid, w.alice.gid)
+}
+
+#[test]
+fn names_arrive_as_they_are() {
+    if !able(&PROGRAMS) {
+        return;
+    }
+    let w = world();
+    let mailbox = put_subjects(&w);
+    // A family, of which each member is two UTF-16 units.
+    let family = "Subject: =?utf-8?b?8J+RqOKAjfCfkanigI3wn5Gn?=\n\nHi\n";
+    mailbox.put("Family/cur", "1795.M1P7.mx:2,S", family, 1_795_100_000);
+    let mount = Mount::new(&w.config);
+    let server = Server::start(&w.scratch, &mount, &[&w.alice], "");
+    let top = mount.join(DAYS[1]).join(ALICE);
+    // One that Samba had to change would have a tilde and a number.
+    let mut directories = vec![top.clone()];
+    let mut shown = 0;
+    while let Some(directory) = directories.pop() {
+        let here = directory.strip_prefix(&mount.path).unwrap();
+        let here = here.to_str().unwrap().replace('/', "\\");
+        let listed = server.run(&w.alice, "backups", &format!("ls \"{here}\\*\""));
+        let local = ls(&directory);
+        assert_eq!(names(&listed), local, "{listed}");
+        shown += local.len();
+        let inner = local.iter().map(|name| directory.join(name));
+        directories.extend(inner.filter(|path| path.is_dir()));
+    }
+    assert!(shown > 50 + SUBJECTS.len(), "{shown}");
+    let family = format!("{}\\{ALICE}\\Family\\{}", DAYS[1], only(top.join("Family")));
+    assert!(family.contains('\u{1f468}'), "{family}");
+    let target = w.scratch.subdirectory("family");
+    let said = server.run_in(
+        &target,
+        &w.alice,
+        "backups",
+        &format!("get \"{family}\" got"),
+    );
+    assert!(target.join("got").exists(), "{said}");
+}
+
+#[test]
+fn a_second_client_finds_the_same() {
+    if !able(&PROGRAMS) || !able_to_import("impacket") {
+        return;
+    }
+    let w = world();
+    put_subjects(&w);
+    let mount = Mount::new(&w.config);
+    let server = Server::start(&w.scratch, &mount, &[&w.alice, &w.bob], "");
+    let top = mount.join(DAYS[1]).join(ALICE);
+    let said = server.ask(&w.alice, "backups", "walk", DAYS[1]);
+    let mut remote: Vec<&str> = said.lines().collect();
+    remote.sort_unstable();
+    let mut local: Vec<String> = contents(&top)
+        .into_iter()
+        .map(|(path, bytes)| {
+            let path = Path::new(DAYS[1]).join(ALICE).join(path);
+            format!("{}\t{}\t{}", path.display(), bytes.len(), sha256(&bytes))
+        })
+        .collect();
+    local.sort_unstable();
+    assert_eq!(remote, local);
+    let said = server.ask(&w.bob, "backups", "walk", DAYS[1]);
+    assert!(said.contains(BOB) && !said.contains(ALICE), "{said}");
+
+    // It can write nothing either, and the versions that it finds are those of their dates.
+    let message = &messages(top.join("INBOX"))[0];
+    let path = format!("{}\\{ALICE}\\INBOX\\{message}", DAYS[1]);
+    let said = server.ask(&w.alice, "backups", "writes", &path);
+    assert_eq!(said.lines().count(), 6);
+    for line in said.lines() {
+        let refused = line.ends_with("STATUS_ACCESS_DENIED")
+            || line.ends_with("STATUS_MEDIA_WRITE_PROTECTED");
+        assert!(refused, "{line}");
+    }
+    let said = server.ask(
+        &w.alice,
+        "mail",
+        "versions",
+        &format!("{ALICE}\\INBOX.mbox"),
+    );
+    let want: Vec<String> = DAYS
+        .iter()
+        .rev()
+        .map(|day| {
+            let bytes = fs::read(mount.join(day).join(ALICE).join("INBOX.mbox")).unwrap();
+            format!("{}\t{}", bytes.len(), sha256(&bytes))
+        })
+        .collect();
+    let got: Vec<&str> = said
+        .lines()
+        .map(|line| line.split_once('\t').unwrap().1)
+        .collect();
+    assert_eq!(got, want, "{said}");
+
+    // Explorer and Finder show what is free: nothing, of as much as the store has.
+    let said = server.run(&w.alice, "backups", "du");
+    let line = said
+        .lines()
+        .find(|l| l.contains("blocks available"))
+        .unwrap();
+    let numbers: Vec<u64> = line
+        .split(' ')
+        .filter_map(|w| w.trim().parse().ok())
+        .collect();
+    assert!(numbers[0] > 0 && numbers.last() == Some(&0), "{line}");
+}
+
+/// What Explorer and Finder ask for in every folder.
+const PROBES: [&str; 8] = [
+    "desktop.ini",
+    "Desktop.ini",
+    "Thumbs.db",
+    ".DS_Store",
+    "._INBOX",
+    "._.",
+    ".metadata_never_index",
+    ".hidden",
+];
+
+#[test]
+fn what_explorer_and_finder_ask_for_costs_nothing_the_second_time() {
+    if !able(&PROGRAMS) || !able(&["strace"]) {
+        return;
+    }
+    let w = world();
+    let config = w
+        .config
+        .clone()
+        .set("refresh", "1h")
+        .set("index.warm", "off");
+    let mount = Mount::new(&config);
+    let server = Server::start(&w.scratch, &mount, &[&w.alice], "");
+    let folders = ["", "\\INBOX", "\\Archive", "\\Archive\\2024"];
+    let _keeping = keeping_caches();
+    let mut probes = String::new();
+    for folder in folders {
+        for name in PROBES {
+            probes += &format!("allinfo \"{}\\{ALICE}{folder}\\{name}\"; ", DAYS[1]);
+        }
+    }
+    let trace = Trace::new(&mount, &w.scratch, &["-e", "trace=%desc"]);
+    let during = |commands: &str| {
+        let before = trace.exchanges();
+        let said = server.run(&w.alice, "backups", commands);
+        (trace.exchanges() - before, said)
+    };
+    let (first, said) = during(&probes);
+    assert_eq!(
+        said.matches("NT_STATUS_OBJECT_").count(),
+        folders.len() * PROBES.len(),
+        "{said}"
+    );
+    let (second, _) = during(&probes);
+    let (nothing, _) = during("quit");
+    println!(
+        "{first} exchanges for the probes, {second} for the same again, {nothing} for a connection alone"
+    );
+    assert!(first > nothing + 2 * folders.len(), "{first} {nothing}");
+    assert!(second <= nothing + folders.len(), "{second} {nothing}");
 }

@@ -5,12 +5,10 @@
 mod harness;
 
 use harness::tree::{dates, manifest, messages, walk};
-use harness::{Config, Mount, Scratch, Store, able, eventually, keeping_caches};
+use harness::{Config, Mount, Scratch, Store, Trace, able, keeping_caches};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
 const ALICE: &str = "alice@example.com";
 const DAYS: [&str; 3] = ["2026-11-18", "2026-11-19", "2026-11-20"];
@@ -35,59 +33,18 @@ fn setup() -> (Scratch, Store, Config) {
     (scratch, store, config)
 }
 
-/// An strace of a running daemon.
-struct Trace {
-    child: Child,
-    file: PathBuf,
+/// An strace of these calls, in which strings stand whole and as bytes.
+fn watch(mount: &Mount, scratch: &Scratch, calls: &str) -> Trace {
+    Trace::new(
+        mount,
+        scratch,
+        &["-xx", "-s", "512", "-e", &format!("trace={calls}")],
+    )
 }
 
-impl Trace {
-    fn new(mount: &Mount, scratch: &Scratch, calls: &str) -> Self {
-        let file = scratch.join(format!("strace-{}", mount.pid()));
-        let log = scratch.join("strace.log");
-        let child = Command::new("strace")
-            .args([
-                "-f",
-                "-y",
-                "-xx",
-                "-s",
-                "512",
-                "-e",
-                &format!("trace={calls}"),
-            ])
-            .arg("-o")
-            .arg(&file)
-            .args(["-p", &mount.pid().to_string()])
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        eventually(Duration::from_secs(10), "strace is attached", || {
-            let status = fs::read_dir(format!("/proc/{}/task", mount.pid())).unwrap();
-            status
-                .map(|t| t.unwrap().path().join("status"))
-                .all(|path| {
-                    let text = fs::read_to_string(path).unwrap_or_default();
-                    !text.lines().any(|l| l == "TracerPid:\t0")
-                })
-        });
-        Self { child, file }
-    }
-
-    /// Detaches, and gives the lines.
-    fn lines(mut self) -> Vec<String> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        self.child.wait().unwrap();
-        whole_calls(&fs::read_to_string(&self.file).unwrap())
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Detaches, and gives the calls.
+fn lines(trace: Trace) -> Vec<String> {
+    whole_calls(&trace.finish())
 }
 
 /// One line for each call: strace breaks a call in two when another thread's comes between.
@@ -155,17 +112,17 @@ fn a_message_is_opened_once_for_all_its_dates() {
     let (scratch, _store, config) = setup();
     let config = config.set("mbox.listed", "never");
     let mount = Mount::new(&config);
-    let trace = Trace::new(&mount, &scratch, OPENS);
+    let trace = watch(&mount, &scratch, OPENS);
     assert_eq!(list(&mount.join(DAYS[0])), MESSAGES as usize);
-    let first = opened(&trace.lines());
+    let first = opened(&lines(trace));
     assert_eq!(first.len(), MESSAGES as usize, "{first:?}");
     assert!(first.values().all(|&n| n == 1), "{first:?}");
 
-    let trace = Trace::new(&mount, &scratch, OPENS);
+    let trace = watch(&mount, &scratch, OPENS);
     for day in &DAYS[1..] {
         assert!(list(&mount.join(day)) > MESSAGES as usize);
     }
-    let later = opened(&trace.lines());
+    let later = opened(&lines(trace));
     assert_eq!(later.len(), 2, "only the new one of each day: {later:?}");
     assert!(later.values().all(|&n| n == 1), "{later:?}");
 }
@@ -178,11 +135,11 @@ fn with_a_warm_index_listing_opens_no_message() {
     let (scratch, _store, config) = setup();
     let before = manifest(&Mount::new(&config).path);
     let mount = Mount::new(&config);
-    let trace = Trace::new(&mount, &scratch, OPENS);
+    let trace = watch(&mount, &scratch, OPENS);
     for day in dates(&mount.path) {
         list(&mount.join(day));
     }
-    let opened = opened(&trace.lines());
+    let opened = opened(&lines(trace));
     assert!(opened.is_empty(), "{opened:?}");
     harness::tree::same("after it", &before, &manifest(&mount.path));
 }
@@ -207,9 +164,9 @@ fn a_mailbox_that_changed_costs_what_changed() {
     fs::rename(&names[0], flagged).unwrap();
     store.mailbox(next, ALICE).number("cur", 2000);
     let mount = Mount::new(&config);
-    let trace = Trace::new(&mount, &scratch, OPENS);
+    let trace = watch(&mount, &scratch, OPENS);
     list(&mount.join(next));
-    let opened = opened(&trace.lines());
+    let opened = opened(&lines(trace));
     assert!(opened.len() <= 1, "one message is new: {opened:?}");
 }
 
@@ -220,12 +177,12 @@ fn unique_names_open_nothing_to_list() {
     }
     let (scratch, _store, config) = setup();
     let mount = Mount::new(&config.set("names", "unique").set("mbox.listed", "never"));
-    let trace = Trace::new(&mount, &scratch, OPENS);
+    let trace = watch(&mount, &scratch, OPENS);
     for day in DAYS {
         let inbox = mount.join(day).join(ALICE).join("INBOX");
         assert!(messages(&inbox).len() >= 30);
     }
-    let opened = opened(&trace.lines());
+    let opened = opened(&lines(trace));
     assert!(opened.is_empty(), "{opened:?}");
 }
 
@@ -273,9 +230,9 @@ fn second_pass(hide_unreadable: bool, allowed: &[&str]) -> BTreeMap<&'static str
     let first = manifest(&mount.path);
     let mut counts = BTreeMap::new();
     for _ in 0..PASSES {
-        let trace = Trace::new(&mount, &scratch, "read,readv");
+        let trace = watch(&mount, &scratch, "read,readv");
         let again = manifest(&mount.path);
-        counts = requests(&trace.lines());
+        counts = requests(&lines(trace));
         harness::tree::same("again", &first, &again);
         counts.retain(|name, _| !allowed.contains(name));
         if counts.is_empty() {
@@ -306,9 +263,9 @@ fn requests_are_seen_by_this_test() {
     }
     let (scratch, _store, config) = setup();
     let mount = Mount::new(&config);
-    let trace = Trace::new(&mount, &scratch, "read,readv");
+    let trace = watch(&mount, &scratch, "read,readv");
     manifest(&mount.path);
-    let counts = requests(&trace.lines());
+    let counts = requests(&lines(trace));
     assert!(
         counts.contains_key("LOOKUP") && counts.get("READ").is_some_and(|&n| n > 50),
         "{counts:?}"

@@ -5,7 +5,8 @@
 //!
 //! The cast: [`dovecot`] has Dovecot fill stores and say what is in them; [`store`] writes mail stores and snapshots byte
 //! for byte; [`mount`] writes a configuration and runs the daemon; [`hanging`] is a store that can be stopped;
-//! [`subject`] does things as another user; [`tree`] reads what a mount shows; this file holds what all need.
+//! [`subject`] does things as another user; [`trace`] sees the daemon's system calls; [`tree`] reads what a mount shows;
+//! this file holds what all need.
 
 // Each test program uses a part of the harness only.
 #![allow(dead_code, unused_imports)]
@@ -16,11 +17,13 @@ pub mod mount;
 pub mod sink;
 pub mod store;
 pub mod subject;
+pub mod trace;
 pub mod tree;
 
 pub use mount::{Config, Mount, python};
 pub use store::{Layout, Mailbox, Store, mail};
 pub use subject::{Subject, Users};
+pub use trace::Trace;
 pub use tree::{ls, sha256};
 
 use std::io::Write;
@@ -81,6 +84,17 @@ pub fn able(programs: &[&str]) -> bool {
     }
     skipped(&format!("needs {}", missing.join(", ")));
     false
+}
+
+/// Whether the system's Python has these modules; says so if it does not.
+#[must_use]
+pub fn able_to_import(modules: &str) -> bool {
+    let script = format!("import {modules}");
+    let has = installed("python3") && output(python().args(["-c", &script])).status.success();
+    if !has {
+        skipped(&format!("needs Python with {modules}"));
+    }
+    has
 }
 
 /// Says that the current test does not run, and why; fails it where `CI=true`.

@@ -3,7 +3,8 @@
 //!
 //! Invariant: when a `Server` has been dropped, none of its processes is left.
 
-use crate::harness::{Mount, Scratch, Subject, eventually, output};
+use crate::harness::mount::python_path;
+use crate::harness::{Mount, Scratch, Subject, eventually, output, run};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,17 @@ impl Server {
             refusal(&server.run(users[0], "backups", "quit")).is_none()
         });
         server
+    }
+
+    /// What the other client writes, `client.py`: which command, on which path of a share.
+    pub fn ask(&self, user: &Subject, share: &str, command: &str, path: &str) -> String {
+        let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samba/client.py");
+        let said = run(Command::new("nsenter")
+            .arg(format!("--net=/proc/{}/ns/net", self.child.id()))
+            .args([python_path(), client, "127.0.0.1", &user.name, PASSWORD])
+            .args([share, command, path])
+            .env("LC_ALL", "C.UTF-8"));
+        String::from_utf8(said).unwrap()
     }
 
     /// What smbclient says to commands on a share.
