@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
@@ -217,6 +217,57 @@ fn nobody_sees_what_is_gone_from_others() {
         }
     }
     assert_eq!(Subject::uid(1_900_009).list(&top).unwrap(), [""; 0]);
+}
+
+#[test]
+fn whoever_lists_does_not_wait_for_what_the_kernel_is_told() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let live = scratch.subdirectory("live");
+    let hers = Mailbox::new(&live, ALICE, Layout::MaildirPlusPlus);
+    let first = store.mailbox("2026-11-18", ALICE);
+    for number in 0..40 {
+        put(
+            &first,
+            &format!("F{number}/cur"),
+            &format!("{number}.x"),
+            &format!("number {number:06}"),
+        );
+    }
+    let config = Config::new(&scratch, &store)
+        .set("source.live", live.to_str().unwrap())
+        .set("source.timeout", "4s");
+    let mount = Mount::new(&config);
+    let root = mount.join("deleted").join(ALICE);
+    let end = Instant::now() + Duration::from_secs(6);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if Instant::now() > end {
+                    break;
+                }
+                put(&hers, "cur", &format!("{number}.new"), "new");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        for reader in 0..4 {
+            let root = &root;
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    let began = Instant::now();
+                    for folder in (0..40).map(|number| (number * 7 + reader * 11) % 40) {
+                        let _ = fs::metadata(root.join(format!("F{folder}")));
+                    }
+                    let _ = fs::read_dir(root).map(Iterator::count);
+                    let took = began.elapsed();
+                    assert!(took < Duration::from_secs(3), "{took:?}");
+                }
+            });
+        }
+    });
 }
 
 // --- random weeks ----------------------------------------------------------------------------------------------------
@@ -431,8 +482,8 @@ fn wrong(root: &Path, truth: &BTreeMap<u64, BTreeSet<String>>) -> String {
 
 fn right(root: &Path, truth: &BTreeMap<u64, BTreeSet<String>>, what: &str) {
     let mut last = String::new();
-    let end = std::time::Instant::now() + Duration::from_secs(8);
-    while std::time::Instant::now() < end {
+    let end = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < end {
         last = wrong(root, truth);
         if last.is_empty() {
             return;

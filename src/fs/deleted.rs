@@ -99,16 +99,19 @@ struct Told {
 }
 
 impl Told {
-    fn forget(&self, push: &mut impl FnMut(Invalidation)) {
-        push(Invalidation::Name(
+    /// What the kernel has to forget. It is pushed when no lock is held any more: the kernel makes a push wait for a listing
+    /// that is under way, and the listing may wait for the lock.
+    fn forgotten(&self) -> Vec<Invalidation> {
+        let mut all = vec![Invalidation::Name(
             node::DELETED,
             self.somebody.name.clone(),
-        ));
+        )];
         for (above, name, id) in &self.directories {
-            push(Invalidation::Name(*above, name.clone()));
-            push(Invalidation::Node(*id));
+            all.push(Invalidation::Name(*above, name.clone()));
+            all.push(Invalidation::Node(*id));
         }
-        push(Invalidation::Node(self.somebody.id()));
+        all.push(Invalidation::Node(self.somebody.id()));
+        all
     }
 }
 
@@ -134,22 +137,33 @@ impl Deleted {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that other snapshots are shown; pushes what the kernel should forget.
-    pub fn renew(&self, generation: u64, mut push: impl FnMut(Invalidation)) {
+    /// Takes note that other snapshots are shown; what the kernel should forget.
+    pub fn renew(&self, generation: u64) -> Vec<Invalidation> {
         self.everybody.forget(|other| *other != generation);
         self.lost.forget(|(_, other, _)| *other != generation);
-        push(Invalidation::Node(node::DELETED));
+        let mut all = vec![Invalidation::Node(node::DELETED)];
         for told in self.told().values_mut() {
             told.due = 1;
-            told.forget(&mut push);
+            all.extend(told.forgotten());
+        }
+        all
+    }
+
+    /// What the kernel should forget now of a mailbox that has changed.
+    fn due(&self, serial: u32) -> Vec<Invalidation> {
+        match self.told().get_mut(&serial) {
+            Some(told) if told.due > 0 => {
+                told.due -= 1;
+                told.forgotten()
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// Pushes what the kernel should forget of a mailbox that others may enter than it was told.
-    pub fn push_mailbox(&self, serial: u32, push: &mut impl FnMut(Invalidation)) {
-        if let Some(told) = self.told().get(&serial) {
-            told.forget(push);
-        }
+    /// What the kernel should forget of a mailbox that others may enter than it was told.
+    pub fn of_mailbox(&self, serial: u32) -> Vec<Invalidation> {
+        let told = self.told();
+        told.get(&serial).map(Told::forgotten).unwrap_or_default()
     }
 }
 
@@ -298,17 +312,19 @@ impl Fs {
     /// Looks whether the live mailboxes that were told of have changed, and pushes what the kernel should forget. Waits as
     /// long as the live store does: to be called every `refresh`, from a thread of its own.
     pub fn follow_deleted(&self, mut push: impl FnMut(Invalidation)) -> Result<()> {
+        let mut disused = Vec::new();
         let told: Vec<Arc<Somebody>> = {
             let mut all = self.deleted.told();
             all.retain(|_, told| {
                 let followed = told.used.elapsed() < DISUSE;
                 if !followed {
-                    told.forget(&mut push);
+                    disused.extend(told.forgotten());
                 }
                 followed
             });
             all.values().map(|told| told.somebody.clone()).collect()
         };
+        disused.into_iter().for_each(&mut push);
         let mut result = Ok(());
         for somebody in told {
             match self.live(&somebody.mailbox) {
@@ -318,12 +334,10 @@ impl Fs {
                 }
                 Err(e) => result = Err(e),
             }
-            if let Some(told) = self.deleted.told().get_mut(&somebody.serial)
-                && told.due > 0
-            {
-                told.due -= 1;
-                told.forget(&mut push);
-            }
+            self.deleted
+                .due(somebody.serial)
+                .into_iter()
+                .for_each(&mut push);
         }
         result
     }

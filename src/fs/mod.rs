@@ -303,7 +303,7 @@ impl Fs {
         self.owners.replace(generation, || {
             *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
         });
-        self.deleted.renew(generation, |change| forget.push(change));
+        forget.extend(self.deleted.renew(generation));
         if !gone.is_empty() {
             self.mailboxes.forget(|serial| gone.contains(serial));
             self.trees.forget(|(serial, _)| gone.contains(serial));

@@ -244,7 +244,10 @@ impl Fs {
         for (path, name) in self.owners.take_changed() {
             let key = Place::encode(&path, None);
             let serial = self.index.serial(Table::Folder, &key, Place::seed(&key))?;
-            self.deleted.push_mailbox(serial, &mut push);
+            self.deleted
+                .of_mailbox(serial)
+                .into_iter()
+                .for_each(&mut push);
             for &snapshot in shown.by_serial.keys() {
                 let date = NodeId::new(snapshot, 0, 0);
                 // With the name goes what nobody uses; what somebody does is told one by one.

@@ -3,7 +3,7 @@
 //! Invariants: nothing outlives a test (mounts, daemons, users, directories all end in `Drop`); nothing sleeps in the
 //! hope that something is ready by then; a test that can't run here says so, and fails where `CI=true`.
 //!
-//! The cast: [`dovecot`] has Dovecot fill stores and say what is in them; [`store`] writes mail stores and snapshots byte
+//! The cast: [`dovecot`] has Dovecot fill stores and say what is in them, [`imap_server`] is one that runs; [`store`] writes mail stores and snapshots byte
 //! for byte; [`mount`] writes a configuration and runs the daemon; [`hanging`] is a store that can be stopped;
 //! [`subject`] does things as another user; [`trace`] sees the daemon's system calls; [`tree`] reads what a mount shows;
 //! this file holds what all need.
@@ -13,6 +13,7 @@
 
 pub mod dovecot;
 pub mod hanging;
+pub mod imap_server;
 pub mod mount;
 pub mod sink;
 pub mod store;

@@ -1,8 +1,8 @@
 //! What nobody should be able to do, over plain HTTP.
 
 use crate::harness::able;
+use crate::harness::imap_server::PASSWORD;
 use crate::http::{encode, parse, say};
-use crate::server::PASSWORD;
 use crate::world::{ALICE, BOB, DAYS, World};
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,8 +1,8 @@
 //! In a real browser: the way from signing in to mail that is back, with the keyboard, on a telephone, and for a screen reader.
 
 use crate::chromium::{Chromium, axe};
+use crate::harness::imap_server::PASSWORD;
 use crate::harness::{able, skipped};
-use crate::server::PASSWORD;
 use crate::world::{ADMIN, ALICE, DAYS, Portal, World};
 use serde_json::Value;
 

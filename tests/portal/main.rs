@@ -12,10 +12,6 @@ mod harness;
 mod http;
 mod reading;
 mod requests;
-// What putting mail back needs of it is not needed here.
-#[allow(dead_code)]
-#[path = "../restore/server.rs"]
-mod server;
 mod sessions;
 #[allow(dead_code)]
 mod world;

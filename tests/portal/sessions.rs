@@ -1,9 +1,9 @@
 //! Signing in, sessions, and whose mail they open.
 
+use crate::harness::imap_server::PASSWORD;
 use crate::harness::mount::mailtm;
 use crate::harness::{able, eventually, output};
 use crate::http::Browser;
-use crate::server::PASSWORD;
 use crate::world::{ADMIN, ALICE, BOB, World};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{TcpListener, TcpStream};

@@ -1,9 +1,9 @@
 //! A mail server with alice and bob, backups of their mail, and the portal that shows them.
 
+use crate::harness::imap_server::{OWNER, PASSWORD, Server};
 use crate::harness::mount::mailtm;
 use crate::harness::{Config, Scratch, Store};
 use crate::http::Browser;
-use crate::server::{OWNER, PASSWORD, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};

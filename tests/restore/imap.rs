@@ -1,8 +1,8 @@
 //! Through a mail server, whatever its store is.
 
+use crate::harness::imap_server::ALICE;
 use crate::harness::{able, output, run};
 use crate::maildir::{World, comes_back_in};
-use crate::server::ALICE;
 use crate::{DAY, report, restore};
 use serde_json::json;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Killed at every step: nothing is lost, nothing is there twice.
 
+use crate::harness::imap_server::ALICE;
 use crate::harness::{Config, Mailbox, Scratch, Store, able, mail, output, store::Layout};
-use crate::server::ALICE;
 use crate::{DAY, configure, files, report};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

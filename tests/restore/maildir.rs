@@ -1,7 +1,7 @@
 //! Into a Maildir, as files.
 
+use crate::harness::imap_server::{ALICE, Fetched, OWNER, Server, home};
 use crate::harness::{Mailbox, Scratch, Store, able, mail, output, store::Layout};
-use crate::server::{ALICE, Fetched, OWNER, Server, home};
 use crate::{DAY, configure, files, report, restore};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -7,7 +7,6 @@ mod harness;
 mod imap;
 mod interrupted;
 mod maildir;
-mod server;
 
 use harness::mount::mailtm;
 use harness::{Config, Scratch, output};

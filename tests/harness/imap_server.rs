@@ -1,6 +1,6 @@
 //! A Dovecot of the test's own: IMAP on the loopback, over live mailboxes in a scratch directory.
 
-use crate::harness::{Scratch, eventually, python, run};
+use super::{Scratch, eventually, python, run};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,6 +132,11 @@ impl Server {
         let mut line = String::new();
         let _ = BufReader::new(stream).read_line(&mut line);
         line.starts_with("* OK")
+    }
+
+    /// Its configuration; doveadm takes it from the environment variable `CONFIG_FILE`.
+    pub fn conf(&self) -> &Path {
+        &self.conf
     }
 
     pub fn adm(&self, args: &[&str]) -> Vec<u8> {
