@@ -13,7 +13,7 @@ mod nfs {
 use harness::mount::unmount_lazily;
 use harness::tree::{ABOUT, messages};
 use harness::{Config, Mount, Scratch, Store, Subject, Users, drop_caches};
-use nfs::guest::{Server, in_guest};
+use nfs::guest::{CLIENTS, Server, in_guest};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -21,8 +21,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 const DAY: &str = "2026-11-20";
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
-/// Where the guest mounts the export, by version.
-const CLIENTS: [&str; 2] = ["/run/v3", "/run/v4"];
 
 /// Two mailboxes of real users; alice's is granted to carla, and to a group that is nobody's primary one.
 struct World {
@@ -235,8 +233,16 @@ fn open_files_outlive_the_caches_and_the_daemon() {
             same(&format!("{client} without caches"), &before, &after);
         }
 
-        let readers =
-            CLIENTS.map(|client| Reader::start(&w.alice, &Path::new(client).join(&large)));
+        let open =
+            || CLIENTS.map(|client| Reader::start(&w.alice, &Path::new(client).join(&large)));
+        // The server is restarted; clients of version 4 reclaim what they had open.
+        let readers = open();
+        server.restart();
+        for (reader, client) in readers.into_iter().zip(CLIENTS) {
+            assert_eq!(reader.finish(), want, "{client} after the server's restart");
+        }
+
+        let readers = open();
         mount.kill();
         unmount_lazily(&w.config.mountpoint);
         let _mount = Mount::new(&w.config);

@@ -8,13 +8,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod mutate;
-mod targets;
+mod services;
+mod stores;
+mod texts;
 
 use mutate::Mutator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use targets::Target;
+
+/// What is thrown at what, and what must hold.
+pub struct Target {
+    pub name: &'static str,
+    pub seeds: &'static [&'static [u8]],
+    /// What is put in here and there.
+    pub words: &'static [&'static [u8]],
+    pub run: fn(&[u8]),
+}
 
 /// How long a target runs where nothing is said.
 const MOMENT: Duration = Duration::from_millis(700);
@@ -70,16 +80,16 @@ fn attempt(target: &Target, input: &[u8]) {
 }
 
 macro_rules! targets {
-    ($($name:ident),* $(,)?) => {
+    ($module:ident: $($name:ident),* $(,)?) => {
         $(#[test]
         fn $name() {
-            assert!(fuzz(&targets::$name()) > 0);
+            assert!(fuzz(&$module::$name()) > 0);
         })*
     };
 }
 
 targets!(
-    configuration,
+    texts: configuration,
     decode,
     facts,
     folder_names,
@@ -90,3 +100,20 @@ targets!(
     snapshot_names,
     templates,
 );
+
+targets!(
+    stores: cyrus_header,
+    cyrus_index,
+    dovecot_index,
+    dovecot_index_log,
+    mail_crypt,
+    maildir_keywords,
+    maildir_uidlist,
+    mbox_folder,
+    mdbox_folder,
+    mdbox_map,
+    mdbox_messages,
+    sdbox_message,
+);
+
+targets!(services: imap, journal, letter, letter_html, listings, search_words);

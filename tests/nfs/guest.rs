@@ -18,11 +18,18 @@ const PROGRAMS: [&str; 10] = [
     "timeout",
 ];
 const SAMPLE: &str = include_str!("../../packaging/nfs/exports");
+/// Where the guest mounts the export, by version.
+pub const CLIENTS: [&str; 2] = ["/run/v3", "/run/v4"];
 /// Seconds after which a guest is taken for lost.
-const PATIENCE: &str = "300";
+const PATIENCE: u64 = 300;
 
 /// Runs `body` where there is an NFS server: in a guest, in which this test is started once more.
 pub fn in_guest(body: impl FnOnce()) {
+    in_guest_for(0, &[], body);
+}
+
+/// The same for a test that takes so many seconds more, with these variables in its environment.
+pub fn in_guest_for(seconds: u64, variables: &[(&str, String)], body: impl FnOnce()) {
     if std::env::var_os("MAILTM_TEST_GUEST").is_some() {
         return body();
     }
@@ -37,7 +44,8 @@ pub fn in_guest(body: impl FnOnce()) {
     let init = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nfs/guest.sh");
     let console = scratch.join("console");
     let status = Command::new("timeout")
-        .args(["--kill-after=5", PATIENCE, "linux.uml", "mem=768M"])
+        .args(["--kill-after=5", &(PATIENCE + seconds).to_string()])
+        .args(["linux.uml", "mem=768M"])
         .args([
             "rootfstype=hostfs",
             "rootflags=/",
@@ -54,6 +62,11 @@ pub fn in_guest(body: impl FnOnce()) {
         ))
         .arg(format!("TEST_NAME={}", thread.name().unwrap()))
         .arg(format!("EXPORTS={}", export()))
+        .args(
+            variables
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        )
         .env("TMPDIR", "/dev/shm")
         .stdin(Stdio::null())
         .stdout(fs::File::create(&console).unwrap())
@@ -66,6 +79,7 @@ pub fn in_guest(body: impl FnOnce()) {
         said.lines().any(|line| line.trim_end() == "RESULT 0"),
         "{status}; the guest said:\n{said}"
     );
+    println!("{said}");
 }
 
 /// The line of the sample, for the guest's mount point and for itself. The root of the guest is of a kind that can't be
@@ -90,6 +104,11 @@ pub struct Server(());
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with("rw")
+    }
+
+    /// The same with clients that are mounted with these options more.
+    pub fn start_with(options: &str) -> Self {
         let all: &[&[&str]] = &[
             &["rpcbind", "-w"],
             &["rpc.mountd", "--manage-gids", "--no-udp"],
@@ -101,16 +120,31 @@ impl Server {
                 .args(&command[1..])
                 .stdin(Stdio::null()));
         }
-        // Nobody was here before the server started, so nobody has anything to reclaim.
-        let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
+        let server = Self(());
+        server.end_grace();
         // Writable, so that it is the server who refuses.
-        for (source, at, options) in [
-            ("127.0.0.1:/run/backups", "/run/v3", "vers=3,nolock,tcp,rw"),
-            ("127.0.0.1:/", "/run/v4", "vers=4.2,rw"),
-        ] {
-            run(Command::new("mount.nfs").args([source, at, "-o", options]));
+        for ((source, version), at) in [
+            ("127.0.0.1:/run/backups", "vers=3,nolock,tcp"),
+            ("127.0.0.1:/", "vers=4.2"),
+        ]
+        .into_iter()
+        .zip(CLIENTS)
+        {
+            let options = format!("{version},{options}");
+            run(Command::new("mount.nfs").args([source, at, "-o", &options]));
         }
-        Self(())
+        server
+    }
+
+    /// Stops the server and starts it again, with clients and what they have open as they are.
+    pub fn restart(&self) {
+        run(Command::new("rpc.nfsd").arg("0"));
+        run(Command::new("rpc.nfsd").args(["--grace-time", "10", "--lease-time", "10", "4"]));
+    }
+
+    /// Waits for no client that might reclaim what it had open.
+    pub fn end_grace(&self) {
+        let _ = fs::write("/proc/fs/nfsd/v4_end_grace", "Y");
     }
 
     /// Makes the server look for the export anew.
@@ -120,7 +154,7 @@ impl Server {
 
     /// Lets go of the export.
     pub fn stop(self) {
-        for client in crate::CLIENTS {
+        for client in CLIENTS {
             run(Command::new("umount").arg("-l").arg(client));
         }
         let _ = output(Command::new("rpc.nfsd").arg("0"));

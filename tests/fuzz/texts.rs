@@ -1,5 +1,6 @@
-//! What is thrown at what, and what must hold.
+//! Text: headers and bodies of messages, names, templates, the configuration.
 
+use super::Target;
 use mailtm::access::{Grant, Principal};
 use mailtm::config;
 use mailtm::message::facts::Facts;
@@ -15,14 +16,7 @@ use mailtm::view::mailbox::Template;
 use mailtm::view::name;
 use std::borrow::Cow;
 
-pub struct Target {
-    pub name: &'static str,
-    pub seeds: &'static [&'static [u8]],
-    pub words: &'static [&'static [u8]],
-    pub run: fn(&[u8]),
-}
-
-fn text(input: &[u8]) -> Cow<'_, str> {
+pub fn text(input: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(input)
 }
 
@@ -35,7 +29,7 @@ fn two(input: &[u8]) -> (&[u8], &[u8]) {
     input.split_at(at)
 }
 
-const MESSAGES: &[&[u8]] = &[
+pub const MESSAGES: &[&[u8]] = &[
     b"From: =?utf-8?q?B=C3=B6b?= Rossi <bob@example.com>\nSubject: =?utf-8?b?Q2nDoG8=?=\n  folded\nMessage-ID: <1@x>\n\nFrom here\n>From there\n",
     b"From bob Thu Nov 19 09:32:00 2026\r\nFROM: \"Rossi, Bob\" (home) <bob@[127.0.0.1]>, c@d\r\nStatus: RO\r\n\tmore\r\nX-Status : AF\r\n\r\nbody\r\n",
     b"Subject: =?ISO-2022-JP?B?GyRCJUYlOSVIGyhC?= =?x?q?_=_?=\nDate: x\n\n",
@@ -43,7 +37,7 @@ const MESSAGES: &[&[u8]] = &[
     b"",
 ];
 
-const MESSAGE_WORDS: &[&[u8]] = &[
+pub const MESSAGE_WORDS: &[&[u8]] = &[
     b"From ",
     b"\nFrom ",
     b">From ",
