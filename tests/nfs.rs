@@ -10,11 +10,12 @@ mod nfs {
     pub mod guest;
 }
 
-use harness::mount::unmount_lazily;
-use harness::tree::{ABOUT, messages};
-use harness::{Config, Mount, Scratch, Store, Subject, Users, drop_caches};
+use harness::mount::{python_path, unmount_lazily};
+use harness::tree::{ABOUT, messages, walk};
+use harness::{Config, Mount, Scratch, Store, Subject, Users, drop_caches, run};
 use nfs::guest::{CLIENTS, Server, in_guest};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -260,6 +261,64 @@ fn open_files_outlive_the_caches_and_the_daemon() {
             assert_eq!(reader.finish(), want, "{client}: opened again");
             let after = seen(&w.alice, Path::new(client));
             same(&format!("{client} after a restart"), &before, &after);
+        }
+        server.stop();
+    });
+}
+
+#[test]
+fn a_forged_handle_reads_nobody_else_s_mail() {
+    in_guest(|| {
+        let w = world();
+        let mount = Mount::new(&w.config);
+        let server = Server::start();
+        let nodes = |address: &str| -> Vec<String> {
+            let node = |metadata: &std::fs::Metadata| {
+                let kind = if metadata.is_dir() { "d" } else { "f" };
+                format!("{kind}:{}", metadata.ino())
+            };
+            let top = mount.join(DAY).join(address);
+            let mut nodes = vec![node(&std::fs::metadata(&top).unwrap())];
+            walk(&top, &mut |_, metadata| nodes.push(node(metadata)));
+            nodes
+        };
+        let (hers, his) = (nodes(ALICE), nodes(BOB));
+        assert!(hers.len() > 15 && hers.len() == his.len());
+        let forge = |subject: &Subject, nodes: &[String]| -> Vec<String> {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nfs/forge.py");
+            let mut command = Command::new(python_path());
+            command.arg(script).arg(subject.uid.to_string()).args(nodes);
+            let said = String::from_utf8(run(&mut command)).unwrap();
+            said.lines().map(str::to_owned).collect()
+        };
+        // What the server has looked up for their owners, and what it has to ask for.
+        for cold in [false, true] {
+            if cold {
+                drop_caches();
+            }
+            for (subject, nodes, status) in [
+                (&w.bob, &his, "0"),
+                (&w.bob, &hers, "13"),
+                (&w.alice, &hers, "0"),
+                (&w.alice, &his, "13"),
+                // Root of a client is nobody.
+                (&Subject::root(), &hers, "13"),
+                (&Subject::uid(1_900_000), &hers, "13"),
+            ] {
+                let told = forge(subject, nodes);
+                assert_eq!(told.len(), nodes.len());
+                assert!(
+                    told.iter().all(|s| s == status),
+                    "{}: {told:?}",
+                    subject.name
+                );
+            }
+            // What is nothing is stale.
+            let nothing = [
+                "f:9223372036854775806".to_owned(),
+                "d:4611686018427387904".to_owned(),
+            ];
+            assert_eq!(forge(&w.bob, &nothing), ["70", "70"]);
         }
         server.stop();
     });

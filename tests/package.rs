@@ -109,8 +109,8 @@ fn the_package_has_all_that_belongs_to_it() {
             "/usr/share/fish/vendor_completions.d/mailtm.fish",
             "-rw-r--r--",
         ),
-        ("/usr/share/man/man1/mailtm.1.gz", "-rw-r--r--"),
-        ("/usr/share/man/man1/mailtm-mount.1.gz", "-rw-r--r--"),
+        ("/usr/share/man/man8/mailtm.8.gz", "-rw-r--r--"),
+        ("/usr/share/man/man8/mailtm-mount.8.gz", "-rw-r--r--"),
         ("/usr/share/man/man5/mailtm.toml.5.gz", "-rw-r--r--"),
         ("/usr/share/man/man7/mailtm-semantics.7.gz", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/sharing.md", "-rw-r--r--"),
@@ -298,6 +298,183 @@ fn it_installs_serves_is_upgraded_under_its_users_and_goes() {
             !machine.output(&["test", "-e", path]).status.success(),
             "{path} is left"
         );
+    }
+}
+
+/// Somebody who has a message open and stands in its folder, and reads on when he is told to.
+fn reader(machine: &Machine, inbox: &str) -> std::process::Child {
+    let script = "cd \"$0\" && exec 3< \"$(ls | head -n 1)\" && head -c 5 <&3 > /dev/null && echo ready && read go && \
+                  cat <&3 > /dev/null && ls > /dev/null";
+    let mut line = vec![
+        "setpriv",
+        "--reuid=1900001",
+        "--regid=1900001",
+        "--clear-groups",
+    ];
+    line.extend(["sh", "-c", script, inbox]);
+    let mut command = machine.command(&line);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut said = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+    assert_eq!(&said, b"ready\n");
+    child
+}
+
+/// Whether he could read on.
+fn finish(mut reader: std::process::Child) -> bool {
+    let mut input = reader.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"\n").unwrap();
+    drop(input);
+    reader.wait().unwrap().success()
+}
+
+/// With systemd itself as the first process of the machine.
+#[test]
+fn systemd_starts_it_brings_it_back_and_ends_it() {
+    let programs = ["unshare", "nsenter", "dpkg", "systemctl", "findmnt"];
+    if !able(&[&TOOLS[..], &programs].concat()) {
+        return;
+    }
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+        && !Path::new("/sys/fs/cgroup/systemd").exists()
+    {
+        return skipped("needs the control groups of systemd");
+    }
+    let scratch = Scratch::new();
+    let store = store(&scratch);
+    let Some(machine) = Machine::with_systemd(&scratch) else {
+        return skipped("needs overlayfs");
+    };
+    let deb = scratch.join("mailtm.deb");
+    let deb = deb.to_str().unwrap();
+    machine.run(&["dpkg", "--force-depends", "-i", deb]);
+    let configure = |admins: &str| {
+        let text = format!(
+            "mountpoint = \"/backups\"\n[source]\nsnapshots = [\"{}\"]\n[access]\nadmins = [{admins}]\n",
+            store.path.display()
+        );
+        machine.run(&[
+            "sh",
+            "-c",
+            "printf %s \"$0\" > /etc/mailtm/mailtm.toml",
+            &text,
+        ]);
+    };
+    configure("");
+    // Signs of life every second, so that it need not be waited for minutes.
+    let quicker = "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nLimitCORE=0\n";
+    let write = "mkdir -p /etc/systemd/system/mailtm.service.d && printf \"$0\" > /etc/systemd/system/mailtm.service.d/x.conf";
+    machine.run(&["sh", "-c", write, quicker]);
+    machine.run(&["systemctl", "daemon-reload"]);
+
+    let inbox = format!("/backups/{DAY}/{ALICE}/INBOX");
+    let reads_as = |uid: &str| {
+        let user = format!("--reuid={uid} --regid={uid} --clear-groups");
+        let mut line: Vec<&str> = vec!["timeout", "10", "setpriv"];
+        line.extend(user.split(' '));
+        line.extend(["sh", "-c", "cat \"$0\"/*.eml", &inbox]);
+        machine.output(&line).status.success()
+    };
+    let main = || machine.run(&["systemctl", "show", "--value", "-p", "MainPID", "mailtm"]);
+    let inode = || machine.run(&["stat", "-c", "%i", &inbox]);
+    let soon = Duration::from_secs(30);
+    assert!(!reads_as("1900001"));
+    machine.run(&["systemctl", "enable", "--now", "mailtm"]);
+    if !reads_as("1900001") {
+        let said = machine.output(&["journalctl", "--no-pager", "-u", "mailtm"]);
+        panic!("{}", String::from_utf8_lossy(&said.stdout));
+    }
+    assert!(!reads_as("1900002"));
+    let number = inode();
+
+    // Another policy is taken over without a restart.
+    let first = main();
+    configure("\"1900002\"");
+    machine.run(&["systemctl", "reload", "mailtm"]);
+    eventually(soon, "the new policy", || reads_as("1900002"));
+    assert_eq!(main(), first);
+
+    // Killed, and hanging: back by itself, with the same numbers.
+    for signal in ["KILL", "STOP"] {
+        let before = main();
+        machine.run(&["kill", &format!("-{signal}"), before.trim()]);
+        eventually(soon, &format!("back after SIG{signal}"), || {
+            main() != before && reads_as("1900001")
+        });
+        assert_eq!(inode(), number);
+    }
+    // One mount, and none that is dead below it.
+    let mounts = machine.run(&["findmnt", "-rn", "-o", "TARGET", "-t", "fuse.mailtm"]);
+    assert_eq!(mounts, "/backups\n");
+
+    // The portal, which systemd starts when it is asked for; without a mount namespace, which there is none of in here.
+    let portal = "printf '[portal]\\nauth = \"imaps://127.0.0.1\"\\nurl = \"https://mtm.example.com\"\\n' >> /etc/mailtm/mailtm.toml";
+    machine.run(&["sh", "-c", portal]);
+    let protections = include_str!("../packaging/systemd/mailtm-portal.service")
+        .lines()
+        .filter(|line| line.starts_with("Protect") || line.starts_with("Private"))
+        .filter_map(|line| Some(format!("{}=no\n", line.split_once('=')?.0)));
+    let drop_in = format!(
+        "[Service]\n{}ProtectProc=default\n",
+        protections.collect::<String>()
+    );
+    let write = "mkdir -p /etc/systemd/system/mailtm-portal.service.d && printf %s \"$0\" > /etc/systemd/system/mailtm-portal.service.d/x.conf";
+    machine.run(&["sh", "-c", write, &drop_in]);
+    machine.run(&["systemctl", "daemon-reload"]);
+    machine.run(&["systemctl", "start", "mailtm-portal.socket"]);
+    let ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8025/health', timeout=20).read())";
+    let said = machine.output(&["python3", "-c", ask]).stdout;
+    let log = machine.output(&["journalctl", "--no-pager"]).stdout;
+    let log = String::from_utf8_lossy(&log);
+    assert!(said.starts_with(b"b'ok"), "{log}");
+    assert!(!log.contains("not implemented"), "{log}");
+
+    // An upgrade leaves the daemon, and who reads.
+    let before = main();
+    let reading = reader(&machine, &inbox);
+    machine.run(&["dpkg", "--force-depends", "-i", deb]);
+    assert_eq!(main(), before);
+    assert!(finish(reading), "after an upgrade");
+
+    // A configuration with a mistake is not tried again and again.
+    configure("\"1900002\"]]");
+    assert!(
+        !machine
+            .output(&["systemctl", "restart", "mailtm"])
+            .status
+            .success()
+    );
+    let state = machine.output(&["systemctl", "is-failed", "mailtm"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&state), "failed\n");
+    assert_eq!(
+        machine.run(&["stat", "-c", "%U %a", "/backups"]),
+        "root 0\n"
+    );
+    configure("");
+    machine.run(&["systemctl", "restart", "mailtm"]);
+
+    // Removed under its users: nothing is left mounted, and nothing is taken for a backup.
+    let reading = reader(&machine, &inbox);
+    machine.run(&["dpkg", "-r", "mailtm"]);
+    assert_eq!(
+        machine.run(&["stat", "-c", "%U %a", "/backups"]),
+        "root 0\n"
+    );
+    assert!(!finish(reading), "it is gone");
+    machine.run(&["dpkg", "-P", "mailtm"]);
+    assert!(!machine.output(&["test", "-e", "/backups"]).status.success());
+}
+
+/// systemd takes openat2 away with this one, since it cannot look into it.
+#[test]
+fn no_directive_takes_away_what_reads_mail() {
+    let portal = include_str!("../packaging/systemd/mailtm-portal.service");
+    for line in [UNIT, portal].iter().flat_map(|unit| unit.lines()) {
+        assert!(!line.starts_with("RestrictSUIDSGID"), "{line}");
     }
 }
 

@@ -10,16 +10,20 @@ mod samba {
 use harness::tree::{files, ls, manifest, messages, only, same, sha256};
 use harness::{
     Config, Mailbox, Mount, Scratch, Store, Subject, Trace, Users, able, able_to_import,
-    keeping_caches, mail,
+    eventually, keeping_caches, mail,
 };
 use samba::server::{Server, names, refusal};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 const DAYS: [&str; 2] = ["2026-11-19", "2026-11-20"];
 const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
+const SOON: Duration = Duration::from_secs(20);
 const PROGRAMS: [&str; 7] = [
     "smbd",
     "smbpasswd",
@@ -294,6 +298,52 @@ fn previous_versions_are_those_of_their_dates() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_connection_outlives_the_daemon() {
+    if !able(&PROGRAMS) {
+        return;
+    }
+    let w = world();
+    let mount = Mount::new(&w.config);
+    let server = Server::start(&w.scratch, &mount, &[&w.alice], "");
+    let target = w.scratch.subdirectory("fetched");
+    let mut client = server
+        .client(&w.alice, "backups")
+        .current_dir(&target)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut fetch = |name: &str| {
+        let path = format!("{}\\{ALICE}\\INBOX.mbox", DAYS[0]);
+        let line = format!("get {path} {name}\n");
+        client
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
+        target.join(name)
+    };
+    let mbox = mount.join(DAYS[0]).join(ALICE).join("INBOX.mbox");
+    let want = fs::read(&mbox).unwrap();
+    let first = fetch("first");
+    let has = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes == want);
+    eventually(SOON, "fetched", || has(&first));
+    mount.kill();
+    let _mount = Mount::new(&w.config).expecting_warnings();
+    let mut tries = 0;
+    eventually(SOON, "fetched by the same connection", || {
+        tries += 1;
+        let next = fetch(&format!("next-{tries}"));
+        std::thread::sleep(Duration::from_millis(300));
+        has(&next)
+    });
+    drop(client.stdin.take());
+    client.wait().unwrap();
 }
 
 /// What people write into a subject, and what a folder may be called.

@@ -11,10 +11,10 @@ use mailtm::mount::sandbox::{self, Needs};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const DAY: &str = "2026-11-20";
@@ -300,4 +300,57 @@ fn a_mounter_that_is_killed_takes_nothing_with_it_but_the_unmounting() {
     same("the next one", &truth, &manifest(&next.path));
     drop(next);
     unmount_lazily(&config.mountpoint);
+}
+
+/// Who looks for a refused call finds it with the command that the documents give. The test is its own daemon here: it starts
+/// itself once more, inside the fences.
+#[test]
+fn the_command_for_refused_calls_shows_them() {
+    const INSIDE: &str = "MAILTM_TEST_INSIDE";
+    if let Ok(index) = std::env::var(INSIDE) {
+        let needs = Needs {
+            stores: Vec::new(),
+            index: index.into(),
+            files: Vec::new(),
+        };
+        assert!(sandbox::enter(&needs).unwrap().calls);
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+        denied("running a program", Command::new("/bin/true").status());
+        return;
+    }
+    if !able(&["strace"]) || !confines() {
+        return;
+    }
+    let page = include_str!("../packaging/doc/troubleshooting.md");
+    let command = page.split('`').find(|text| text.starts_with("strace "));
+    let command = command.expect("a command with strace").replace("\\|", "|");
+    let of_systemd = "\"$(systemctl show --value -p MainPID mailtm)\"";
+    assert!(command.contains(of_systemd), "{command}");
+    let scratch = Scratch::new();
+    let mut inside = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_command_for_refused_calls_shows_them"])
+        .env(INSIDE, scratch.subdirectory("index"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let seen = scratch.join("seen");
+    let mut watching = Command::new("sh")
+        .args(["-c", &command.replace(of_systemd, &inside.id().to_string())])
+        .stdout(File::create(&seen).unwrap())
+        .spawn()
+        .unwrap();
+    let tracer = format!("/proc/{}/status", inside.id());
+    eventually(SOON, "strace is attached", || {
+        let status = fs::read_to_string(&tracer).unwrap();
+        !status.contains("TracerPid:\t0\n")
+    });
+    inside.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(inside.wait().unwrap().success());
+    watching.wait().unwrap();
+    let seen = fs::read_to_string(seen).unwrap();
+    let refused =
+        |line: &str| line.contains("EPERM") && (line.contains("clone") || line.contains("vfork"));
+    assert!(seen.lines().any(refused), "{seen}");
 }

@@ -2,19 +2,22 @@
 
 use super::{definition, failed, print};
 use crate::error::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_mangen::Man;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Print the manual page mailtm(1)
+/// Print the manual page mailtm(8)
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Write the pages of mailtm and of each command into this directory instead
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
+
+/// Of the manual: commands for administrators.
+const SECTION: &str = "8";
 
 /// What the definition does not say.
 const MORE: &str = r#".SH "EXIT STATUS"
@@ -58,16 +61,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(dir) => {
             let doing =
                 |e: io::Error| failed(&e, format!("writing manual pages to {}", dir.display()));
-            clap_mangen::generate_to(definition(), dir).map_err(doing)?;
+            let mut all = definition().disable_help_subcommand(true);
+            all.build();
+            all.get_subcommands()
+                .try_for_each(|command| write_pages(command, dir))
+                .map_err(doing)?;
             let page = page().map_err(doing)?;
-            std::fs::write(dir.join("mailtm.1"), page).map_err(doing)?;
+            std::fs::write(dir.join("mailtm.8"), page).map_err(doing)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The page of a command, and those of the commands in it.
+fn write_pages(command: &Command, dir: &Path) -> io::Result<()> {
+    if command.is_hide_set() {
+        return Ok(());
+    }
+    let man = Man::new(command.clone()).section(SECTION);
+    man.generate_to(dir)?;
+    command
+        .get_subcommands()
+        .try_for_each(|inner| write_pages(inner, dir))
+}
+
 fn page() -> io::Result<Vec<u8>> {
-    let man = Man::new(definition());
+    let man = Man::new(definition()).section(SECTION);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -89,12 +108,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = Some(dir.path().to_owned());
         run(&Arguments { out }).unwrap();
-        let main = std::fs::read_to_string(dir.path().join("mailtm.1")).unwrap();
+        let main = std::fs::read_to_string(dir.path().join("mailtm.8")).unwrap();
         for section in ["NAME", "SYNOPSIS", "OPTIONS", "EXIT STATUS", "FILES"] {
             assert!(main.contains(section), "{section}");
         }
         for command in definition().get_subcommands() {
-            let page = dir.path().join(format!("mailtm-{}.1", command.get_name()));
+            let page = dir.path().join(format!("mailtm-{}.8", command.get_name()));
             assert!(page.exists(), "{page:?}");
         }
     }

@@ -1,45 +1,92 @@
 //! A copy of this machine to install packages in: its root with a layer in memory above it, in namespaces of its own.
 //!
-//! Invariant: when a `Machine` has been dropped, none of its processes and nothing of its layer is left.
+//! Invariant: when a `Machine` has been dropped, none of its processes, nothing of its layer and no control group is left.
 
 use crate::harness::{Scratch, eventually, output};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
+
+/// Makes the root, and runs its first process in it. Arguments: the layer, the scratch directory, which is where it is
+/// outside, and the first process. No mailtm is installed; /dev/fuse is for all, as udev makes it; what the kernel is told
+/// through /proc/sys and /sys is not for the machine to say.
+const MAKE: &str = r#"
+    set -e
+    mount -t tmpfs -o mode=755 layer "$0"
+    mkdir "$0/upper" "$0/work" "$0/root"
+    mount -t overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" root "$0/root"
+    cd "$0/root"
+    mount -t proc proc proc
+    mount --bind proc/sys proc/sys && mount -o remount,bind,ro proc/sys
+    mount --bind /sys sys && mount -o remount,bind,ro sys
+    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+      mount -t cgroup2 cgroup sys/fs/cgroup
+    elif [ -e /sys/fs/cgroup/systemd ]; then
+      mount -t tmpfs cgroup sys/fs/cgroup && mkdir sys/fs/cgroup/systemd
+      mount -t cgroup -o none,name=systemd,xattr cgroup sys/fs/cgroup/systemd
+    fi
+    mount -t tmpfs -o mode=755 dev dev
+    for device in null zero full random urandom tty; do
+      touch dev/$device && mount --bind /dev/$device dev/$device
+    done
+    mkdir dev/pts dev/shm
+    ln -s /proc/self/fd dev/fd
+    mknod -m 666 dev/fuse c 10 229
+    mount -t tmpfs -o mode=755 run run
+    mount -t tmpfs -o mode=1777 tmp tmp
+    rm -rf etc/mailtm var/lib/mailtm backups
+    mkdir -p "./$1" mnt
+    mount --bind "$1" "./$1"
+    # Nothing is started but what is asked for, and what looks after hardware and the network not at all.
+    printf '[Unit]\nDefaultDependencies=no\n' > etc/systemd/system/nothing.target
+    for unit in systemd-{tmpfiles-setup,udevd,udev-trigger,sysctl,modules-load}.service network-online.target; do
+      ln -sf /dev/null etc/systemd/system/$unit
+    done
+    ip link set lo up
+    touch "$1/machine-is-up"
+    pivot_root . mnt
+    exec chroot . sh -c 'umount -l /mnt; exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' sh $2"#;
 
 /// A root directory to change at will.
 pub struct Machine {
     child: Child,
     /// The first process of the namespaces.
     first: String,
-    root: PathBuf,
+    group: PathBuf,
 }
 
 impl Machine {
-    /// Makes one in which the scratch directory is where it is outside, no mailtm is installed, and /dev/fuse is for all,
-    /// as udev makes it. None where the kernel has no overlayfs.
+    /// A machine in which nothing runs. None where the kernel has no overlayfs.
     pub fn new(scratch: &Scratch) -> Option<Self> {
+        Self::start(scratch, "sleep 600")
+    }
+
+    /// A machine that systemd runs, and in which it runs nothing yet.
+    pub fn with_systemd(scratch: &Scratch) -> Option<Self> {
+        let machine = Self::start(
+            scratch,
+            "/lib/systemd/systemd --system --unit=nothing.target --log-target=null --show-status=no",
+        )?;
+        eventually(Duration::from_secs(30), "systemd answers", || {
+            let said = machine.output(&["systemctl", "is-active", "nothing.target"]);
+            said.stdout == b"active\n"
+        });
+        Some(machine)
+    }
+
+    fn start(scratch: &Scratch, first: &str) -> Option<Self> {
         let layer = scratch.subdirectory("machine");
-        let root = layer.join("root");
-        let script = r#"
-            mount -t tmpfs -o mode=755 layer "$0" && mkdir "$0/upper" "$0/work" "$0/root" &&
-            mount -t overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" root "$0/root" &&
-            mount -t proc proc "$0/root/proc" && mount --rbind /dev "$0/root/dev" && mount --bind /sys "$0/root/sys" &&
-            mknod -m 666 "$0/fuse" c 10 229 && mount --bind "$0/fuse" "$0/root/dev/fuse" &&
-            rm -rf "$0/root/etc/mailtm" "$0/root/var/lib/mailtm" "$0/root/backups" &&
-            mkdir -p "$0/root$1" && mount --bind "$1" "$0/root$1" && touch "$1/machine-is-up" && exec sleep 600"#;
-        let child = Command::new("unshare")
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "sh",
-                "-c",
-                script,
-            ])
-            .args([layer.as_path(), scratch.path()])
+        let group = group();
+        let enter = format!(
+            "echo $$ > '{}/cgroup.procs'; exec unshare \"$@\"",
+            group.display()
+        );
+        let child = Command::new("sh")
+            .args(["-c", &enter, "sh"])
+            .args(["--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net"])
+            .args(["--fork", "--kill-child", "bash", "-c", MAKE])
+            .args([layer.as_path(), scratch.path(), Path::new(first)])
             .stdin(Stdio::null())
             // unshare complains when its child is killed, which is how this ends.
             .stderr(Stdio::null())
@@ -48,7 +95,7 @@ impl Machine {
         let mut machine = Self {
             child,
             first: String::new(),
-            root,
+            group,
         };
         eventually(Duration::from_secs(20), "the machine is up", || {
             scratch.join("machine-is-up").exists() || machine.child.try_wait().unwrap().is_some()
@@ -63,8 +110,8 @@ impl Machine {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.first, "--mount", "--pid", "chroot"])
-            .arg(&self.root)
+            .args(["--target", &self.first, "--mount", "--pid", "--cgroup"])
+            .args(["--uts", "--ipc", "--net", "--wd"])
             .args(args)
             .env("LC_ALL", "C")
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -96,5 +143,24 @@ impl Drop for Machine {
         // With the first process of its namespace every other one ends; unshare waits for that.
         let _ = Command::new("kill").args(["-KILL", &self.first]).status();
         let _ = self.child.wait();
+        let _ = Command::new("find")
+            .arg(&self.group)
+            .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"])
+            .stderr(Stdio::null())
+            .status();
     }
+}
+
+/// A new control group of systemd's hierarchy, if there is one: all that a machine has of them is below it.
+fn group() -> PathBuf {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let top = Path::new("/sys/fs/cgroup");
+    let top = match top.join("cgroup.controllers").exists() {
+        true => top.to_owned(),
+        false => top.join("systemd"),
+    };
+    let group = top.join(format!("mailtm-test-{}-{number}", std::process::id()));
+    let _ = fs::create_dir(&group);
+    group
 }

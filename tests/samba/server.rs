@@ -72,17 +72,22 @@ impl Server {
 
     /// The same with a directory into which files are fetched.
     pub fn run_in(&self, dir: &Path, user: &Subject, share: &str, commands: &str) -> String {
-        let output = output(
-            Command::new("nsenter")
-                .arg(format!("--net=/proc/{}/ns/net", self.child.id()))
-                .args(["smbclient", "-s"])
-                .arg(&self.conf)
-                .args(["-U", &format!("{}%{PASSWORD}", user.name)])
-                .args([&format!("//127.0.0.1/{share}"), "-c", commands])
-                .env("LC_ALL", "C.UTF-8")
-                .current_dir(dir),
-        );
+        let mut client = self.client(user, share);
+        let output = output(client.args(["-c", commands]).current_dir(dir));
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// smbclient, which does what it reads if it is told nothing else.
+    pub fn client(&self, user: &Subject, share: &str) -> Command {
+        let mut client = Command::new("nsenter");
+        client
+            .arg(format!("--net=/proc/{}/ns/net", self.child.id()))
+            .args(["smbclient", "-s"])
+            .arg(&self.conf)
+            .args(["-U", &format!("{}%{PASSWORD}", user.name)])
+            .arg(format!("//127.0.0.1/{share}"))
+            .env("LC_ALL", "C.UTF-8");
+        client
     }
 }
 
