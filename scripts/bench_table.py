@@ -30,7 +30,26 @@ FIGURES = [
     ("memory-big", "resident after 15 × 1,000,000", "MB", 150, None),
     ("requests1", "requests per file, first pass", "", None, None),
     ("requests2", "requests in the second pass", "", 0, None),
+    ("late-idle", "a look-up, 99th percentile: alone", "s", None, None),
+    ("late-mbox", "the same while somebody pulls an mbox", "s", None, None),
+    ("late-listing", "the same during a listing never seen", "s", None, None),
+    ("push-first", "first pass, messages pushed ahead", "s", None, "read"),
+    ("ask-first", "the same, each asked for", "s", None, "read"),
+    ("push-cold", "first pass with nothing in memory, pushed", "s", None, "read-cold"),
+    ("ask-cold", "the same, each asked for", "s", None, "read-cold"),
+    ("push-two", "two readers at once, pushed", "s", None, "two"),
+    ("ask-two", "the same, each asked for", "s", None, "two"),
+    ("push-cp", "cp -r, pushed", "s", None, "cp"),
+    ("ask-cp", "the same, each asked for", "s", None, "cp"),
+    ("push-tar", "tar, pushed", "s", None, "tar"),
+    ("ask-tar", "the same, each asked for", "s", None, "tar"),
+    ("push-mixed", "every seventh message, pushed", "s", None, "mixed"),
+    ("ask-mixed", "the same, each asked for", "s", None, "mixed"),
+    ("push-waste", "a reader stops after 300: read from the store, pushed", "MB", None, None),
+    ("ask-waste", "the same, each asked for", "MB", None, None),
 ]
+# figures of folders that grow: their subjects are the numbers of messages
+GROWTH = [("growth-new", "listed, never seen", "s"), ("growth-known", "listed, known", "s"), ("growth-memory", "resident after", "MB")]
 SUBJECTS = ["mailtm", "bindfs", "restic"]
 COLUMNS = "date commit scale machine figure subject median minimum native ratio goal spread".split()
 
@@ -57,10 +76,25 @@ def noise(spread):
     return f"spread of the native times: up to {spread:.0%} of their median ({judgement})"
 
 
-def disturbance(refaults):
+def disturbance(disturbed):
     """A cache that the system empties meanwhile is not warm: both sides then wait for the disk, by chance."""
-    hit = sum(n > 500 for n in refaults)
-    return f"{hit} of {len(refaults)} measurements with a warm cache found pages gone from it" if refaults else ""
+    if not any(disturbed):
+        return ""
+    return f"{sum(map(int, disturbed))} of {len(disturbed)} measurements found pages gone from a warm cache, four times"
+
+
+def plot_growth(middle):
+    """A line for each number of messages, with bars; ten times the messages at a constant cost for each is ten times the bar."""
+    for figure, title, unit in GROWTH:
+        points = sorted((int(who), value) for (f, who), value in middle.items() if f == figure)
+        if not points:
+            continue
+        print(f"\n{title}")
+        most = max(value for _, value in points)
+        for messages, value in points:
+            each = f"{value / messages * 1e6:.3g} {'µs' if unit == 's' else 'bytes'} each"
+            bar = "█" * max(1, round(50 * value / most))
+            print(f"  {messages:>9,}  {show(value, unit):>8}  {each:>16}  {bar}")
 
 
 def read_measurements(path):
@@ -109,11 +143,15 @@ def main(measurements, results, date, commit, scale, machine):
                 cells = [middle[figure, who], min(values[figure, who]), native, ratio.get(who), goal, spread]
                 cells = ["" if cell is None else f"{cell:.6g}" for cell in cells]
                 lines.append([date, commit, scale, machine, figure, who, *cells])
+    for (figure, who), value in sorted(middle.items()):
+        if figure.startswith("growth-"):
+            lines.append([date, commit, scale, machine, figure, who, f"{value:.6g}", f"{min(values[figure, who]):.6g}", "", "", "", ""])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         first, *rest = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
         print("  ".join([first, *rest]).rstrip())
-    disturbed = disturbance(values["refaults", "system"])
+    plot_growth(middle)
+    disturbed = disturbance(values["disturbed", "system"])
     print("\n" + "; ".join(filter(None, [noise(spread), disturbed, f"scale {scale}", machine])))
     new = not os.path.exists(results) or os.path.getsize(results) == 0
     with open(results, "a", encoding="utf-8") as file:

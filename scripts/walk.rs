@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
 usage: walk list DIR     names
@@ -16,7 +16,11 @@ usage: walk list DIR     names
        walk readall DIR  open, read to the end, close each file
        walk seq FILE     read to the end, 128 KiB at a time, as `cat`
        walk touch FILE   attributes of one file, once
-       walk again FILE   the same, the mean of 10,000 times after a first one";
+       walk again FILE   the same, the mean of 10,000 times after a first one
+       walk late DIR     a name that is not there, 2,000 times, a millisecond apart: the 99th percentile of one, in
+                         place of the time of all
+       walk prime MB     memory of so many megabytes is touched and given back: what is read next finds memory that
+                         the machine really has, and does not wait for its host to provide it";
 
 #[derive(Default)]
 struct Seen {
@@ -67,6 +71,29 @@ fn run(mode: &str, path: &Path) -> io::Result<(f64, Seen)> {
         "head" => read_each(path, 16 << 10, 16 << 10, &mut seen)?,
         "readall" => read_each(path, u64::MAX, 256 << 10, &mut seen)?,
         "seq" => read_file(path, u64::MAX, &mut vec![0; 128 << 10], &mut seen)?,
+        "late" => {
+            let mut took = Vec::new();
+            for number in 0..2000 {
+                let begin = Instant::now();
+                let found = fs::symlink_metadata(path.join(format!("nothing {number}")));
+                took.push(begin.elapsed().as_secs_f64());
+                match found {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => seen.things += 1,
+                    Err(e) => return Err(e),
+                    Ok(_) => return Err(io::Error::other("is there")),
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            took.sort_by(f64::total_cmp);
+            return Ok((took[took.len() * 99 / 100], seen));
+        }
+        "prime" => {
+            let megabytes: usize = path
+                .to_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| io::Error::other(USAGE))?;
+            std::hint::black_box(vec![1u8; megabytes << 20]);
+        }
         "touch" | "again" => {
             for _ in 0..times {
                 seen.bytes = fs::symlink_metadata(path)?.len();

@@ -59,7 +59,10 @@ pub struct Config {
     /// Of what those are told whose mail it is.
     pub language: Language,
     pub hide_unreadable: bool,
-    pub sandbox: Sandbox,
+    /// Whether the mount gives up what it does not need.
+    pub sandbox: Switch,
+    /// Whether messages are pushed to the kernel ahead of those who read one after the other.
+    pub push: Switch,
     pub source: Source,
     pub access: Access,
     pub mbox: Mbox,
@@ -82,10 +85,9 @@ pub enum Names {
     Unique,
 }
 
-/// Whether the mount gives up what it does not need.
+/// What is done as far as it can be, or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sandbox {
-    /// As far as the kernel can.
+pub enum Switch {
     Auto,
     Off,
 }
@@ -145,7 +147,8 @@ pub enum Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     pub path: PathBuf,
-    pub warm: Warm,
+    /// Whether the mount itself learns new snapshots, quietly; otherwise `mailtm warm` does alone.
+    pub warm: Switch,
     /// Whether the text of messages is kept for searching, too.
     pub bodies: bool,
 }
@@ -160,15 +163,6 @@ pub struct Restore {
     pub master_user: Option<String>,
     pub password_file: Option<PathBuf>,
     pub ca_file: Option<PathBuf>,
-}
-
-/// Who learns new snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warm {
-    /// The mount itself, quietly.
-    Auto,
-    /// `mailtm warm` alone.
-    Off,
 }
 
 impl Choice for Granularity {
@@ -198,7 +192,7 @@ impl Choice for Listed {
     ];
 }
 
-impl Choice for Sandbox {
+impl Choice for Switch {
     const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
 }
 
@@ -209,10 +203,6 @@ impl Choice for restore::Method {
         ("doveadm", Self::Doveadm),
         ("imap", Self::Imap),
     ];
-}
-
-impl Choice for Warm {
-    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
 }
 
 impl Default for Config {
@@ -227,7 +217,8 @@ impl Default for Config {
             names: Names::Readable,
             language: Language::English,
             hide_unreadable: true,
-            sandbox: Sandbox::Auto,
+            sandbox: Switch::Auto,
+            push: Switch::Auto,
             source: Source {
                 snapshots: Vec::new(),
                 typed: false,
@@ -251,7 +242,7 @@ impl Default for Config {
             },
             index: Index {
                 path: PathBuf::from(DEFAULT_INDEX),
-                warm: Warm::Auto,
+                warm: Switch::Auto,
                 bodies: false,
             },
             restore: Restore::default(),
@@ -363,8 +354,11 @@ fn walk(top: &Section<'_>) -> Config {
             .boolean("hide_unreadable")
             .unwrap_or(defaults.hide_unreadable),
         sandbox: top
-            .string("sandbox", "\"auto\"", Sandbox::parse)
+            .string("sandbox", "\"auto\"", Switch::parse)
             .unwrap_or(defaults.sandbox),
+        push: top
+            .string("push", "\"auto\"", Switch::parse)
+            .unwrap_or(defaults.push),
         source: top.table("source").map_or(defaults.source.clone(), |s| {
             walk_source(&s, defaults.source)
         }),
@@ -386,7 +380,7 @@ fn walk(top: &Section<'_>) -> Config {
                     .string("path", "\"/var/lib/mailtm/index\"", value::absolute_path)
                     .unwrap_or(defaults.index.path),
                 warm: s
-                    .string("warm", "\"auto\"", Warm::parse)
+                    .string("warm", "\"auto\"", Switch::parse)
                     .unwrap_or(defaults.index.warm),
                 bodies: s.boolean("bodies").unwrap_or(defaults.index.bodies),
             }),
@@ -527,6 +521,7 @@ impl Config {
             ("language", self.language != other.language),
             ("names", self.names != other.names),
             ("sandbox", self.sandbox != other.sandbox),
+            ("push", self.push != other.push),
             ("[source]", self.source != other.source),
             ("[mbox]", self.mbox != other.mbox),
             ("[index]", self.index != other.index),

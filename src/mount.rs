@@ -104,7 +104,7 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
 
 /// Restricts this process to what it needs, unless the configuration forbids that.
 fn confine(config: &Config, source: &Source) -> Result<()> {
-    if config.sandbox == config::Sandbox::Off {
+    if config.sandbox == config::Switch::Off {
         tracing::info!("sandbox: off");
         return Ok(());
     }
@@ -292,7 +292,8 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;
     mounter.mount()?;
-    let session = Session::new(Mail::new(fs.clone(), workers), device).inspect_err(|_| {
+    let mail = Mail::new(fs.clone(), workers, config.push == config::Switch::Auto);
+    let session = Session::new(mail, device).inspect_err(|_| {
         // Nobody will answer for it.
         let _ = mounter.unmount();
     })?;
@@ -333,11 +334,11 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         })
         .map_err(|e| failed("starting threads", &e))?;
     let (quiet, new_snapshots) = match config.index.warm {
-        config::Warm::Auto => {
+        config::Switch::Auto => {
             let started = Quiet::start(fs.clone()).map_err(|e| failed("starting threads", &e))?;
             (Some(started.0), Some(started.1))
         }
-        config::Warm::Off => (None, None),
+        config::Switch::Off => (None, None),
     };
     let changing = fs.clone();
     let watch = fs.catalogue().watch(move |changes| {

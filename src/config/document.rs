@@ -25,6 +25,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "language",
             "hide_unreadable",
             "sandbox",
+            "push",
             "source",
             "access",
             "mbox",

@@ -129,7 +129,7 @@ fn every_setting_is_read() {
     assert_eq!(config.mbox.flags, MboxFlags::None);
     assert_eq!(config.mbox.listed, Listed::WhenSized);
     assert_eq!(config.index.path, Path::new("/i"));
-    assert_eq!(config.index.warm, Warm::Off);
+    assert_eq!(config.index.warm, Switch::Off);
     assert!(config.index.bodies);
     assert_eq!(config.restore.method, crate::restore::Method::Maildir);
     assert_eq!(config.portal.listen, "[::1]:80".parse().unwrap());

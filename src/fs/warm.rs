@@ -24,9 +24,7 @@ impl Fs {
     /// Tells `progress` after each folder. Ends soon when it is told to stop, at any point: what was learned is not learned
     /// again.
     pub fn warm(&self, stop: &Stop, mut progress: impl FnMut(&Progress)) -> Result<Progress> {
-        let result = stop.ends(|| self.warm_all(stop, &mut progress));
-        self.index.flush();
-        result
+        stop.ends(|| self.warm_all(stop, &mut progress))
     }
 
     fn warm_all(&self, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Result<Progress> {

@@ -48,12 +48,13 @@ const ACL: &str = "system.posix_acl_access";
 pub struct Mail {
     fs: Arc<Fs>,
     workers: Arc<Workers>,
-    ahead: Arc<Ahead>,
+    ahead: Option<Arc<Ahead>>,
 }
 
 impl Mail {
-    pub fn new(fs: Arc<Fs>, workers: Arc<Workers>) -> Self {
-        let ahead = Ahead::new();
+    /// `push`: whether messages are pushed ahead of those who read one after the other.
+    pub fn new(fs: Arc<Fs>, workers: Arc<Workers>, push: bool) -> Self {
+        let ahead = push.then(Ahead::new);
         Self { fs, workers, ahead }
     }
 
@@ -199,7 +200,9 @@ impl Filesystem for Mail {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.ahead.saw(id(ino), offset);
+        if let Some(ahead) = &self.ahead {
+            ahead.saw(id(ino), offset);
+        }
         self.answer(
             reply,
             Context::Bytes,
@@ -287,7 +290,7 @@ impl Filesystem for Mail {
                     )
                 });
                 reply.ok();
-                if let Some(id) = last {
+                if let (Some(ahead), Some(id)) = (&ahead, last) {
                     ahead.listed(id);
                 }
                 Ok(())

@@ -78,7 +78,9 @@ impl Session {
         let (fs, ahead) = (mail.fs.clone(), mail.ahead.clone());
         let session = fuser::Session::from_fd(mail, device.0, SessionACL::All, config)
             .map_err(|e| failed("talking to the kernel", e))?;
-        if let Err(e) = ahead.start(&fs, &session.notifier()) {
+        if let Some(ahead) = ahead
+            && let Err(e) = ahead.start(&fs, &session.notifier())
+        {
             tracing::warn!("messages are not pushed ahead of those who read them: {e}");
         }
         Ok(Self { session })

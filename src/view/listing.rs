@@ -38,8 +38,32 @@ pub struct Listing {
     /// Positions in order of the shown names.
     by_name: OnceLock<Box<[u32]>>,
     complete: bool,
+    difference: Option<Difference>,
     /// The folder's last change.
     pub changed: Time,
+}
+
+/// How a listing differs from that of another state of the folder, where most of it is the same.
+#[derive(Debug)]
+pub struct Difference {
+    /// That state: what [`View::shape`] says, and the stamp.
+    pub from: Vec<u8>,
+    /// Messages that are only there.
+    pub gone: Vec<Trace>,
+    /// Positions of the messages that are only here.
+    pub came: Vec<u32>,
+}
+
+/// What another listing showed of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub identity: Vec<u8>,
+    pub name: String,
+    /// Of what reading gives.
+    pub size: u64,
+    /// Of what is stored.
+    pub stored: u64,
+    pub received: Time,
 }
 
 /// The same mailbox on another date.
@@ -138,9 +162,15 @@ impl Listing {
             .map(|&p| p as usize)
     }
 
+    /// How it differs from another one; `None` if that was not worked out, or most of it does.
+    pub fn difference(&self) -> Option<&Difference> {
+        self.difference.as_ref()
+    }
+
     /// Bytes of memory in use, with the order of names that a look-up makes.
     pub fn weight(&self) -> usize {
-        self.rows.weight() + 4 * self.len()
+        let difference = self.difference.as_ref().map_or(0, Difference::weight);
+        self.rows.weight() + 4 * self.len() + difference
     }
 
     fn holds_everywhere(&self) -> bool {
@@ -153,8 +183,41 @@ impl Listing {
             key,
             by_name: OnceLock::new(),
             complete: true,
+            difference: None,
             changed,
         }
+    }
+}
+
+impl Difference {
+    /// `None` if more than a quarter of the messages differ.
+    fn between(from: Vec<u8>, before: &Rows, known: &[Known]) -> Option<Self> {
+        let mut same = vec![false; before.messages.len()];
+        let mut came = Vec::new();
+        for (position, known) in (0..).zip(known) {
+            match known {
+                Known::Same(at) => {
+                    if let Some(same) = same.get_mut(*at) {
+                        *same = true;
+                    }
+                }
+                _ => came.push(position),
+            }
+        }
+        let gone = same.iter().filter(|same| !**same).count();
+        if 4 * (gone + came.len()) > known.len() {
+            return None;
+        }
+        let gone = (0..before.messages.len()).filter(|&at| same.get(at) == Some(&false));
+        let gone = gone.filter_map(|at| before.trace(at)).collect();
+        Some(Self { from, gone, came })
+    }
+
+    fn weight(&self) -> usize {
+        let of =
+            |trace: &Trace| size_of::<Trace>() + trace.identity.capacity() + trace.name.capacity();
+        let gone: usize = self.gone.iter().map(of).sum();
+        self.from.capacity() + gone + 4 * self.came.capacity()
     }
 }
 
@@ -241,12 +304,12 @@ impl View {
         }
         let (before, before_key) = self.before(mailbox, folder, &any_state, beside);
         let messages = store.messages(folder, &before.messages)?;
-        if let Some(before_key) = before_key
+        if let Some(before_key) = &before_key
             && !messages.provisional
             && messages.equals(&before.messages)
         {
             if keep == Keep::Listing {
-                self.index.put_pack_as(mailbox, folder, &key, &before_key);
+                self.index.put_pack_as(mailbox, folder, &key, before_key);
             }
             return Ok(Listing::of(before, key, stamp.changed));
         }
@@ -278,6 +341,7 @@ impl View {
                 "names that can't be told apart",
             ));
         };
+        let difference = before_key.and_then(|from| Difference::between(from, &before, &known));
         drop(before);
         let rows = Arc::new(Rows {
             messages,
@@ -299,6 +363,7 @@ impl View {
         let settled = rows.is_settled();
         let mut listing = Listing::of(rows, key, stamp.changed);
         listing.complete = !known.iter().any(|known| matches!(known, Known::Unread));
+        listing.difference = difference;
         if listing.complete && settled && keep == Keep::Listing {
             let rows = listing.rows.clone();
             let weight = rows.weight();

@@ -237,7 +237,7 @@ pub fn live(config: &Config, findings: &mut Findings) -> Option<Live> {
 /// What a mount on this kernel would be confined by.
 pub fn sandbox(config: &Config, findings: &mut Findings) -> Sandbox {
     let available = sandbox::available();
-    let wanted = config.sandbox == config::Sandbox::Auto;
+    let wanted = config.sandbox == config::Switch::Auto;
     if wanted && !(available.files && available.calls) {
         findings.warn(format!(
             "sandbox: {available}: mail is read with less protection than a kernel with Landlock (5.13) and seccomp gives"

@@ -11,9 +11,10 @@ use crate::index::search::{self, Entry, Look, Missing, Reading, Search, Text, nu
 use crate::message::searchable::{self, Searchable};
 use crate::message::words;
 use crate::store::Store;
+use crate::time::Time;
 use crate::view::content::{self, Encoding};
 use crate::view::deleted::Moment;
-use crate::view::listing::{Item, Listing, is_for_all};
+use crate::view::listing::{Item, Listing, Trace, is_for_all};
 use crate::view::mailbox::Mailbox;
 use crate::view::tree::{Source, Tree};
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
@@ -347,15 +348,31 @@ impl Learner<'_> {
             .folder(stored, &ground.tree.path(position), &state)
             .map_err(Failure::Index)?;
         stamp.map_err(Failure::Store)?;
-        let Some(folder) = folder else {
+        let Some((folder, settled)) = folder else {
             return Ok(true);
         };
         let listing = (ground.listing)(position).map_err(Failure::Store)?;
         let Some(listing) = listing else {
             return Ok(true);
         };
-        let entries: Vec<Entry> = listing.iter().map(|item| entry(&listing, &item)).collect();
-        let missing = look.compare(&folder, &entries).map_err(Failure::Index)?;
+        let known = listing
+            .difference()
+            .filter(|difference| settled.as_ref() == Some(&difference.from));
+        let missing = match known {
+            Some(difference) => {
+                let gone: Vec<Entry> = difference.gone.iter().map(past).collect();
+                let came = difference.came.iter().filter_map(|&at| {
+                    let item = listing.get(at as usize)?;
+                    Some((at as usize, entry(&listing, &item)))
+                });
+                look.compare_difference(&folder, &gone, &came.collect::<Vec<_>>())
+            }
+            None => {
+                let entries = listing.iter().map(|item| entry(&listing, &item));
+                look.compare(&folder, &entries.collect::<Vec<_>>())
+            }
+        };
+        let missing = missing.map_err(Failure::Index)?;
         let mut complete = listing.is_complete();
         for some in missing.chunks(READ_AT_ONCE) {
             let texts = self
@@ -363,11 +380,11 @@ impl Learner<'_> {
                 .texts(ground.store, stored, &listing, some)
                 .map_err(Failure::Store)?;
             for (missing, text) in some.iter().zip(texts) {
-                let (Some(entry), Some(text)) = (entries.get(missing.position), text) else {
+                let (Some(item), Some(text)) = (listing.get(missing.position), text) else {
                     continue;
                 };
                 complete &= text.reading != Reading::Unread;
-                look.add(&folder, missing.clone(), entry, text)
+                look.add(&folder, missing.clone(), &entry(&listing, &item), text)
                     .map_err(Failure::Index)?;
             }
             self.sum.messages += some.len() as u64;
@@ -469,18 +486,33 @@ impl Fs {
 }
 
 fn entry(listing: &Listing, item: &Item<'_>) -> Entry {
-    let received = item.stored.received;
+    let sizes = [item.stored.size, item.size];
     Entry {
         identity: number(&[&listing.messages().identity(item.stored)]),
-        version: number(&[
-            &item.stored.size.to_le_bytes(),
-            &item.size.to_le_bytes(),
-            &received.secs.to_le_bytes(),
-            &received.nanos.to_le_bytes(),
-            item.name.as_bytes(),
-        ]),
+        version: version(sizes, item.stored.received, item.name),
         is_read: item.encoding != Encoding::Unread,
     }
+}
+
+/// The entry that a message had which is no longer listed.
+fn past(trace: &Trace) -> Entry {
+    let sizes = [trace.stored, trace.size];
+    Entry {
+        identity: number(&[&trace.identity]),
+        version: version(sizes, trace.received, &trace.name),
+        is_read: true,
+    }
+}
+
+/// `sizes`: of what is stored, and of what reading gives.
+fn version([stored, size]: [u64; 2], received: Time, name: &str) -> i64 {
+    number(&[
+        &stored.to_le_bytes(),
+        &size.to_le_bytes(),
+        &received.secs.to_le_bytes(),
+        &received.nanos.to_le_bytes(),
+        name.as_bytes(),
+    ])
 }
 
 /// What a message is found by. `start`: its first bytes, or what became of them.

@@ -160,8 +160,14 @@ impl Search {
 }
 
 impl Look<'_> {
-    /// The folder with this stored name, shown at this path; `None` if it was in the same state in the snapshot before.
-    pub fn folder(&mut self, stored: &[u8], shown: &str, state: &[u8]) -> Result<Option<Folder>> {
+    /// The folder with this stored name, shown at this path, and the state that it was [settled](Self::settle) in;
+    /// `None` if it is still in that state.
+    pub fn folder(
+        &mut self,
+        stored: &[u8],
+        shown: &str,
+        state: &[u8],
+    ) -> Result<Option<(Folder, Option<Vec<u8>>)>> {
         let result = self.find_or_add_folder(stored, shown, state);
         self.search.checked(result)
     }
@@ -171,7 +177,7 @@ impl Look<'_> {
         stored: &[u8],
         shown: &str,
         state: &[u8],
-    ) -> Result<Option<Folder>, Fault> {
+    ) -> Result<Option<(Folder, Option<Vec<u8>>)>, Fault> {
         let connection = &self.search.connection;
         let mut select = connection.prepare_cached(
             "SELECT id, state FROM folder WHERE mailbox = ?1 AND stored = ?2 AND shown = ?3",
@@ -180,31 +186,82 @@ impl Look<'_> {
         let known: Option<(i64, Option<Vec<u8>>)> = select
             .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let id = match known {
+        let (id, settled) = match known {
             Some((id, known)) if known.as_deref() == Some(state) => {
                 self.there.insert(id);
                 return Ok(None);
             }
-            Some((id, _)) => {
+            Some((id, known)) => {
                 let mut update = connection
                     .prepare_cached("UPDATE folder SET state = NULL, occupied = 1 WHERE id = ?1")?;
                 update.execute([id])?;
-                id
+                (id, known)
             }
             None => {
                 let mut insert = connection.prepare_cached(
                     "INSERT INTO folder (mailbox, stored, shown, occupied, crc) VALUES (?1, ?2, ?3, 1, ?4)",
                 )?;
                 let crc = checksum_of_folder(self.mailbox, stored, shown);
-                insert.insert(params![self.mailbox.id, stored, shown, crc])?
+                let id = insert.insert(params![self.mailbox.id, stored, shown, crc])?;
+                (id, None)
             }
         };
         self.there.insert(id);
-        Ok(Some(Folder {
+        let folder = Folder {
             id,
             stored: stored.to_vec(),
             shown: shown.to_owned(),
-        }))
+        };
+        Ok(Some((folder, settled)))
+    }
+
+    /// Takes in how a folder differs from the state that it was [settled](Self::settle) in: which messages it has no longer, and which it did not have, with their positions. Says which of these are to be read and [added](Self::add).
+    pub fn compare_difference(
+        &mut self,
+        folder: &Folder,
+        gone: &[Entry],
+        came: &[(usize, Entry)],
+    ) -> Result<Vec<Missing>> {
+        let result = self.take_in_difference(folder, gone, came);
+        self.search.checked(result)
+    }
+
+    fn take_in_difference(
+        &mut self,
+        folder: &Folder,
+        gone: &[Entry],
+        came: &[(usize, Entry)],
+    ) -> Result<Vec<Missing>, Fault> {
+        let (mut missing, mut ended, mut back) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let mut select = self.search.connection.prepare_cached(
+                "SELECT until, id FROM message WHERE folder = ?1 AND identity = ?2 AND version = ?3",
+            )?;
+            let mut find = |entry: &Entry| {
+                let key = [folder.id, entry.identity, entry.version];
+                let row = |row: &rusqlite::Row<'_>| {
+                    rusqlite::Result::Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?))
+                };
+                select.query_row(key, row).optional()
+            };
+            for entry in gone {
+                if let Some((None, id)) = find(entry)? {
+                    ended.push(id);
+                }
+            }
+            for (position, entry) in came {
+                match find(entry)? {
+                    Some((Some(_), id)) => back.push(id),
+                    Some((None, _)) => {}
+                    None => missing.push(Missing {
+                        position: *position,
+                        times: None,
+                    }),
+                }
+            }
+        }
+        self.end_and_return(ended, back)?;
+        Ok(missing)
     }
 
     /// Takes in which messages a folder has; says which of them are to be read and [added](Self::add).
@@ -255,7 +312,20 @@ impl Look<'_> {
             position,
             times: None,
         }));
-        for id in gone {
+        self.end_and_return(gone, back)?;
+        for (id, position) in again {
+            if let Some(row) = self.search.select_row(self.mailbox, id)? {
+                self.search.delete_row(id)?;
+                let times = Some((row.since, row.earlier));
+                missing.push(Missing { position, times });
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Notes that messages are there no longer, and that others are there again.
+    fn end_and_return(&mut self, ended: Vec<i64>, back: Vec<i64>) -> Result<(), Fault> {
+        for id in ended {
             self.change(id, |row, moment| row.until = Some(moment))?;
         }
         for id in back {
@@ -266,14 +336,7 @@ impl Look<'_> {
                 row.since = moment;
             })?;
         }
-        for (id, position) in again {
-            if let Some(row) = self.search.select_row(self.mailbox, id)? {
-                self.search.delete_row(id)?;
-                let times = Some((row.since, row.earlier));
-                missing.push(Missing { position, times });
-            }
-        }
-        Ok(missing)
+        Ok(())
     }
 
     /// Messages of the mailbox that could not be read.

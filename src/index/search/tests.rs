@@ -2,12 +2,25 @@
 
 use super::*;
 use crate::message::words;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 const PATH: &[u8] = b"example.com/alice/Maildir";
 const NAME: &str = "alice@example.com";
 
-/// Messages by name; the name is also identity, subject and sender.
+/// Messages by name; the name is also identity, subject and sender. Answers how many were read.
 fn learn(
+    search: &Search,
+    mailbox: &mut Mailbox,
+    moment: i64,
+    folders: &[(&str, &[&str])],
+) -> usize {
+    learn_as(false, search, mailbox, moment, folders)
+}
+
+/// `by_difference`: from the state before, where that is known.
+fn learn_as(
+    by_difference: bool,
     search: &Search,
     mailbox: &mut Mailbox,
     moment: i64,
@@ -17,14 +30,27 @@ fn learn(
     let mut look = search.look(mailbox, moment).unwrap();
     for (folder, names) in folders {
         let state = names.join("|");
-        let Some(folder) = look
+        let Some((folder, settled)) = look
             .folder(folder.as_bytes(), folder, state.as_bytes())
             .unwrap()
         else {
             continue;
         };
         let entries: Vec<Entry> = names.iter().map(|name| entry(name)).collect();
-        let missing = look.compare(&folder, &entries).unwrap();
+        let missing = match settled {
+            Some(settled) if by_difference => {
+                let before = String::from_utf8(settled).unwrap();
+                let before: Vec<&str> = before.split('|').filter(|n| !n.is_empty()).collect();
+                let gone = before.iter().filter(|name| !names.contains(name));
+                let gone: Vec<Entry> = gone.map(|name| entry(name)).collect();
+                let came = names.iter().enumerate();
+                let came = came.filter(|(_, name)| !before.contains(name));
+                let came: Vec<_> = came.map(|(at, name)| (at, entry(name))).collect();
+                look.compare_difference(&folder, &gone, &came)
+            }
+            _ => look.compare(&folder, &entries),
+        };
+        let missing = missing.unwrap();
         read += missing.len();
         for missing in missing {
             let name = names[missing.position];
@@ -167,13 +193,42 @@ fn starting_over_reads_nothing_again() {
 }
 
 #[test]
+fn by_difference_or_by_all_that_is_there() {
+    const NAMES: [&str; 6] = ["Anna", "Berta", "Carla", "Dora", "Emilia", "Frida"];
+    proptest!(ProptestConfig::with_cases(60), |(weeks in vec(any::<[u8; 2]>(), 1..9))| {
+        let [one, other] = [false, true].map(|by_difference| {
+            let search = Search::temporary(b"").unwrap();
+            let mut mailbox = search.mailbox(PATH, NAME).unwrap();
+            let mut read = 0;
+            for (moment, sets) in (1..).zip(&weeks) {
+                let of = |set: u8| {
+                    let names = NAMES.iter().enumerate();
+                    names.filter(|(at, _)| set >> at & 1 != 0).map(|(_, name)| *name).collect()
+                };
+                let [inbox, sent]: [Vec<&str>; 2] = [of(sets[0]), of(sets[1])];
+                let folders = [("INBOX", inbox.as_slice()), ("Sent", sent.as_slice())];
+                read += learn_as(by_difference, &search, &mut mailbox, moment, &folders);
+            }
+            let mut rows: Vec<_> = NAMES
+                .iter()
+                .flat_map(|name| found(&search, &query(Field::Any, name)))
+                .map(|row| (row.folder, row.name.clone(), days(&row), row.until))
+                .collect();
+            rows.sort();
+            (read, rows)
+        });
+        prop_assert_eq!(one, other);
+    });
+}
+
+#[test]
 fn a_look_that_was_given_up_is_gone_on_with() {
     let search = Search::temporary(b"").unwrap();
     let mut mailbox = search.mailbox(PATH, NAME).unwrap();
     learn(&search, &mut mailbox, 1, &[("INBOX", &["Anna", "Berta"])]);
     {
         let mut look = search.look(&mut mailbox, 2).unwrap();
-        let folder = look.folder(b"INBOX", "INBOX", b"new").unwrap().unwrap();
+        let (folder, _) = look.folder(b"INBOX", "INBOX", b"new").unwrap().unwrap();
         let entries = [entry("Berta"), entry("Carla"), entry("Dora")];
         let mut missing = look.compare(&folder, &entries).unwrap();
         let first = missing.remove(0);
@@ -233,7 +288,7 @@ fn many_messages_of_one_second_and_of_absurd_ones() {
     let search = Search::temporary(b"").unwrap();
     let mut mailbox = search.mailbox(PATH, NAME).unwrap();
     let mut look = search.look(&mut mailbox, 1).unwrap();
-    let folder = look.folder(b"", "INBOX", b"1").unwrap().unwrap();
+    let (folder, _) = look.folder(b"", "INBOX", b"1").unwrap().unwrap();
     let absurd = [i64::MIN, -1, 0, 1 << 32, i64::MAX];
     let times: Vec<i64> = std::iter::repeat_n(1_800_000_000, 1000)
         .chain(absurd)

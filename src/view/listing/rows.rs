@@ -1,5 +1,6 @@
 //! The rows of a listing, in memory and as the index keeps them.
 
+use super::Trace;
 use crate::message::mboxrd::BodySize;
 use crate::store::{Messages, take};
 use crate::view::content::Encoding;
@@ -75,6 +76,18 @@ impl Rows {
         self.names
             .get(start..start + usize::from(shown.name_len))
             .unwrap_or_default()
+    }
+
+    /// What is shown of the message at this position.
+    pub fn trace(&self, at: usize) -> Option<Trace> {
+        let (message, shown) = (self.messages.get(at)?, self.shown.get(at)?);
+        Some(Trace {
+            identity: self.messages.identity(message),
+            name: self.name(shown).to_owned(),
+            size: shown.size,
+            stored: message.size,
+            received: message.received,
+        })
     }
 
     /// Whether a name was made of the message alone, and not longer for a clash.
