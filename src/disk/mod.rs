@@ -19,10 +19,11 @@ pub use lane::Lane;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{self, Advice, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -465,6 +466,17 @@ impl File<'_> {
     /// As it was when the file was opened.
     pub fn stat(&self) -> &Stat {
         &self.stat
+    }
+
+    /// Has bytes read into memory, without waiting for them as far as the file system can.
+    pub fn will_need(&self, offset: u64, len: u64) -> Result<()> {
+        let Some(len) = NonZeroU64::new(len) else {
+            return Ok(());
+        };
+        self.root.lane.enter()?;
+        // It is advice: where it can't be taken, reading does without.
+        let _ = rustix::fs::fadvise(&self.fd, offset, Some(len), Advice::WillNeed);
+        Ok(())
     }
 
     /// Reads until the buffer is full or the file ends; returns how many bytes.

@@ -5,7 +5,7 @@ use super::maildir::Part;
 use super::node::{self, NodeId};
 use super::resolve::{Inside, Meaning};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Message, Store};
+use crate::store::{Message, ReadAhead, Store};
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
 use std::ops::Range;
@@ -50,14 +50,19 @@ impl Fs {
         let stored = inside.folder(position).ok_or_else(|| folder.stale())?;
         let store = inside.store();
         let files = store.files(stored);
+        let mut ahead = ReadAhead::new(&*files, listing.messages(), limit);
         let mut buffer = vec![0; usize::try_from(limit).unwrap_or(0)];
-        for ordinal in ordinals {
-            let item = listing.get((ordinal - node::FIRST_MESSAGE) as usize);
-            let Some(item) = item.filter(|i| i.encoding == Encoding::Plain && i.size <= limit)
-            else {
+        let at = |ordinal: u32| (ordinal - node::FIRST_MESSAGE) as usize;
+        let short = |position: usize| {
+            let item = listing.get(position);
+            item.filter(|item| item.encoding == Encoding::Plain && item.size <= limit)
+        };
+        for ordinal in ordinals.clone() {
+            let Some(item) = short(at(ordinal)) else {
                 continue;
             };
-            let stored = files.open(listing.messages(), item.stored)?;
+            let next = (ordinal + 1..ordinals.end).map(at);
+            let stored = ahead.open(at(ordinal), next.filter(|&at| short(at).is_some()))?;
             let len = usize::try_from(item.size).unwrap_or(0);
             let Some(bytes) = buffer.get_mut(..len) else {
                 continue;

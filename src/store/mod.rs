@@ -14,7 +14,7 @@
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
 //! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder, [`cyrus`] what
-//! Cyrus IMAP keeps; `bounds` says how much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
+//! Cyrus IMAP keeps; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 mod bounds;
 pub mod cyrus;
@@ -24,9 +24,11 @@ pub mod folder_name;
 pub mod maildir;
 pub mod mbox;
 mod messages;
+mod read_ahead;
 mod stored;
 
 pub use messages::{Message, Messages, take};
+pub use read_ahead::ReadAhead;
 pub use stored::Stored;
 
 use crate::disk::{Listing, Root};

@@ -75,6 +75,11 @@ impl<'a> Stored<'a> {
         self.claimed
     }
 
+    /// Tells the disk that the first `len` bytes will be read soon.
+    pub fn will_need(&self, len: u64) -> Result<()> {
+        self.file.will_need(self.start, len.min(self.size))
+    }
+
     /// Reads from `offset` on until the buffer is full or the message ends; returns how many bytes.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);

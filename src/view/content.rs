@@ -17,6 +17,9 @@ use crate::store::{Stored, take};
 /// second, and none is read further than the last.
 const HEADER_READS: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
 
+/// Bytes of a message that are read in any case to name it.
+pub const FIRST_READ: u64 = HEADER_READS[0] as u64;
+
 /// Bytes read at once from a message that is read as a whole.
 const CHUNK: usize = 256 << 10;
 

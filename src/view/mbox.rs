@@ -12,7 +12,7 @@ use crate::disk::stop;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
-use crate::store::{Files, Store, Stored, take};
+use crate::store::{ReadAhead, Store, Stored, take};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -69,6 +69,12 @@ struct Resumable {
     /// How much of the body has been given out.
     given: u64,
 }
+
+/// How much of a message is asked of the disk before it is wanted; of a longer one, reading goes on well by itself.
+const REACH: u64 = 1 << 20;
+
+/// How far it is looked for the next message to be measured.
+const MOST_LOOKED_AT: usize = 64;
 
 /// Renderings to be continued that are kept.
 const MOST_RESUMABLE: usize = 4;
@@ -148,6 +154,7 @@ impl View {
         let mailbox = store.path();
         let mut kept = self.kept_sizes(mailbox, listing);
         let files = store.files(folder);
+        let mut ahead = ReadAhead::new(&*files, messages, REACH);
         let mut order: Vec<u32> = (0..messages.len() as u32).collect();
         let sort_key = |p: u32| {
             messages
@@ -160,7 +167,12 @@ impl View {
         let mut end = 0;
         let mut settled = !messages.provisional;
         let stop = stop::current();
-        for position in order {
+        let is_measured = |position: u32, kept: &HashMap<u32, BodySize>| {
+            let item = listing.get(position as usize);
+            item.is_none_or(|item| item.body.is_some() || item.encoding.is_lost())
+                || kept.contains_key(&position)
+        };
+        for (i, &position) in order.iter().enumerate() {
             if stop.is_set() {
                 return Err(Error::new(
                     Kind::Unreadable,
@@ -175,7 +187,10 @@ impl View {
                 _ if item.encoding.is_lost() => None,
                 Some(body) => Some(body),
                 None => {
-                    let body = self.measure(&*files, mailbox, listing, at)?;
+                    let next = order.iter().skip(i + 1).take(MOST_LOOKED_AT);
+                    let next = next.filter(|&&at| !is_measured(at, &kept));
+                    let stored = ahead.open(at, next.map(|&at| at as usize));
+                    let body = self.measure(stored, mailbox, listing, at)?;
                     settled &= body.is_some();
                     body
                 }
@@ -306,7 +321,7 @@ impl View {
     /// Measures one message and keeps the result; `None` if it cannot be decoded.
     fn measure(
         &self,
-        files: &dyn Files,
+        stored: Result<Stored<'_>>,
         mailbox: &[u8],
         listing: &Listing,
         position: usize,
@@ -316,7 +331,7 @@ impl View {
             return Ok(None);
         };
         let store_name = messages.store_name(item.stored);
-        let result = files.open(messages, item.stored).and_then(|stored| {
+        let result = stored.and_then(|stored| {
             let damaged = |e: &Error| self.tell_damaged(mailbox, store_name, e);
             let mut learned = content::learn(&stored, &self.keys, damaged)?;
             if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
@@ -363,6 +378,7 @@ impl View {
         let to = offset.saturating_add(len as u64).min(layout.size());
         let mut out = Vec::with_capacity(usize::try_from(to.saturating_sub(offset)).unwrap_or(0));
         let files = store.files(folder);
+        let mut ahead = ReadAhead::new(&*files, listing.messages(), REACH);
         let mut at = offset;
         let first = layout.entries.partition_point(|entry| entry.end <= offset);
         for (i, entry) in layout.entries.iter().enumerate().skip(first) {
@@ -375,8 +391,17 @@ impl View {
                 layout.entries.get(i - 1).map_or(0, |before| before.end)
             };
             let (from, until) = (at - start, to.min(entry.end) - start);
+            // Those of this reading that are read from the store as they are.
+            let rest = layout.entries.get(i..).unwrap_or_default();
+            let next = rest.iter().zip(rest.iter().skip(1));
+            let next = next.take_while(|(before, _)| before.end < to);
+            let next = next.map(|(_, next)| next.message as usize).filter(|&at| {
+                let item = listing.get(at);
+                item.is_some_and(|item| item.encoding == Encoding::Plain)
+            });
+            let mut open = || ahead.open(entry.message as usize, next.clone());
             self.read_entry(
-                &*files,
+                &mut open,
                 listing,
                 layout,
                 decoded,
@@ -396,9 +421,9 @@ impl View {
 
     /// Appends the bytes of one entry in a range.
     #[allow(clippy::too_many_arguments)] // what an entry is, and which part of it
-    fn read_entry(
+    fn read_entry<'s>(
         &self,
-        files: &dyn Files,
+        open: &mut dyn FnMut() -> Result<Stored<'s>>,
         listing: &Listing,
         layout: &Layout,
         decoded: &Decoded<'_>,
@@ -419,7 +444,6 @@ impl View {
         if !body.is_empty() {
             let messages = listing.messages();
             let locator = messages.locator(item.stored);
-            let open = || files.open(messages, item.stored);
             match entry.body {
                 Body::Placeholder => append(out, &mboxrd::placeholder(REASON), 0, &body),
                 Body::Rendered if item.encoding == Encoding::Encoded => {

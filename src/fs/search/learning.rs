@@ -10,7 +10,7 @@ use crate::error::{Kind, Result};
 use crate::index::search::{self, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
 use crate::message::words;
-use crate::store::Store;
+use crate::store::{ReadAhead, Store};
 use crate::time::Time;
 use crate::view::content::{self, Encoding};
 use crate::view::deleted::Moment;
@@ -27,6 +27,9 @@ const REST: i64 = 3600;
 
 /// Messages that are read before they are written.
 const READ_AT_ONCE: usize = 512;
+
+/// Of these, messages that a thread takes at once.
+const READ_IN_ORDER: usize = 16;
 
 /// Characters of a field that are kept to be told.
 const TOLD: usize = 500;
@@ -428,31 +431,36 @@ impl Fs {
         let next = AtomicUsize::new(0);
         let work = || -> Result<Vec<(usize, Text)>> {
             let files = store.files(folder);
+            let mut ahead = ReadAhead::new(&*files, listing.messages(), searchable::START as u64);
             let mut texts = Vec::new();
             loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = missing.get(at).map(|missing| listing.get(missing.position))
-                else {
+                let from = next.fetch_add(READ_IN_ORDER, Ordering::Relaxed);
+                let some = missing.get(from..).unwrap_or_default();
+                let some = some.get(..READ_IN_ORDER).unwrap_or(some);
+                if some.is_empty() {
                     return Ok(texts);
-                };
-                let Some(item) = item else { continue };
-                let start = files
-                    .open(listing.messages(), item.stored)
-                    .and_then(|stored| {
+                }
+                for (k, one) in some.iter().enumerate() {
+                    let Some(item) = listing.get(one.position) else {
+                        continue;
+                    };
+                    let following = some.iter().skip(k + 1).map(|next| next.position);
+                    let start = ahead.open(one.position, following).and_then(|stored| {
                         content::start(&stored, item.encoding, &self.view.keys, searchable::START)
                     });
-                let start = match start {
-                    Err(e) if is_for_all(&e) => return Err(e),
-                    Err(e) if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) => {
-                        Err(Reading::Damaged)
-                    }
-                    Err(e) => {
-                        tracing::warn!("a message cannot be read, and is not searched: {e}");
-                        Err(Reading::Unread)
-                    }
-                    Ok(start) => Ok(start),
-                };
-                texts.push((at, text(&item, start, self.options.bodies)));
+                    let start = match start {
+                        Err(e) if is_for_all(&e) => return Err(e),
+                        Err(e) if matches!(e.kind(), Kind::Undecodable | Kind::NoKey) => {
+                            Err(Reading::Damaged)
+                        }
+                        Err(e) => {
+                            tracing::warn!("a message cannot be read, and is not searched: {e}");
+                            Err(Reading::Unread)
+                        }
+                        Ok(start) => Ok(start),
+                    };
+                    texts.push((from + k, text(&item, start, self.options.bodies)));
+                }
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

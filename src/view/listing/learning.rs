@@ -6,7 +6,7 @@ use crate::disk::{lane, stop};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
-use crate::store::{Files, Message, Messages, Store};
+use crate::store::{Message, Messages, ReadAhead, Store, Stored};
 use crate::view::content::{self, Encoding, Learned};
 use crate::view::{Names, View};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ impl View {
                 let plain = |size| Known::Learned(Box::new(plain(size)));
                 match store.claimed_size(messages, m) {
                     Some(claimed) if claimed != m.size => {
-                        self.learn_one(mailbox, &*files, messages, m)
+                        self.learn_one(mailbox, files.open(messages, m), messages, m)
                     }
                     _ => Ok(plain(m.size)),
                 }
@@ -78,21 +78,26 @@ impl View {
         let is_given_up = || stop.is_set() || beat.as_ref().is_some_and(|beat| beat.is_expired());
         let work = || -> Result<Vec<(usize, Known)>> {
             let files = store.files(folder);
+            let mut ahead = ReadAhead::new(&*files, messages, content::FIRST_READ);
             let mut learned = Vec::new();
             let mut fresh = Vec::new();
             loop {
                 let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
-                let some = unknown.iter().skip(from).take(LEARNED_AT_ONCE);
+                let some = unknown.get(from..).unwrap_or_default();
+                let some = some.get(..LEARNED_AT_ONCE).unwrap_or(some);
                 if from >= unknown.len() || is_given_up() || failed.load(Ordering::Relaxed) {
                     self.keep(mailbox, &keys, &mut fresh);
                     return Ok(learned);
                 }
-                for &i in some {
+                for (k, &i) in some.iter().enumerate() {
                     let Some((at, message, _)) = news.get(i) else {
                         continue;
                     };
+                    let next = some.iter().skip(k + 1);
+                    let next = next.filter_map(|&i| news.get(i).map(|(at, ..)| *at));
+                    let stored = ahead.open(*at, next);
                     let one = self
-                        .learn_one(mailbox, &*files, messages, message)
+                        .learn_one(mailbox, stored, messages, message)
                         .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
@@ -181,7 +186,7 @@ impl View {
                 if let Some(learned) = kept.as_deref().and_then(Learned::decode) {
                     each(Some(learned));
                 } else if let Known::Learned(learned) =
-                    self.learn_one(mailbox, &*files, messages, message)?
+                    self.learn_one(mailbox, files.open(messages, message), messages, message)?
                 {
                     fresh.push((i, learned.encode()));
                     each(Some(*learned));
@@ -209,14 +214,12 @@ impl View {
     fn learn_one(
         &self,
         mailbox: &[u8],
-        files: &dyn Files,
+        stored: Result<Stored<'_>>,
         messages: &Messages,
         message: &Message,
     ) -> Result<Known> {
         let damaged = |e: &Error| self.tell_damaged(mailbox, messages.store_name(message), e);
-        let learned = files
-            .open(messages, message)
-            .and_then(|stored| content::learn(&stored, &self.keys, damaged));
+        let learned = stored.and_then(|stored| content::learn(&stored, &self.keys, damaged));
         match learned {
             Ok(learned) => Ok(Known::Learned(Box::new(learned))),
             Err(e) if is_for_all(&e) => Err(e),
