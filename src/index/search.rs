@@ -29,7 +29,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub use learning::{Entry, Look, Missing, Text};
+pub use learning::{Changed, Entry, Look, Missing, Text};
 pub use query::{Field, Query, Term};
 pub use row::{Folder, Reading, Row};
 

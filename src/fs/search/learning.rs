@@ -7,7 +7,7 @@ use super::super::deleted::Live;
 use super::super::resolve::Populated;
 use super::super::{Fs, Open};
 use crate::error::{Kind, Result};
-use crate::index::search::{self, Entry, Look, Missing, Reading, Search, Text, number};
+use crate::index::search::{self, Changed, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
 use crate::message::words;
 use crate::store::{ReadAhead, Store};
@@ -347,11 +347,11 @@ impl Learner<'_> {
             // It is there, at least.
             Err(_) => state.clear(),
         }
-        let folder = look
+        let changed = look
             .folder(stored, &ground.tree.path(position), &state)
             .map_err(Failure::Index)?;
         stamp.map_err(Failure::Store)?;
-        let Some((folder, settled)) = folder else {
+        let Some(Changed { folder, settled }) = changed else {
             return Ok(true);
         };
         let listing = (ground.listing)(position).map_err(Failure::Store)?;

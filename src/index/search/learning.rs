@@ -39,6 +39,14 @@ pub struct Entry {
     pub is_read: bool,
 }
 
+/// A folder that may have changed.
+#[derive(Debug)]
+pub struct Changed {
+    pub folder: Folder,
+    /// The state that it was [settled](Look::settle) in before.
+    pub settled: Option<Vec<u8>>,
+}
+
 /// A message that the index does not have.
 #[derive(Clone, Debug)]
 pub struct Missing {
@@ -160,14 +168,9 @@ impl Search {
 }
 
 impl Look<'_> {
-    /// The folder with this stored name, shown at this path, and the state that it was [settled](Self::settle) in;
-    /// `None` if it is still in that state.
-    pub fn folder(
-        &mut self,
-        stored: &[u8],
-        shown: &str,
-        state: &[u8],
-    ) -> Result<Option<(Folder, Option<Vec<u8>>)>> {
+    /// The folder with this stored name, shown at this path; `None` if it is still in the state that it was
+    /// [settled](Self::settle) in.
+    pub fn folder(&mut self, stored: &[u8], shown: &str, state: &[u8]) -> Result<Option<Changed>> {
         let result = self.find_or_add_folder(stored, shown, state);
         self.search.checked(result)
     }
@@ -177,7 +180,7 @@ impl Look<'_> {
         stored: &[u8],
         shown: &str,
         state: &[u8],
-    ) -> Result<Option<(Folder, Option<Vec<u8>>)>, Fault> {
+    ) -> Result<Option<Changed>, Fault> {
         let connection = &self.search.connection;
         let mut select = connection.prepare_cached(
             "SELECT id, state FROM folder WHERE mailbox = ?1 AND stored = ?2 AND shown = ?3",
@@ -212,7 +215,7 @@ impl Look<'_> {
             stored: stored.to_vec(),
             shown: shown.to_owned(),
         };
-        Ok(Some((folder, settled)))
+        Ok(Some(Changed { folder, settled }))
     }
 
     /// Takes in how a folder differs from the state that it was [settled](Self::settle) in: which messages it has no longer, and which it did not have, with their positions. Says which of these are to be read and [added](Self::add).

@@ -30,7 +30,7 @@ fn learn_as(
     let mut look = search.look(mailbox, moment).unwrap();
     for (folder, names) in folders {
         let state = names.join("|");
-        let Some((folder, settled)) = look
+        let Some(Changed { folder, settled }) = look
             .folder(folder.as_bytes(), folder, state.as_bytes())
             .unwrap()
         else {
@@ -228,7 +228,8 @@ fn a_look_that_was_given_up_is_gone_on_with() {
     learn(&search, &mut mailbox, 1, &[("INBOX", &["Anna", "Berta"])]);
     {
         let mut look = search.look(&mut mailbox, 2).unwrap();
-        let (folder, _) = look.folder(b"INBOX", "INBOX", b"new").unwrap().unwrap();
+        let folder = look.folder(b"INBOX", "INBOX", b"new").unwrap().unwrap();
+        let folder = folder.folder;
         let entries = [entry("Berta"), entry("Carla"), entry("Dora")];
         let mut missing = look.compare(&folder, &entries).unwrap();
         let first = missing.remove(0);
@@ -288,7 +289,7 @@ fn many_messages_of_one_second_and_of_absurd_ones() {
     let search = Search::temporary(b"").unwrap();
     let mut mailbox = search.mailbox(PATH, NAME).unwrap();
     let mut look = search.look(&mut mailbox, 1).unwrap();
-    let (folder, _) = look.folder(b"", "INBOX", b"1").unwrap().unwrap();
+    let folder = look.folder(b"", "INBOX", b"1").unwrap().unwrap().folder;
     let absurd = [i64::MIN, -1, 0, 1 << 32, i64::MAX];
     let times: Vec<i64> = std::iter::repeat_n(1_800_000_000, 1000)
         .chain(absurd)
