@@ -169,8 +169,8 @@
 //! - **A mail store format**: a module in [`store`] that implements [`store::Store`] like [`store::maildir`]: it recognises
 //!   a mailbox, lists its folders and their [`store::Messages`] in byte order of their identities, gives a
 //!   [`store::Stamp`] of each and opens a message as [`store::Stored`]. Its line in `store::FORMATS` makes the
-//!   configuration know its name, and nothing above `store` names it. A test against the format's own server goes
-//!   beside `tests/dovecot.rs`.
+//!   configuration know its name, and nothing above `store` names it. A week against the format's own server goes into
+//!   `tests/stores/`.
 //! - **A way to compress or encrypt messages**: [`store::decode`].
 //! - **A snapshot naming scheme**: a spelling of dates in [`snapshot::name`]; a well-known directory in
 //!   [`snapshot::source`]. A tree made by the real program goes into `tests/snapshots/`.

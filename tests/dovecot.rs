@@ -257,6 +257,45 @@ fn encrypted_and_no_key() {
     );
 }
 
+/// With a key pair of each user and folder, which his password may protect.
+#[test]
+fn encrypted_for_users() {
+    if !able(&["doveadm", "openssl"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let home = store.snapshot(DAY).join("example.com/alice");
+    let own = "mail_crypt_curve = prime256v1\n  mail_crypt_save_version = 2";
+    let dovecot = Dovecot::new(&scratch, &home, "maildir:~/Maildir", own);
+    dovecot.set("mail_attribute_dict = file:%h/attributes");
+    fill(&dovecot, &scratch);
+    let truth = dovecot.fetch();
+    let wanted = truth.iter().filter(|m| m.folder == "INBOX").count();
+    // Nor does another key help.
+    let (key, _) = key_pair(&scratch, &elliptic(P256));
+    let files = vec![key.to_str().unwrap().to_owned()];
+    let config = Config::new(&scratch, &store);
+    let configs = [
+        (config.clone(), "names no key"),
+        (config.set("source.mail_crypt_keys", files), "keys of users"),
+    ];
+    for (config, words) in configs {
+        let mount = Mount::new(&config).expecting_warnings();
+        let inbox = mount.join(DAY).join(ALICE).join("INBOX");
+        let names = messages(&inbox);
+        assert_eq!(names.len(), wanted);
+        for name in names {
+            let error = fs::read(inbox.join(name)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(5));
+        }
+        mount.wait_for_warning(&["folder \"\"", "mail_crypt", words]);
+        let told = mount.warnings();
+        let told = told.iter().filter(|w| w.contains("folder \"\""));
+        assert_eq!(told.count(), 1, "once for the folder");
+    }
+}
+
 #[test]
 fn sdbox() {
     compare_dbox("sdbox:~/sdbox", "");

@@ -63,7 +63,7 @@ pub struct Folder {
 
 /// A mailbox as it is at some time.
 enum State {
-    Dated(Inside),
+    Dated(Box<Inside>),
     Lost(Arc<Somebody>, Arc<Kept>),
 }
 
@@ -171,7 +171,10 @@ impl Fs {
             When::Date(label) => {
                 let open = self.shown().by_label.get(label).cloned();
                 let inside = open.map(|open| self.inside_of(&open, mailbox));
-                Ok(inside.transpose()?.flatten().map(State::Dated))
+                Ok(inside
+                    .transpose()?
+                    .flatten()
+                    .map(|inside| State::Dated(Box::new(inside))))
             }
         }
     }

@@ -139,6 +139,7 @@ impl Owners {
                 inbox: None,
                 zone: crate::time::Zone::System,
                 others: Vec::new(),
+                parts: Vec::new(),
             })
         });
         mailboxes.collect()

@@ -85,6 +85,8 @@ pub struct Terms<'a> {
     pub limit: u64,
     /// What may open it if it is encrypted.
     pub keys: &'a Keys,
+    /// What was encrypted is the message itself, whatever it begins like.
+    pub only_encrypted: bool,
 }
 
 /// Decodes a whole message into memory.
@@ -113,6 +115,7 @@ pub struct Decoder<R: Read> {
     done: u64,
     expected: Option<u64>,
     limit: u64,
+    is_in_doubt: bool,
 }
 
 enum Stream<S: Read> {
@@ -139,10 +142,13 @@ impl<R: Read> Decoder<R> {
             failure: None,
         };
         let fault = |e| damaged(encoding, e);
+        let mut is_in_doubt = false;
         let (input, compression) = match encoding {
             Encoding::MailCrypt => {
                 let mut plain = Decryption::new(source, terms.keys).map_err(fault)?;
-                let compression = compression_within(&mut plain, terms.expected).map_err(fault)?;
+                let (start, size) = plain.peek().map_err(fault)?;
+                let compression = detect(start).filter(|_| !terms.only_encrypted);
+                is_in_doubt = compression.is_some() && size.is_some() && size == terms.expected;
                 (Input::Encrypted(Box::new(plain)), compression)
             }
             compression => (Input::Stored(source), Some(compression)),
@@ -166,7 +172,14 @@ impl<R: Read> Decoder<R> {
             done: 0,
             expected: terms.expected,
             limit: terms.limit,
+            is_in_doubt,
         })
+    }
+
+    /// Whether what was encrypted begins as if it were compressed, and has the expected size as it is. It is compressed
+    /// if it can be decoded to its end, and else [`only encrypted`](Terms::only_encrypted).
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// Decodes the next bytes of the message; 0 at its end, which is where all of it has proved sound. `buffer` may
@@ -221,16 +234,6 @@ impl<R: Read> Decoder<R> {
             Input::Encrypted(plain) => plain.source(),
         }
     }
-}
-
-/// How what was encrypted is compressed. It is not, whatever it begins like, if it has the size that is expected.
-fn compression_within<R: Read>(
-    plain: &mut Decryption<R>,
-    expected: Option<u64>,
-) -> io::Result<Option<Encoding>> {
-    let (start, size) = plain.peek()?;
-    let settled = size.is_some() && size == expected;
-    Ok(detect(start).filter(|_| !settled))
 }
 
 impl<R: Read> Read for Input<R> {

@@ -2,7 +2,8 @@
 //!
 //! A folder is a directory with `cur` or `new`. In a Maildir++ the mailbox directory itself is INBOX and each other
 //! folder is one directory `.A.B` in it; with `LAYOUT=fs` folders are nested directories `A/B`. Both may be there, so
-//! both are looked for. `tmp` holds what is not delivered yet and is never looked at.
+//! both are looked for. With `LAYOUT=index` each folder, INBOX too, is a directory that is called by its GUID, and the names are
+//! in an index, as in a [`dbox`]. `tmp` holds what is not delivered yet and is never looked at.
 //!
 //! A file name is `<base>[:2,<flags>]`. The base name, with any `,S=` in it, is what the message is called for life;
 //! `;2,` and `!2,` stand for `:2,` on file systems that have no colon. Both `new` and `cur` may hold a name with or
@@ -16,7 +17,8 @@ mod finder;
 
 use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
-    Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, folder_name, join,
+    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
+    beside, dbox, folder_name, join,
 };
 use crate::disk::{Dir, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -34,13 +36,16 @@ pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
     shown_by: |_, _, names| Ok(is_shown_by(names)),
     is_at: |root, path| Maildir::is_at(root, path),
-    open: |root, place| {
-        Box::new(Maildir {
-            others: place.others,
-            ..Maildir::new(root, place.path)
-        })
-    },
+    open,
+    ..BY_PATHS
 };
+
+pub(super) fn open<'a>(root: &'a Root, place: Place<'a>) -> Box<dyn Store + 'a> {
+    Box::new(Maildir {
+        others: place.others,
+        ..Maildir::new(root, place.path)
+    })
+}
 
 /// One mailbox in a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +108,19 @@ impl<'a> Maildir<'a> {
                 }
                 FileKind::Symlink if name.starts_with(b".") => found.oddities += 1,
                 _ => {}
+            }
+        }
+        if !one
+            && found
+                .folders
+                .iter()
+                .any(|f| dbox::guid(&f.stored).is_some())
+        {
+            let names = dbox::folder_names(&dir)?;
+            for folder in &mut found.folders {
+                if let Some(name) = dbox::guid(&folder.stored).and_then(|guid| names.get(&guid)) {
+                    folder.path.clone_from(name);
+                }
             }
         }
         Ok(found)
@@ -203,6 +221,30 @@ impl<'a> Maildir<'a> {
         Ok(found.finish())
     }
 
+    /// The file of keywords in a directory.
+    fn read_letters(&self, directory: &[u8]) -> Result<Option<Vec<u8>>> {
+        let file = match self.root.open(&join(directory, b"dovecot-keywords")) {
+            Ok(file) if file.stat().size <= LARGEST_KEYWORDS => file,
+            Ok(file) => {
+                tracing::warn!(
+                    "{}: too long for a file of keywords: not shown",
+                    file.name()
+                );
+                return Ok(None);
+            }
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+            Err(e) if is_of_one(&e) => {
+                tracing::warn!("keywords cannot be read: {e}");
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        let mut letters = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
+        let len = file.read_at(&mut letters, 0)?;
+        letters.truncate(len);
+        Ok(Some(letters))
+    }
+
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {
         self.root.dir(&join(self.path, folder))
     }
@@ -230,7 +272,9 @@ impl Store for Maildir<'_> {
         let nested = folders
             .iter()
             .any(|f| !f.stored.is_empty() && !f.stored.starts_with(b"."));
+        let by_guid = folders.iter().any(|f| dbox::guid(&f.stored).is_some());
         match (flat, nested) {
+            (_, true) if by_guid => "Maildir, LAYOUT=index",
             (false, false) => "Maildir",
             (true, false) => "Maildir++",
             (false, true) => "Maildir, LAYOUT=fs",
@@ -240,26 +284,25 @@ impl Store for Maildir<'_> {
     }
 
     fn keyword_letters(&self, folder: &[u8]) -> Result<Option<Vec<u8>>> {
-        let file = match self.root.open(&self.path_of(folder, b"dovecot-keywords")) {
-            Ok(file) if file.stat().size <= LARGEST_KEYWORDS => file,
-            Ok(file) => {
-                tracing::warn!(
-                    "{}: too long for a file of keywords: not shown",
-                    file.name()
-                );
-                return Ok(None);
-            }
-            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
-            Err(e) if is_of_one(&e) => {
-                tracing::warn!("keywords cannot be read: {e}");
-                return Ok(None);
-            }
-            Err(e) => return Err(e),
+        let own = self.read_letters(&join(self.path, folder))?;
+        if own.is_some() {
+            return Ok(own);
+        }
+        // Control files elsewhere have a directory for INBOX, too; what has messages is a mailbox of its own.
+        let names: &[&[u8]] = match folder {
+            b"" => &[b".INBOX", b"INBOX"],
+            folder => &[folder],
         };
-        let mut letters = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
-        let len = file.read_at(&mut letters, 0)?;
-        letters.truncate(len);
-        Ok(Some(letters))
+        for control in beside::directories(self.root, self.path)? {
+            for name in names {
+                let path = join(&control, name);
+                let letters = self.read_letters(&path)?;
+                if letters.is_some() && !is_folder(&self.root.dir(&path)?)? {
+                    return Ok(letters);
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn stamp(&self, folder: &[u8]) -> Result<Stamp> {

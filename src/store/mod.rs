@@ -14,8 +14,10 @@
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
 //! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder, [`cyrus`] what
-//! Cyrus IMAP keeps; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
+//! Cyrus IMAP keeps; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at, [`beside`] what is kept
+//! outside of a mailbox; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
+pub mod beside;
 mod bounds;
 pub mod cyrus;
 pub mod dbox;
@@ -32,7 +34,7 @@ pub use read_ahead::ReadAhead;
 pub use stored::Stored;
 
 use crate::disk::{Listing, Root};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::{Time, Zone};
 use std::fmt;
 
@@ -54,6 +56,47 @@ pub struct Definition {
     /// Whether a directory is a mailbox of this format: one with at least one folder, wherever that is.
     is_at: fn(&Root, &[u8]) -> Result<bool>,
     open: for<'a> fn(&'a Root, Place<'a>) -> Box<dyn Store + 'a>,
+    /// The mailboxes below a directory, where their paths do not say whose they are; `None` if it is no such spool.
+    spool: fn(&Root, &[u8], &Listing) -> Result<Option<SpoolMailboxes>>,
+    /// The user and domain whose mailbox is at a path, where the format says more of that than any path does.
+    whose: fn(&[u8]) -> Option<Whose>,
+    /// The user whom the name of a directory means.
+    user: fn(&str) -> String,
+}
+
+/// A user, and his domain if that is known.
+pub type Whose = (String, Option<String>);
+
+/// What holds for formats whose mailboxes are each at a path of its own, which says whose they are.
+const BY_PATHS: Definition = Definition {
+    name: "",
+    shown_by: |_, _, _| Ok(false),
+    is_at: |_, _| Ok(false),
+    open: |root, place| maildir::open(root, place),
+    spool: |_, _, _| Ok(None),
+    whose: |_| None,
+    user: str::to_owned,
+};
+
+/// A mailbox whose path does not say whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolMailbox {
+    /// As of any mailbox.
+    pub path: Vec<u8>,
+    pub user: String,
+    pub domain: Option<String>,
+    /// As in [`Place`].
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// What a spool was found to hold.
+#[derive(Debug, Default)]
+pub struct SpoolMailboxes {
+    pub mailboxes: Vec<SpoolMailbox>,
+    /// The name of the directory in which they are: what else is beside it may be mailboxes by their paths.
+    pub except: Vec<u8>,
+    /// What could not be read.
+    pub unread: Vec<Error>,
 }
 
 /// A format of mail stores.
@@ -87,6 +130,26 @@ impl Format {
         (self.0.is_at)(root, path)
     }
 
+    /// The mailboxes below a directory, where their paths do not say whose they are; `None` if it is no such spool.
+    pub fn spool(
+        self,
+        root: &Root,
+        path: &[u8],
+        names: &Listing,
+    ) -> Result<Option<SpoolMailboxes>> {
+        (self.0.spool)(root, path, names)
+    }
+
+    /// The user and domain whose mailbox is at a path, where the format says more of that than any path does.
+    pub fn whose(self, path: &[u8]) -> Option<Whose> {
+        (self.0.whose)(path)
+    }
+
+    /// The user whom the name of a directory means.
+    pub fn user(self, name: &str) -> String {
+        (self.0.user)(name)
+    }
+
     /// The mailbox at a place, which need not be there; nothing is read yet.
     pub fn open<'a>(self, root: &'a Root, place: Place<'a>) -> Box<dyn Store + 'a> {
         (self.0.open)(root, place)
@@ -104,6 +167,8 @@ pub struct Place<'a> {
     pub zone: Zone,
     /// Names of directories in the mailbox directory that lead to other mailboxes.
     pub others: &'a [Vec<u8>],
+    /// Directories of folders that are not in the mailbox directory, relative to the snapshot's root.
+    pub parts: &'a [Vec<u8>],
 }
 
 impl<'a> Place<'a> {
@@ -114,6 +179,7 @@ impl<'a> Place<'a> {
             inbox: None,
             zone: Zone::System,
             others: &[],
+            parts: &[],
         }
     }
 }

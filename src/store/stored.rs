@@ -13,6 +13,7 @@ pub struct Stored<'a> {
     start: u64,
     size: u64,
     claimed: Option<u64>,
+    is_plain: bool,
 }
 
 impl<'a> Stored<'a> {
@@ -24,6 +25,7 @@ impl<'a> Stored<'a> {
             size: file.stat().size,
             file: Rc::new(file),
             claimed,
+            is_plain: false,
         }
     }
 
@@ -46,7 +48,18 @@ impl<'a> Stored<'a> {
             start,
             size,
             claimed,
+            is_plain: false,
         })
+    }
+
+    /// The same of a store that encodes no messages: the bytes are the message itself, whatever they begin like.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self {
+            claimed: Some(self.size),
+            is_plain: true,
+            ..self
+        }
     }
 
     /// A plain message of which the store's own fields have been taken out: its header, and `len` bytes of a file from
@@ -59,9 +72,9 @@ impl<'a> Stored<'a> {
         Ok(Self {
             head,
             size,
-            claimed: Some(size),
             ..Self::part(file, start, len, None)?
-        })
+        }
+        .plain())
     }
 
     /// In bytes, as stored.
@@ -69,8 +82,7 @@ impl<'a> Stored<'a> {
         self.size
     }
 
-    /// The size that the store claims for the message once it is decoded. If it is that of the stored bytes, they are
-    /// the message itself, whatever they begin like.
+    /// The size that the store claims for the message once it is decoded. It may be that of the stored bytes by chance.
     pub fn claimed_size(&self) -> Option<u64> {
         self.claimed
     }
@@ -78,6 +90,11 @@ impl<'a> Stored<'a> {
     /// Tells the disk that the first `len` bytes will be read soon.
     pub fn will_need(&self, len: u64) -> Result<()> {
         self.file.will_need(self.start, len.min(self.size))
+    }
+
+    /// Whether the store encodes no messages.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// Reads from `offset` on until the buffer is full or the message ends; returns how many bytes.

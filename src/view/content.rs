@@ -1,10 +1,15 @@
 //! The bytes of one message, and what is learned from them once.
 //!
 //! What is stored is the message itself, or the message compressed, encrypted or both. It is encoded if it begins like
-//! it and its store does not claim that this is its plain size (a message may well begin with such bytes). What was
-//! encoded must decode to the end, and to the size that the store claims if it claims one; otherwise it is damaged:
-//! listed, and reading it is an error. So it is with an encrypted message for which there is no key. A plain message is
-//! shown as it is, torn or empty, whatever is claimed.
+//! it. What was encoded must decode to the end, and to the size that the store claims if it claims one; otherwise it is
+//! damaged: listed, and reading it is an error. So it is with an encrypted message for which there is no key. A plain
+//! message is shown as it is, torn or empty, whatever is claimed.
+//!
+//! A plain message may happen to begin like a compressed one, and a compressed one to be of the size that the message
+//! has: where the stored bytes have the claimed size, they are compressed if they decode to that same size, and the message
+//! itself if not.
+
+mod room;
 
 use crate::error::{Error, Kind, Result};
 use crate::message::facts::Facts;
@@ -12,6 +17,7 @@ use crate::message::header::{self, Scan};
 use crate::message::mboxrd::Measure;
 use crate::store::decode::{self, Keys};
 use crate::store::{Stored, take};
+use room::{Room, Taken};
 
 /// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
 /// second, and none is read further than the last.
@@ -25,6 +31,15 @@ const CHUNK: usize = 256 << 10;
 
 /// An encoded message that is longer than this is taken for a bomb.
 const LARGEST_DECODED: u64 = 512 << 20;
+
+/// What is decoded may take memory of this much without asking for room.
+const SMALL: u64 = 16 << 20;
+
+/// Memory that decoding without keeping the result takes at most: the largest window of zstd.
+const WINDOW: u64 = 128 << 20;
+
+/// For all that are decoded at a time: the largest message, and some more at it.
+static ROOM: Room = Room::new(LARGEST_DECODED + 4 * WINDOW);
 
 /// How what is stored becomes the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,19 +106,35 @@ impl Learned {
     }
 }
 
-/// Whether the store settles that a message is plain, with no look inside.
-fn is_plain_by_claim(stored: &Stored<'_>) -> bool {
-    stored.claimed_size() == Some(stored.size())
-}
-
 /// How a message is encoded, by how it begins; `None` if it is plain. Whether it is sound only decoding shows.
 pub fn encoding(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
-    if is_plain_by_claim(stored) {
+    if stored.is_plain() {
         return Ok(None);
     }
     let mut first = [0; decode::DETECT_LEN];
     let len = stored.read_at(&mut first, 0)?;
     Ok(decode::detect(first.get(..len).unwrap_or_default()))
+}
+
+/// Whether a message that begins as if it were encoded so, and could not be decoded, is the message itself. Nobody but
+/// mail_crypt writes how an encrypted one begins.
+fn may_be_plain(stored: &Stored<'_>, encoding: decode::Encoding) -> bool {
+    encoding != decode::Encoding::MailCrypt && stored.claimed_size() == Some(stored.size())
+}
+
+/// How a message is encoded, where it may be plain by its size: decodes it, if it begins as if it were.
+pub fn proven_encoding(stored: &Stored<'_>, keys: &Keys) -> Result<Option<decode::Encoding>> {
+    let Some(encoding) = encoding(stored)? else {
+        return Ok(None);
+    };
+    if !may_be_plain(stored, encoding) {
+        return Ok(Some(encoding));
+    }
+    match decode(stored, encoding, keys, |_| true) {
+        Ok(()) => Ok(Some(encoding)),
+        Err(e) if e.kind() == Kind::Undecodable => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Reads a message to its end and keeps nothing of it: how it is encoded, and its size, decoded.
@@ -113,7 +144,7 @@ pub fn encoding(stored: &Stored<'_>) -> Result<Option<decode::Encoding>> {
 /// its size.
 pub fn read_to_end(stored: &Stored<'_>, keys: &Keys) -> Result<(Option<decode::Encoding>, u64)> {
     let mut bytes = 0;
-    let Some(encoding) = encoding(stored)? else {
+    let Some(encoding) = proven_encoding(stored, keys)? else {
         stream(stored, 0, |chunk| {
             bytes += chunk.len() as u64;
             true
@@ -138,10 +169,16 @@ pub fn learn(stored: &Stored<'_>, keys: &Keys, damaged: impl Fn(&Error)) -> Resu
         let more = stored.read_at(buffer.get_mut(have..).unwrap_or_default(), have as u64)?;
         buffer.truncate(have + more);
         if step == 0
-            && !is_plain_by_claim(stored)
+            && !stored.is_plain()
             && let Some(encoding) = decode::detect(&buffer)
         {
-            return learn_encoded(stored, encoding, keys, damaged);
+            if !may_be_plain(stored, encoding) {
+                return learn_encoded(stored, encoding, keys, damaged);
+            }
+            let learned = learn_encoded(stored, encoding, keys, |_| ())?;
+            if learned.encoding == Encoding::Encoded {
+                return Ok(learned);
+            }
         }
         let whole = buffer.len() < limit;
         let last = whole || step + 1 == HEADER_READS.len();
@@ -220,18 +257,31 @@ fn measure(message: &[u8]) -> crate::message::mboxrd::BodySize {
     measure.finish()
 }
 
-/// The whole of an encoded message.
-pub fn decode_whole(stored: &Stored<'_>, keys: &Keys) -> Result<Vec<u8>> {
+/// The whole of an encoded message that has so many bytes.
+///
+/// # Errors
+/// [`Kind::Undecodable`] also if it has another size.
+pub fn decode_whole(stored: &Stored<'_>, keys: &Keys, size: u64) -> Result<Vec<u8>> {
     let mut first = [0; decode::DETECT_LEN];
     let len = stored.read_at(&mut first, 0)?;
     let Some(encoding) = decode::detect(first.get(..len).unwrap_or_default()) else {
         return Err(Error::new(Kind::Undecodable, "is no longer compressed"));
     };
-    let mut plain = Vec::new();
-    decode(stored, encoding, keys, |bytes| {
-        plain.extend_from_slice(bytes);
-        true
+    let room = match size > SMALL {
+        true => Some(ROOM.take(size + WINDOW)?),
+        false => None,
+    };
+    let mut plain = Vec::with_capacity(usize::try_from(size.min(LARGEST_DECODED)).unwrap_or(0));
+    let mut fits = true;
+    decode_in(room, stored, encoding, keys, |bytes| {
+        fits = bytes.len() <= plain.capacity() - plain.len();
+        plain.extend_from_slice(if fits { bytes } else { b"" });
+        fits
     })?;
+    if !fits || plain.len() as u64 != size {
+        let message = format!("does not decode to the {size} bytes that it had");
+        return Err(Error::new(Kind::Undecodable, message));
+    }
     Ok(plain)
 }
 
@@ -268,6 +318,10 @@ pub fn read(
 ) -> Result<()> {
     let (kind, message) = match encoding {
         Encoding::Plain => {
+            // Where no message is opened to list a folder, this is the first that is seen of it.
+            if let Some(encoding) = proven_encoding(stored, keys)? {
+                return decode(stored, encoding, keys, take);
+            }
             let (mut bytes, mut more) = (0, true);
             stream(stored, 0, |chunk| {
                 bytes += chunk.len() as u64;
@@ -308,18 +362,50 @@ fn decode(
     stored: &Stored<'_>,
     encoding: decode::Encoding,
     keys: &Keys,
+    take: impl FnMut(&[u8]) -> bool,
+) -> Result<()> {
+    decode_in(None, stored, encoding, keys, take)
+}
+
+/// The same with the room that was taken for it; a message that proves large without takes room on the way.
+fn decode_in(
+    mut room: Option<Taken<'_>>,
+    stored: &Stored<'_>,
+    encoding: decode::Encoding,
+    keys: &Keys,
     mut take: impl FnMut(&[u8]) -> bool,
 ) -> Result<()> {
-    let reader = Reader { stored, offset: 0 };
-    let terms = decode::Terms {
+    let mut done = 0;
+    let mut grow = |n: usize| {
+        done += n as u64;
+        if done > SMALL && room.is_none() {
+            room = Some(ROOM.take(WINDOW)?);
+        }
+        Result::Ok(())
+    };
+    let reader = || Reader { stored, offset: 0 };
+    let mut terms = decode::Terms {
         expected: stored.claimed_size(),
         limit: LARGEST_DECODED,
         keys,
+        only_encrypted: false,
     };
-    let mut decoder = decode::Decoder::new(encoding, reader, &terms)?;
     let mut buffer = vec![0; CHUNK];
+    let mut decoder = decode::Decoder::new(encoding, reader(), &terms)?;
+    if decoder.is_in_doubt() {
+        terms.only_encrypted = loop {
+            match decoder.read(&mut buffer) {
+                Ok(0) => break false,
+                Ok(n) => grow(n)?,
+                Err(e) if e.kind() == Kind::Undecodable => break true,
+                Err(e) => return Err(e),
+            }
+        };
+        decoder = decode::Decoder::new(encoding, reader(), &terms)?;
+    }
     loop {
         let n = decoder.read(&mut buffer)?;
+        grow(n)?;
         if n == 0 || !take(buffer.get(..n).unwrap_or_default()) {
             return Ok(());
         }

@@ -3,7 +3,9 @@
 //! A folder that is unchanged since it was last listed (the same [`Stamp`](crate::store::Stamp), on whatever date) comes from the
 //! index as a whole. Otherwise its names are listed, and only messages that the index does not know are opened, with
 //! one `open` and mostly one read each. A message keeps what was learned of it in every folder of its mailbox and on
-//! every date, as long as its identity, size and INTERNALDATE are the same.
+//! every date, as long as its identity, size and INTERNALDATE are the same. (No server gives one identity to two messages;
+//! somebody who makes such files by hand in his own Maildir, of one size and time, can give one of them the other's name.) That it is
+//! damaged is no such thing: a copy may be whole.
 //!
 //! The cast: [`Listing`] is the result, `rows` what it and the index keep, `learning` finds out what is known of each
 //! message, `naming` names them.
@@ -352,9 +354,16 @@ impl View {
         let locked = locked.count();
         let told = || format!("locked {folder:?}");
         if locked > 0 && self.told.is_news(mailbox, told().as_bytes()) {
+            let why = match self.keys.is_empty() {
+                true => "[source] mail_crypt_keys names no key",
+                false => {
+                    "none of [source] mail_crypt_keys opens them; they may be for another global key, or for keys of users or \
+                     folders, which only the server can open"
+                }
+            };
             tracing::warn!(
-                "{}: folder {:?} of {}: {locked} messages are encrypted (mail_crypt), and there is no key for them in \
-                 [source] mail_crypt_keys: they are listed, and reading them is an error",
+                "{}: folder {:?} of {}: {locked} messages are encrypted (mail_crypt), and {why}: they are listed, and \
+                 reading them is an error",
                 store.root().path().display(),
                 String::from_utf8_lossy(folder),
                 String::from_utf8_lossy(mailbox)

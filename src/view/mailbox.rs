@@ -16,6 +16,7 @@ use super::listing::is_for_all;
 use super::name;
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
+use crate::store::beside::{STORE_NAMES, home};
 use crate::store::{Format, Place, Store};
 use crate::time::{Time, Zone};
 use std::collections::{HashMap, HashSet};
@@ -27,11 +28,6 @@ const DEEPEST: usize = 8;
 
 /// Directories looked into at most in search of mailboxes.
 const MOST_DIRECTORIES: usize = 1_000_000;
-
-/// Directories that hold a mailbox for the directory above them, which bears its name.
-const STORE_NAMES: [&str; 9] = [
-    "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox", "dbox",
-];
 
 /// One mailbox in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +48,8 @@ pub struct Mailbox {
     pub zone: Zone,
     /// Names of directories in the mailbox directory that lead to other mailboxes, and to no folders of this one.
     pub others: Vec<Vec<u8>>,
+    /// Directories of its folders that are not in the mailbox directory, relative to the snapshot's root.
+    pub parts: Vec<Vec<u8>>,
 }
 
 impl Mailbox {
@@ -62,6 +60,7 @@ impl Mailbox {
             inbox: self.inbox.as_deref(),
             zone: self.zone,
             others: &self.others,
+            parts: &self.parts,
         };
         self.format.open(root, place)
     }
@@ -279,6 +278,7 @@ impl Layout {
                 Ok(None) => {}
                 Err(e) => out.do_without(e)?,
             }
+            let spool = self.add_spool(root, &path, &listing, out)?;
             let before = out.all.len();
             for store in STORE_NAMES {
                 let store = store.as_bytes();
@@ -292,10 +292,42 @@ impl Layout {
             // `mail/<domain>/<user>` beside `mail/cur`, as cPanel has it, is the exception to the exception.
             if out.all.len() == before && depth < DEEPEST {
                 let deeper = names.iter().filter(|name| !name.starts_with(b"."));
+                let deeper = deeper.filter(|name| spool.as_deref() != Some(**name));
                 pending.extend(deeper.map(|name| (below(&path, name), depth + 1)));
             }
         }
         Ok(())
+    }
+
+    /// Adds the mailboxes of a spool whose paths do not say whose they are; the name of the directory that they are in.
+    fn add_spool(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<Option<Vec<u8>>> {
+        for format in self.formats() {
+            let Some(spool) = format.spool(root, path, listing)? else {
+                continue;
+            };
+            for error in spool.unread {
+                out.do_without(error)?;
+            }
+            for mailbox in spool.mailboxes {
+                let found = Found {
+                    user: Some(mailbox.user),
+                    domain: mailbox.domain,
+                };
+                let before = out.all.len();
+                self.add(root, mailbox.path, found, format, out)?;
+                if let Some(added) = out.all.get_mut(before) {
+                    added.parts = mailbox.parts;
+                }
+            }
+            return Ok(Some(spool.except));
+        }
+        Ok(None)
     }
 
     /// Adds the mailbox at a template's path, unless what is there is no mail store. A template may end at the home
@@ -335,8 +367,8 @@ impl Layout {
             Err(e) => return out.do_without(e),
         };
         let (user, domain) = match found.user {
-            Some(user) => split_address(user, found.domain),
-            None => from_path(&path),
+            Some(user) => split_address(format.user(&user), found.domain),
+            None => format.whose(&path).unwrap_or_else(|| from_path(&path)),
         };
         let name = name::component(&self.address(&user, domain.as_deref()));
         let inbox = (stat.kind == FileKind::File).then(|| path.clone());
@@ -351,6 +383,7 @@ impl Layout {
             inbox,
             zone: self.zone,
             others: Vec::new(),
+            parts: Vec::new(),
         });
         Ok(())
     }
@@ -403,7 +436,12 @@ impl Layout {
         all: impl FnOnce() -> Result<Arc<Mailboxes>>,
     ) -> Result<Option<Mailbox>> {
         let missing = |e: &Error| matches!(e.kind(), Kind::NotFound | Kind::NotADirectory);
-        let store = match self.store_at(root, &mailbox.path) {
+        let at_path = match mailbox.parts.is_empty() {
+            true => self.store_at(root, &mailbox.path),
+            // Its folders may have become others.
+            false => Err(Error::new(Kind::NotFound, "a mailbox of many places")),
+        };
+        let store = match at_path {
             Ok(None) => Some((mailbox.path.clone(), self.presumed())),
             Err(e) if missing(&e) => {
                 match home(&mailbox.path).map(|home| self.store_at(root, home)) {
@@ -538,16 +576,6 @@ fn looks_like_domain(level: &str) -> bool {
                 .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     level.contains('.') && level.split('.').all(label)
-}
-
-/// The directory above one that bears a store's name.
-fn home(path: &[u8]) -> Option<&[u8]> {
-    let end = path.iter().rposition(|&b| b == b'/')?;
-    let (home, name) = (path.get(..end)?, path.get(end + 1..)?);
-    STORE_NAMES
-        .iter()
-        .any(|store| store.as_bytes() == name)
-        .then_some(home)
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {

@@ -350,7 +350,10 @@ impl View {
                 let value = learned.encode();
                 self.index
                     .put_facts(mailbox, [(key(item.stored, &identity), value.as_slice())]);
-                Ok(learned.facts.body.filter(|body| body.stored == item.size))
+                // What was taken for plain unseen may prove to be encoded.
+                let same = learned.encoding == item.encoding;
+                let body = learned.facts.body.filter(|body| body.stored == item.size);
+                Ok(body.filter(|_| same))
             }
             Err(e) if is_for_all(&e) => Err(e),
             Err(e) => {

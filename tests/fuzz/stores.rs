@@ -350,6 +350,7 @@ pub fn mail_crypt() -> Target {
                 expected: None,
                 limit: 1 << 20,
                 keys,
+                only_encrypted: false,
             };
             let Ok(mut decoder) = Decoder::new(encoding, input, &terms) else {
                 return;

@@ -278,6 +278,7 @@ pub fn decode() -> Target {
                 expected,
                 limit: LIMIT,
                 keys: &keys,
+                only_encrypted: false,
             };
             let Ok(mut decoder) = Decoder::new(encoding, input, &terms) else {
                 continue;

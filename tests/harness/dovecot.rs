@@ -275,9 +275,11 @@ pub fn assert_shows(top: &Path, wanted: &BTreeSet<String>, truth: &[Fetched]) {
             })
             .collect();
         let mut expected = expected.remove(folder.as_str()).unwrap_or_default();
-        got.sort();
-        expected.sort();
-        assert_eq!(got, expected, "{folder}: bytes and INTERNALDATE");
+        assert_same(
+            &format!("{folder}: bytes and INTERNALDATE"),
+            &mut got,
+            &mut expected,
+        );
 
         let mbox = fs::read_to_string(top.join(format!("{folder}.mbox"))).unwrap();
         let mut entries: Vec<String> = Vec::new();
@@ -293,11 +295,32 @@ pub fn assert_shows(top: &Path, wanted: &BTreeSet<String>, truth: &[Fetched]) {
             .filter(|m| m.folder == *folder)
             .map(|m| (m.status(), subject(std::str::from_utf8(&m.bytes).unwrap())))
             .collect();
-        got.sort();
-        expected.sort();
-        assert_eq!(got, expected, "{folder}: flags in the mbox");
+        assert_same(
+            &format!("{folder}: flags in the mbox"),
+            &mut got,
+            &mut expected,
+        );
     }
     assert!(expected.is_empty(), "{expected:?}");
+}
+
+/// Fails, showing what only one of them has, unless two lists have the same things.
+pub fn assert_same<T: Ord + std::fmt::Debug>(what: &str, got: &mut [T], expected: &mut [T]) {
+    got.sort();
+    expected.sort();
+    if got != expected {
+        let more: Vec<&T> = got.iter().filter(|one| !expected.contains(one)).collect();
+        let missing: Vec<&T> = expected.iter().filter(|one| !got.contains(one)).collect();
+        panic!(
+            "{what}: {} for {}, {} too many {:?}, {} missing {:?}",
+            got.len(),
+            expected.len(),
+            more.len(),
+            more.iter().take(5).collect::<Vec<_>>(),
+            missing.len(),
+            missing.iter().take(5).collect::<Vec<_>>()
+        );
+    }
 }
 
 fn subject(message: &str) -> String {

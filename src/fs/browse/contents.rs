@@ -223,7 +223,7 @@ impl Fs {
                     id: self.branch_id(&inside, position)?,
                     folder: position,
                     listing,
-                    inside,
+                    inside: *inside,
                     first: 0,
                     ordinals: None,
                 };

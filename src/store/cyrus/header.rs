@@ -1,4 +1,4 @@
-//! `cyrus.header`: the names of a folder's keywords, in the order of their bits.
+//! `cyrus.header`: which folder it is, and the names of its keywords, in the order of their bits.
 //!
 //! After three lines that are always the same, one of two forms: since 3.6 a list of keys and values in parentheses
 //! (`%(A %(ann lrswipkxtecdan) I "…" N "user.ann" U ($Label1 project))`); before, a line with the quota root and an id,
@@ -14,23 +14,30 @@ const MOST: usize = 8 * super::index::KEYWORD_BYTES;
 /// Lists within one another at most; there are three.
 const DEEPEST: usize = 16;
 
-/// The names of the keywords; an empty name stands for a bit that is not used. `None` if these bytes are no header.
-pub fn keywords(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// What a header says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The folder's internal name; the older form has none.
+    pub name: Option<Vec<u8>>,
+    /// An empty name stands for a bit that is not used.
+    pub keywords: Vec<Vec<u8>>,
+}
+
+/// `None` if these bytes are no header.
+pub fn parse(bytes: &[u8]) -> Option<Header> {
     bytes.strip_prefix(MAGIC)?;
     let mut lines = bytes.split(|&b| b == b'\n').skip(3);
     let first = lines.next()?;
-    let mut names = if first.starts_with(b"%") {
+    if first.starts_with(b"%") {
         let at = memchr::memmem::find(bytes, b"\n%(")?;
-        of_list(bytes.get(at + 3..)?)?
-    } else {
-        let flags = lines.next()?.split(|&b| b == b' ');
-        flags
-            .filter(|name| !name.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect()
-    };
-    names.truncate(MOST);
-    Some(names)
+        return of_list(bytes.get(at + 3..)?);
+    }
+    let keywords = lines.next()?.split(|&b| b == b' ');
+    let keywords = keywords.filter(|name| !name.is_empty()).take(MOST);
+    Some(Header {
+        name: None,
+        keywords: keywords.map(<[u8]>::to_vec).collect(),
+    })
 }
 
 /// A piece of a list.
@@ -41,11 +48,11 @@ enum Token<'a> {
     Quoted(Vec<u8>),
 }
 
-fn of_list(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn of_list(mut bytes: &[u8]) -> Option<Header> {
     let mut depth = 1;
     let mut is_key = true;
-    let mut wanted = false;
-    let mut names = Vec::new();
+    let mut key = Vec::new();
+    let mut header = Header::default();
     while depth > 0 {
         let word = match token(&mut bytes)? {
             Token::Open if depth == DEEPEST => return None,
@@ -56,7 +63,8 @@ fn of_list(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             Token::Close => {
                 depth -= 1;
                 if depth == 1 {
-                    (is_key, wanted) = (true, false);
+                    is_key = true;
+                    key.clear();
                 }
                 continue;
             }
@@ -65,14 +73,17 @@ fn of_list(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             Token::Word(word) => word.to_vec(),
             Token::Quoted(word) => word,
         };
+        match (depth, key.as_slice()) {
+            (1, _) if is_key => key = word,
+            (1, b"N") => header.name = Some(word),
+            (2, b"U") if header.keywords.len() < MOST => header.keywords.push(word),
+            _ => {}
+        }
         if depth == 1 {
-            wanted = is_key && word == b"U";
             is_key = !is_key;
-        } else if depth == 2 && wanted && names.len() < MOST {
-            names.push(word);
         }
     }
-    Some(names)
+    Some(header)
 }
 
 fn token<'a>(bytes: &mut &'a [u8]) -> Option<Token<'a>> {
@@ -136,9 +147,9 @@ pub(super) mod tests {
     }
 
     fn names(text: &str) -> Option<Vec<String>> {
-        let names = keywords(&encode(text))?;
+        let header = parse(&encode(text))?;
         let text = |name: Vec<u8>| String::from_utf8(name).unwrap();
-        Some(names.into_iter().map(text).collect())
+        Some(header.keywords.into_iter().map(text).collect())
     }
 
     #[test]
@@ -153,7 +164,10 @@ pub(super) mod tests {
         assert_eq!(names("%(I x U (a NIL b))\n").unwrap(), ["a", "", "b"]);
         assert_eq!(names("%(I x)\n"), Some(Vec::new()));
         assert_eq!(names("%(U (a b\n"), None);
-        assert_eq!(keywords(b"no header"), None);
+        assert_eq!(parse(b"no header"), None);
+        let header = parse(&encode("%(T e N \"user.ann.a b\" I x A %(N no) U (N n))\n")).unwrap();
+        assert_eq!(header.name.unwrap(), b"user.ann.a b");
+        assert_eq!(header.keywords, [b"N".to_vec(), b"n".to_vec()]);
     }
 
     proptest! {

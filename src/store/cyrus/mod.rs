@@ -1,14 +1,15 @@
 //! Cyrus IMAP: a directory for each folder, with a file for each message and what is known of them beside.
 //!
-//! A mailbox is the directory of a user's INBOX in a spool that is laid out by names (`user/ann`, or `a/user/ann` where
-//! it is hashed); each folder is a directory in it with a `cyrus.header`. `^` in a directory's name stands for a dot.
-//! A message's file is its UID and a dot.
+//! A mailbox is the directory of a user's INBOX. In a spool that is laid out by names (`user/ann`, or `a/user/ann` where
+//! it is hashed) each other folder is a directory in it with a `cyrus.header`; in one by ids the folders of all users are
+//! beside each other. [`spool`] knows which are whose. A message's file is its UID and a dot.
 //!
 //! - [`cyrus.index`](index) decides what is in a folder; a file that it does not know is debris. Where it cannot be read,
 //!   or a part of it, the files themselves are the messages, without flags, and there is a warning.
 //! - A message is known by its GUID, the SHA-1 of itself, with its UID behind it where the folder has it more than once.
 //!   Without an index it is known by its folder and UID.
 //! - INTERNALDATE is in the index, else the file's time.
+//! - A message whose file is not in its folder may be in another partition, archived.
 //!
 //! Which of a user's folders others have seen messages in is in databases of their own and not looked at.
 //!
@@ -16,20 +17,21 @@
 
 mod header;
 mod index;
+mod spool;
 
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
-    folder_name, join,
+    Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored, join,
 };
-use crate::disk::{FileKind, Listing, Root};
+use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
 use index::{Index, Record};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const HEADER: &[u8] = b"cyrus.header";
 const INDEX: &[u8] = b"cyrus.index";
@@ -42,10 +44,22 @@ const LONGEST_INDEX: u64 = 1 << 30;
 
 pub(super) static FORMAT: Definition = Definition {
     name: "cyrus",
-    shown_by: |_, _, names| Ok(is_shown_by(names)),
+    shown_by: |_, path, names| Ok(is_shown_by(names) && !spool::is_deleted(path)),
     is_at: |root, path| Ok(is_shown_by(&root.list(path)?)),
-    open: |root, place| Box::new(Cyrus { root, place }),
+    open: |root, place| {
+        Box::new(Cyrus {
+            root,
+            place,
+            elsewhere: Mutex::default(),
+        })
+    },
+    spool: spool::mailboxes,
+    whose: |path| Some(spool::whose(path)),
+    user: |name| spool::level(name.as_bytes()),
 };
+
+/// What a folder that is not below its mailbox's directory is known by: its path from the snapshot's root, behind this.
+const PART: &[u8] = b"//";
 
 fn is_shown_by(names: &Listing) -> bool {
     names
@@ -53,15 +67,72 @@ fn is_shown_by(names: &Listing) -> bool {
         .any(|e| e.kind == FileKind::File && matches!(e.name, HEADER | INDEX))
 }
 
+/// Directories, relative to the root.
+type Paths = Arc<[Vec<u8>]>;
+
 /// One mailbox in a snapshot.
 struct Cyrus<'a> {
     root: &'a Root,
     place: Place<'a>,
+    /// By folder: the directories in other partitions that have messages of it. Only of folders that need them.
+    elsewhere: Mutex<HashMap<Vec<u8>, Paths>>,
 }
 
 impl Cyrus<'_> {
+    /// The directory of a folder, relative to the root.
     fn at(&self, folder: &[u8]) -> Vec<u8> {
-        join(self.place.path, folder)
+        match folder.strip_prefix(PART) {
+            Some(part) => part.to_vec(),
+            None => join(self.place.path, folder),
+        }
+    }
+
+    /// The name of a folder that is by its id; INBOX has none.
+    fn name_by_id(&self, directory: &[u8]) -> Result<Vec<String>> {
+        let levels = match spool::name_of(self.root, directory) {
+            Ok(name) => name.map(|name| name.levels).unwrap_or_default(),
+            // By names, the directory says it.
+            Err(e) if directory == self.place.path && bounds::is_of_one(&e) => Vec::new(),
+            Err(e) if e.kind() == Kind::NotFound || bounds::is_of_one(&e) => {
+                let id = directory.rsplit(|&b| b == b'/').next().unwrap_or_default();
+                vec![String::from_utf8_lossy(id).into_owned()]
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(match levels.is_empty() {
+            true => vec!["INBOX".to_owned()],
+            false => levels,
+        })
+    }
+
+    /// The directories in other partitions that may have messages of a folder.
+    fn elsewhere(&self, folder: &[u8]) -> Result<Paths> {
+        let known = || {
+            self.elsewhere
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(found) = known().get(folder) {
+            return Ok(found.clone());
+        }
+        let found: Paths = spool::elsewhere(self.root, &self.at(folder))?.into();
+        known().insert(folder.to_vec(), found.clone());
+        Ok(found)
+    }
+
+    /// The file of a message, in whichever partition it is.
+    fn file(&self, folder: &[u8], name: &[u8]) -> Result<File<'_>> {
+        let missing = match self.root.open(&join(&self.at(folder), name)) {
+            Err(e) if e.kind() == Kind::NotFound => e,
+            other => return other,
+        };
+        for path in self.elsewhere(folder)?.iter() {
+            match self.root.open(&join(path, name)) {
+                Err(e) if e.kind() == Kind::NotFound => {}
+                other => return other,
+            }
+        }
+        Err(missing)
     }
 
     /// The whole of a small file of a folder; `None` if it is not there.
@@ -104,7 +175,8 @@ impl Cyrus<'_> {
             Err(e) if bounds::is_of_one(&e) => None,
             other => other?,
         };
-        let names = bytes.and_then(|bytes| header::keywords(&bytes));
+        let names = bytes.and_then(|bytes| header::parse(&bytes));
+        let names = names.map(|header| header.keywords);
         if names.is_none() {
             self.warn(
                 folder,
@@ -138,7 +210,6 @@ impl Store for Cyrus<'_> {
         // A stack of its own: the depth is the mailbox owner's choice.
         let mut pending = vec![(Vec::new(), Vec::new())];
         while let Some((stored, path)) = pending.pop() {
-            let inbox = || vec!["INBOX".to_owned()];
             let listing = match self.root.list(&self.at(&stored)) {
                 Ok(listing) => listing,
                 Err(e) if !stored.is_empty() && bounds::is_of_one(&e) => {
@@ -159,25 +230,33 @@ impl Store for Cyrus<'_> {
                     continue;
                 }
                 let mut path: Vec<String> = path.clone();
-                let name: Vec<u8> = entry
-                    .name
-                    .iter()
-                    .map(|&b| if b == b'^' { b'.' } else { b })
-                    .collect();
-                path.push(folder_name::decode(&name));
+                path.push(spool::level(entry.name));
                 room.take(path.len())?;
                 pending.push((join(&stored, entry.name), path));
             }
             if is_shown_by(&listing) {
-                let path = if path.is_empty() { inbox() } else { path };
+                let path = match path.is_empty() {
+                    true => self.name_by_id(self.place.path)?,
+                    false => path,
+                };
                 found.folders.push(Folder { stored, path });
             }
+        }
+        for part in self.place.parts {
+            let path = self.name_by_id(part)?;
+            room.take(path.len())?;
+            let stored = [PART, part].concat();
+            found.folders.push(Folder { stored, path });
         }
         Ok(found)
     }
 
-    fn describe(&self, _folders: &[Folder]) -> String {
-        "Cyrus".to_owned()
+    fn describe(&self, folders: &[Folder]) -> String {
+        match folders.iter().any(|f| f.stored.starts_with(PART)) {
+            true => "Cyrus, by ids",
+            false => "Cyrus",
+        }
+        .to_owned()
     }
 
     fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
@@ -230,6 +309,13 @@ impl Store for Cyrus<'_> {
                 &format!("{damaged} records of cyrus.index are damaged or missing"),
             );
         }
+        if !sound {
+            for path in self.elsewhere(folder)?.iter() {
+                let names = self.root.list(path)?;
+                let known = names.iter().filter(|e| e.kind == FileKind::File);
+                files.extend(known.filter_map(|e| uid_of(e.name)));
+            }
+        }
         let mut listing = Collector::new(names);
         for record in index.map(|index| index.records).unwrap_or_default() {
             files.remove(&record.uid);
@@ -239,13 +325,15 @@ impl Store for Cyrus<'_> {
             }
         }
         for uid in files {
+            let name = format!("{uid}.");
             if sound {
-                odd(&mut messages, format!("{uid}.").as_bytes());
+                odd(&mut messages, name.as_bytes());
                 continue;
             }
-            let stat = match dir.stat(format!("{uid}.").as_bytes()) {
+            let stat = match self.file(folder, name.as_bytes()) {
+                Ok(file) => *file.stat(),
                 Err(e) if e.kind() == Kind::NotFound => continue,
-                other => other?,
+                Err(e) => return Err(e),
             };
             let record = Record {
                 uid,
@@ -269,10 +357,7 @@ impl Store for Cyrus<'_> {
         let locator = messages.locator(message);
         let uid = locator.get(usize::from(message.base_len) + 1..);
         let name = [uid.unwrap_or_default(), b"."].concat();
-        let file = self.root.open(&join(&self.at(folder), &name))?;
-        // A message is never encoded here, whatever it begins like.
-        let size = file.stat().size;
-        Ok(Stored::whole(file, Some(size)))
+        Ok(Stored::whole(self.file(folder, &name)?, None).plain())
     }
 
     fn files(&self, folder: &[u8]) -> Box<dyn Files + '_> {

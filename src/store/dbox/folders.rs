@@ -2,17 +2,20 @@
 //!
 //! They are below `mailboxes`: either nested directories, each with its index and messages in `dbox-Mails`; or, with
 //! `LAYOUT=index`, a directory for each folder that is called by its GUID and holds them itself, while the names are in
-//! `dovecot.list.index`.
+//! `dovecot.list.index`. Indexes that are kept elsewhere are below another `mailboxes`, without `dbox-Mails`.
 
 use super::index::{Index, field};
 use crate::disk::{Dir, FileKind, Root};
 use crate::error::{Kind, Result};
 use crate::store::bounds::{DEEPEST, Room, is_of_one};
-use crate::store::{Folder, Folders, folder_name, join, take};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::store::{Folder, Folders, beside, folder_name, join, take};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 const ALL: &[u8] = b"mailboxes";
 const OWN: &[u8] = b"dbox-Mails";
+
+/// The index of all folders is at the top, in the one or the other file.
+const LIST: [&[u8]; 2] = [b"dovecot.list.index.log", b"dovecot.list.index"];
 
 /// Directories that are looked into at most to see whether there is a folder at all.
 const MOST_LOOKS: usize = 1000;
@@ -60,15 +63,67 @@ fn holds_messages(listing: &crate::disk::Listing) -> bool {
     })
 }
 
-/// All folders of a mailbox.
-pub fn find(root: &Root, mailbox: &[u8]) -> Result<Folders> {
+/// The directory beside a mailbox that has its indexes, if the mailbox has none itself.
+pub fn indexes_beside(root: &Root, mailbox: &[u8]) -> Result<Option<Vec<u8>>> {
+    let has_list = |path: &[u8]| {
+        let mut names = LIST.iter().map(|name| root.stat(&join(path, name)));
+        names.find_map(|stat| match stat {
+            Ok(stat) => Some(Ok(stat.kind == FileKind::File)),
+            Err(e) if e.kind() == Kind::NotFound => None,
+            Err(e) => Some(Err(e)),
+        })
+    };
+    match has_list(mailbox) {
+        None => {}
+        Some(own) => return own.map(|_| None),
+    }
+    for path in beside::directories(root, mailbox)? {
+        let all = match root.stat(&join(&path, ALL)) {
+            Ok(stat) => stat.kind == FileKind::Directory,
+            Err(e) if e.kind() == Kind::NotFound => false,
+            Err(e) => return Err(e),
+        };
+        if all && has_list(&path).transpose()? == Some(true) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Where a folder's index is below a directory of indexes alone.
+pub fn without_own(folder: &[u8]) -> &[u8] {
+    folder
+        .strip_suffix(OWN)
+        .and_then(|folder| folder.strip_suffix(b"/"))
+        .unwrap_or(folder)
+}
+
+/// All folders of a mailbox. `indexes`: the directory of its indexes, if that is another one.
+pub fn find(root: &Root, mailbox: &[u8], indexes: Option<&[u8]>) -> Result<Folders> {
+    let own = find_in(root, mailbox, mailbox)?;
+    let Some(indexes) = indexes else {
+        return Ok(own);
+    };
+    // One without messages may have nothing but an index.
+    let mut found = find_in(root, indexes, mailbox)?;
+    let known: HashSet<Vec<u8>> = found.folders.iter().map(|f| f.stored.clone()).collect();
+    let others = own.folders.into_iter();
+    found
+        .folders
+        .extend(others.filter(|f| !known.contains(&f.stored)));
+    found.oddities += own.oddities;
+    Ok(found)
+}
+
+/// The folders of which there is something in a directory: in the mailbox itself, or in that of its indexes.
+fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
     let mut found = Folders::default();
     let mut room = Room::new(mailbox);
-    let dir = root.dir(mailbox)?;
+    let dir = root.dir(top)?;
     let mut names: Option<HashMap<[u8; 16], Vec<String>>> = None;
     let mut pending: Vec<(Vec<u8>, Vec<String>)> = vec![(ALL.to_vec(), Vec::new())];
     while let Some((stored, path)) = pending.pop() {
-        let listing = match root.dir(&join(mailbox, &stored)).and_then(|dir| dir.list()) {
+        let listing = match root.dir(&join(top, &stored)).and_then(|dir| dir.list()) {
             Ok(listing) => listing,
             // A mailbox that has not been used yet.
             Err(e) if path.is_empty() && e.kind() == Kind::NotFound => continue,
@@ -93,6 +148,12 @@ pub fn find(root: &Root, mailbox: &[u8]) -> Result<Folders> {
             room.take(path.len())?;
             found.folders.push(Folder { stored, path });
             continue;
+        }
+        if top != mailbox && !path.is_empty() && holds_messages(&listing) {
+            found.folders.push(Folder {
+                stored: join(&stored, OWN),
+                path: path.clone(),
+            });
         }
         for entry in listing.iter() {
             if entry.kind == FileKind::Symlink {
@@ -135,7 +196,7 @@ pub fn guid(name: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// The names of folders by their GUIDs; empty, with a warning, if they cannot be had.
-fn read_names(mailbox: &Dir<'_>) -> Result<HashMap<[u8; 16], Vec<String>>> {
+pub fn read_names(mailbox: &Dir<'_>) -> Result<HashMap<[u8; 16], Vec<String>>> {
     match Index::read(mailbox, "dovecot.list.index", &[(b"list", 24)]) {
         Ok(Some(index)) => Ok(names(&index)),
         Ok(None) => Ok(HashMap::new()),

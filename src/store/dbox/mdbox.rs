@@ -143,8 +143,8 @@ impl<'a> Dbox<'a> {
         if let Some(map) = self.map.get() {
             return Ok(map);
         }
-        let storage = join(self.path, STORAGE);
-        let index = self.root.dir(&storage);
+        let top = self.indexes()?.unwrap_or(self.path);
+        let index = self.root.dir(&join(top, STORAGE));
         let index = index.and_then(|dir| Index::read(&dir, "dovecot.map.index", &MAP));
         let index = match index {
             Ok(index) => index,

@@ -11,7 +11,8 @@
 //!    without flags, and what was deleted lately may be among them.
 //! 2. A message of the index whose file is missing or damaged is listed; reading it is an error.
 //! 3. Such a listing is [`provisional`](Messages::provisional): on a date that has the files it is made anew.
-//! 4. Alternative storage is looked for inside the snapshot alone, and must belong to the owner of the mailbox.
+//! 4. Indexes that are kept elsewhere (`INDEX=`) are looked for [`beside`](super::beside) the mailbox.
+//! 5. Alternative storage is looked for inside the snapshot alone, and must belong to the owner of the mailbox.
 //!
 //! A folder's stamp are its index and its log, by inode, size and mtime: not by ctime, which changes as other snapshots
 //! get hard links to a file. An mdbox stamp also says which storage files are gone, since that is when messages move.
@@ -28,9 +29,13 @@ mod mdbox;
 mod record;
 mod sdbox;
 
+pub(super) use folders::{guid, read_names as folder_names};
+
 use super::bounds::is_of_one;
 use super::messages::Keywords;
-use super::{Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, join};
+use super::{
+    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, join,
+};
 use crate::disk::{Dir, File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
@@ -47,6 +52,7 @@ pub(super) static SDBOX: Definition = Definition {
     shown_by: |root, path, names| Ok(has_mailboxes(names) && is_sdbox(root, path)?),
     is_at: is_sdbox,
     open: |root, place| Box::new(Dbox::new(root, place.path, Driver::Sdbox)),
+    ..BY_PATHS
 };
 
 pub(super) static MDBOX: Definition = Definition {
@@ -54,6 +60,7 @@ pub(super) static MDBOX: Definition = Definition {
     shown_by: |root, path, names| Ok(has_mailboxes(names) && is_mdbox(root, path)?),
     is_at: is_mdbox,
     open: |root, place| Box::new(Dbox::new(root, place.path, Driver::Mdbox)),
+    ..BY_PATHS
 };
 
 /// A link to the directory that has the alternative storage.
@@ -72,7 +79,8 @@ fn is_sdbox(root: &Root, path: &[u8]) -> Result<bool> {
 }
 
 fn is_mdbox(root: &Root, path: &[u8]) -> Result<bool> {
-    Ok(mdbox::has_storage(root, path)? && folders::any(root, path)?)
+    Ok(mdbox::has_storage(root, path)?
+        && (folders::any(root, path)? || folders::indexes_beside(root, path)?.is_some()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +89,23 @@ enum Driver {
     Mdbox,
 }
 
+/// Where messages are that were moved away to slower disks.
+enum Alternative {
+    None,
+    /// Relative to the root.
+    Here(Vec<u8>),
+    /// The link leads to a place that is not in the snapshot, or is not the owner's.
+    Elsewhere(Vec<u8>),
+}
+
 /// One mailbox in a snapshot.
 struct Dbox<'a> {
     root: &'a Root,
     path: &'a [u8],
     driver: Driver,
-    /// The directory of the alternative storage, relative to the root.
-    alternative: OnceLock<Option<Vec<u8>>>,
+    alternative: OnceLock<Alternative>,
+    /// The directory of all indexes, if it is another one than the mailbox.
+    indexes: OnceLock<Option<Vec<u8>>>,
     /// Where the messages of an mdbox are.
     map: OnceLock<mdbox::Map>,
 }
@@ -99,13 +117,32 @@ impl<'a> Dbox<'a> {
             path,
             driver,
             alternative: OnceLock::new(),
+            indexes: OnceLock::new(),
             map: OnceLock::new(),
         }
     }
 
     /// The directory of a folder's index.
     fn folder(&self, folder: &[u8]) -> Result<Dir<'a>> {
+        if let Some(indexes) = self.indexes()? {
+            match self.root.dir(&join(indexes, folders::without_own(folder))) {
+                Err(e) if e.kind() == Kind::NotFound => {}
+                other => return other,
+            }
+        }
         self.root.dir(&join(self.path, folder))
+    }
+
+    /// The directory of all indexes, if it is another one than the mailbox.
+    fn indexes(&self) -> Result<Option<&[u8]>> {
+        let found = match self.indexes.get() {
+            Some(found) => found,
+            None => {
+                let found = folders::indexes_beside(self.root, self.path)?;
+                self.indexes.get_or_init(|| found)
+            }
+        };
+        Ok(found.as_deref())
     }
 
     /// The directory that has a folder's files; `None` if there is no such storage.
@@ -121,34 +158,34 @@ impl<'a> Dbox<'a> {
         Ok(top.map(|top| join(top, below)))
     }
 
-    /// The directory that the link to the alternative storage means. The link was made on the mail server: of its path
-    /// only the end may be in the snapshot.
+    /// The directory of the alternative storage, relative to the root.
     fn alternative(&self) -> Result<Option<&[u8]>> {
-        if let Some(found) = self.alternative.get() {
-            return Ok(found.as_deref());
-        }
-        let link = self
-            .root
-            .dir(self.path)
-            .and_then(|dir| dir.link(ALTERNATIVE));
-        let found = match link {
-            Ok(target) => {
-                let found = self.find_alternative(&target)?;
-                if found.is_none() {
-                    tracing::warn!(
-                        "{}: the alternative storage of {} is not in the snapshot, or not its owner's: {}; messages that are there cannot be read",
-                        self.root.path().display(),
-                        String::from_utf8_lossy(self.path),
-                        String::from_utf8_lossy(&target)
-                    );
-                }
-                found
+        let found = match self.alternative.get() {
+            Some(found) => found,
+            None => {
+                let found = self.look_for_alternative()?;
+                self.alternative.get_or_init(|| found)
             }
-            // Nor anything else that bears the name.
-            Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
-            Err(e) => return Err(e),
         };
-        Ok(self.alternative.get_or_init(|| found).as_deref())
+        Ok(match found {
+            Alternative::Here(path) => Some(path),
+            Alternative::None | Alternative::Elsewhere(_) => None,
+        })
+    }
+
+    /// What the link to the alternative storage means. The link was made on the mail server: of its path only the end may
+    /// be in the snapshot.
+    fn look_for_alternative(&self) -> Result<Alternative> {
+        let dir = self.root.dir(self.path);
+        match dir.and_then(|dir| dir.link(ALTERNATIVE)) {
+            Ok(target) => Ok(match self.find_alternative(&target)? {
+                Some(path) => Alternative::Here(path),
+                None => Alternative::Elsewhere(target),
+            }),
+            // Nor anything else that bears the name.
+            Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => Ok(Alternative::None),
+            Err(e) => Err(e),
+        }
     }
 
     fn find_alternative(&self, target: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -182,8 +219,15 @@ impl<'a> Dbox<'a> {
     /// Warns once of all messages of a folder that cannot be read.
     fn tell(&self, folder: &[u8], troubles: &[Error]) {
         if let Some(first) = troubles.first() {
+            let elsewhere = match self.alternative.get() {
+                Some(Alternative::Elsewhere(target)) => format!(
+                    "; its alternative storage, {}, is not in the snapshot, or not its owner's",
+                    String::from_utf8_lossy(target)
+                ),
+                _ => String::new(),
+            };
             tracing::warn!(
-                "{}: {}: {} messages cannot be read; they are listed, and reading them is an error; the first of them: {first}",
+                "{}: {}: {} messages cannot be read; they are listed, and reading them is an error; the first of them: {first}{elsewhere}",
                 self.root.path().display(),
                 String::from_utf8_lossy(&join(self.path, folder)),
                 troubles.len()
@@ -288,7 +332,7 @@ impl Store for Dbox<'_> {
     }
 
     fn folders(&self) -> Result<Folders> {
-        folders::find(self.root, self.path)
+        folders::find(self.root, self.path, self.indexes()?)
     }
 
     fn describe(&self, folders: &[Folder]) -> String {

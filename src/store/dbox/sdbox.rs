@@ -38,19 +38,15 @@ impl From<Row> for Wanted {
 impl Dbox<'_> {
     pub(super) fn sdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
         let dir = self.folder(folder)?;
-        let alternative = self.storage(Storage::Alternative, folder)?;
-        let alternative = match alternative.map(|path| self.root.dir(&path)) {
-            Some(Err(e)) if e.kind() != Kind::NotFound => return Err(e),
-            other => other.and_then(Result::ok),
-        };
-        let dirs = [
-            (Storage::Primary, Some(&dir)),
-            (Storage::Alternative, alternative.as_ref()),
-        ];
-        let dirs: Vec<_> = dirs
-            .into_iter()
-            .filter_map(|(s, dir)| Some((s, dir?)))
-            .collect();
+        let mut dirs = Vec::new();
+        for storage in [Storage::Primary, Storage::Alternative] {
+            let path = self.storage(storage, folder)?;
+            match path.map(|path| self.root.dir(&path)) {
+                None => {}
+                Some(Err(e)) if e.kind() == Kind::NotFound => {}
+                Some(dir) => dirs.push((storage, dir?)),
+            }
+        }
         let (wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &[]) {
             Ok(Some(index)) => {
                 let rows = index.rows().map(|(_, row)| Wanted::from(row)).collect();
@@ -95,7 +91,7 @@ impl Dbox<'_> {
     /// What is known of one message; `None` if what bears its name is no file.
     fn sdbox_message(
         &self,
-        dirs: &[(Storage, &Dir<'_>)],
+        dirs: &[(Storage, Dir<'_>)],
         wanted: &Wanted,
         before: &Before<'_>,
         troubles: &mut Vec<Error>,
@@ -118,7 +114,8 @@ impl Dbox<'_> {
                 state: State::Damaged,
             },
         };
-        for &(storage, dir) in dirs {
+        for (storage, dir) in dirs {
+            let storage = *storage;
             let stat = match dir.stat(name.as_bytes()) {
                 Ok(stat) => stat,
                 Err(e) if e.kind() == Kind::NotFound => continue,
@@ -172,7 +169,7 @@ impl Found {
 }
 
 /// The messages that there are files of.
-fn from_files(dirs: &[(Storage, &Dir<'_>)]) -> Result<Vec<Wanted>> {
+fn from_files(dirs: &[(Storage, Dir<'_>)]) -> Result<Vec<Wanted>> {
     let mut uids = Vec::new();
     for (_, dir) in dirs {
         let listing = dir.list()?;

@@ -60,6 +60,7 @@ fn terms(expected: Option<u64>, limit: u64) -> Terms<'static> {
         expected,
         limit,
         keys: encrypted::keys(),
+        only_encrypted: false,
     }
 }
 

@@ -21,7 +21,7 @@ mod split;
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
+    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
     folder_name, join,
 };
 use crate::disk::{FileKind, Listing, Root};
@@ -44,6 +44,7 @@ pub(super) static FORMAT: Definition = Definition {
     shown_by: is_shown_by,
     is_at,
     open: |root, place| Box::new(Mbox { root, place }),
+    ..BY_PATHS
 };
 
 /// One mailbox in a snapshot.
@@ -200,7 +201,7 @@ impl Mbox<'_> {
             offsets.ok_or_else(|| wrong("it is not known where the message is"))?;
         let rest = end - body;
         if body == start || rest + (body - start) == message.size {
-            return Stored::part(file.clone(), start, message.size, Some(message.size));
+            return Ok(Stored::part(file.clone(), start, message.size, None)?.plain());
         }
         let len = usize::try_from(body - start).ok();
         let len = len.filter(|len| *len <= split::LONGEST_HEADER);

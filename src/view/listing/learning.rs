@@ -27,7 +27,11 @@ impl View {
     ) -> Result<Vec<Known>> {
         let mailbox = store.path();
         if self.names == Names::Unique {
-            // Only what the claimed size makes suspect is opened.
+            // Only what the claimed size makes suspect is opened; and all of a folder in which there is such a message, since
+            // the encoded size may be the claimed one by chance.
+            let suspect = messages
+                .iter()
+                .any(|m| store.claimed_size(messages, m).is_some_and(|n| n != m.size));
             let files = store.files(folder);
             let learn = |m: &Message| {
                 let plain = |size| Learned {
@@ -36,11 +40,9 @@ impl View {
                     facts: Facts::default(),
                 };
                 let plain = |size| Known::Learned(Box::new(plain(size)));
-                match store.claimed_size(messages, m) {
-                    Some(claimed) if claimed != m.size => {
-                        self.learn_one(mailbox, files.open(messages, m), messages, m)
-                    }
-                    _ => Ok(plain(m.size)),
+                match suspect {
+                    true => self.learn_one(mailbox, files.open(messages, m), messages, m),
+                    false => Ok(plain(m.size)),
                 }
             };
             return messages.iter().map(learn).collect();
@@ -61,11 +63,12 @@ impl View {
         let keys: Vec<FactKey<'_>> = keys.collect();
         let mut unknown: Vec<usize> = Vec::new();
         for (i, kept) in self.index.facts(mailbox, &keys).into_iter().enumerate() {
-            // There may be a key now for what was locked.
+            // There may be a key now for what was locked; and what is damaged in one place may be whole in another.
             let learned = kept
                 .as_deref()
                 .and_then(Learned::decode)
-                .filter(|l| l.encoding != Encoding::Locked || self.keys.is_empty());
+                .filter(|l| l.encoding != Encoding::Locked || self.keys.is_empty())
+                .filter(|l| l.encoding != Encoding::Damaged);
             match (learned, news.get(i).and_then(|(at, ..)| known.get_mut(*at))) {
                 (Some(learned), Some(known)) => *known = Known::Learned(Box::new(learned)),
                 _ => unknown.push(i),
@@ -249,7 +252,7 @@ impl View {
 }
 
 /// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
-/// known of the others yet.
+/// known of the others yet, nor of those that were damaged: they may have been put right since.
 fn same(messages: &Messages, before: &Rows) -> Vec<Known> {
     let mut at = 0;
     let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
@@ -266,7 +269,7 @@ fn same(messages: &Messages, before: &Rows) -> Vec<Known> {
                 Some((other, shown))
                     if (before.messages.store_name(other), other.twin) == wanted
                         && (other.size, other.received) == (message.size, message.received)
-                        && shown.encoding != Encoding::Unread
+                        && !matches!(shown.encoding, Encoding::Unread | Encoding::Damaged)
                         && before.has_plain_name(shown) =>
                 {
                     Known::Same(at)

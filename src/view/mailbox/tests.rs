@@ -137,3 +137,69 @@ fn mbox_users() {
         assert!(found.contains(&("bob".to_owned(), "home/bob/mail".to_owned(), None)));
     }
 }
+
+/// A spool of Cyrus: by names, by ids, and what is of both; folders that are deleted, shared ones, and an archive beside.
+#[test]
+fn spools_by_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = |path: &str, name: &str| {
+        let directory = dir.path().join("spool").join(path);
+        fs::create_dir_all(&directory).unwrap();
+        let magic = b"\xa1\x02\x8b\x0dCyrus mailbox header\nquote\nquote\n".as_slice();
+        let text = format!("%(T e N {name} I x A %(ann lrs))\n");
+        fs::write(
+            directory.join("cyrus.header"),
+            [magic, text.as_bytes()].concat(),
+        )
+        .unwrap();
+    };
+    header("mail/uuid/a/a/aa1", "user.ann");
+    header("mail/uuid/a/a/aa2", "user.ann.Sent");
+    header("mail/uuid/b/c/bc3", "user.ann.Old.2024");
+    header("mail/uuid/b/c/bc4", "DELETED.user.ann.Trash.6B02AD60");
+    header("mail/uuid/d/d/dd5", "example.com!user.j^doe");
+    header("mail/uuid/d/d/dd6", "lists.all");
+    // From before there were ids, and what was made since.
+    header("mail/b/user/bob", "user.bob");
+    header("mail/b/user/bob/Old", "user.bob.Old");
+    header("mail/uuid/e/e/ee7", "user.bob.New");
+    header(
+        "mail/DELETED/user/bob/x/6B02AD60",
+        "DELETED.user.bob.x.6B02AD60",
+    );
+    fs::create_dir_all(dir.path().join("spool/archive/uuid/a/a/aa1")).unwrap();
+    let root = Root::new(dir.path());
+    let found = Layout::default().find(&root).unwrap();
+    assert!(found.is_complete());
+    let folders = |mailbox: &Mailbox| {
+        let mut folders = mailbox.store(&root).folders().unwrap().folders;
+        folders.sort_by(|a, b| a.path.cmp(&b.path));
+        folders
+            .iter()
+            .map(|f| f.path.join("/"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut shown: Vec<(String, String)> = found
+        .iter()
+        .map(|mailbox| (mailbox.name.clone(), folders(mailbox)))
+        .collect();
+    shown.sort();
+    let wanted = [
+        ("ann", "INBOX Old/2024 Sent"),
+        ("bob", "INBOX New Old"),
+        ("j.doe@example.com", "INBOX"),
+        ("lists (shared)", "all"),
+    ];
+    assert_eq!(
+        shown,
+        wanted.map(|(name, all)| (name.to_owned(), all.to_owned()))
+    );
+    fs::write(
+        dir.path().join("spool/mail/uuid/a/a/aa2/cyrus.header"),
+        "damaged",
+    )
+    .unwrap();
+    let found = Layout::default().find(&root).unwrap();
+    assert!(!found.is_complete() && found.named("ann").is_some());
+}

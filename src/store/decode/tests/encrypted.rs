@@ -130,6 +130,13 @@ fn compressed_within() {
     // A message that begins like a compressed one, and has the size that its name claims.
     let stored = encrypt(b"BZh91AY&SY begins this message!");
     let claimed = terms(Some(31), 1 << 20);
+    let decoder = Decoder::new(Encoding::MailCrypt, &stored[..], &claimed).unwrap();
+    assert!(decoder.is_in_doubt());
+    undecodable(decode_all(Encoding::MailCrypt, &stored[..], &claimed));
+    let claimed = Terms {
+        only_encrypted: true,
+        ..claimed
+    };
     assert!(decode_all(Encoding::MailCrypt, &stored[..], &claimed).is_ok());
     undecodable(decode(Encoding::MailCrypt, &stored));
 }
@@ -149,6 +156,7 @@ fn no_key() {
     let none = Keys::default();
     let terms = Terms {
         keys: &none,
+        only_encrypted: false,
         ..terms(None, 9)
     };
     let error = decode_all(Encoding::MailCrypt, &stored[..], &terms).unwrap_err();
@@ -157,6 +165,7 @@ fn no_key() {
     let other = read(&pem("EC PRIVATE KEY", &other.to_sec1_der().unwrap())).unwrap();
     let terms = Terms {
         keys: &other,
+        only_encrypted: false,
         ..terms
     };
     let error = decode_all(Encoding::MailCrypt, &stored[..], &terms).unwrap_err();

@@ -1,0 +1,49 @@
+//! What a server keeps of a mailbox beside it: indexes (Dovecot's `INDEX=`) and control files (`CONTROL=`).
+//!
+//! They are looked for in the home directory of the mailbox alone, that is, where the mailbox's directory bears a store's
+//! name (`alice/Maildir`): what is beside `example.com/alice` is another's. They must belong to the mailbox's owner.
+
+use super::{bounds, join};
+use crate::disk::{FileKind, Root};
+use crate::error::Result;
+
+/// Directories that hold a mailbox for the directory above them, which bears its name.
+pub const STORE_NAMES: [&str; 9] = [
+    "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox", "dbox",
+];
+
+/// Directories of a home that are looked into at most.
+const MOST: usize = 64;
+
+/// The directory above one that bears a store's name.
+pub fn home(mailbox: &[u8]) -> Option<&[u8]> {
+    let end = mailbox.iter().rposition(|&b| b == b'/')?;
+    let (home, name) = (mailbox.get(..end)?, mailbox.get(end + 1..)?);
+    let mut names = STORE_NAMES.iter();
+    names.any(|store| store.as_bytes() == name).then_some(home)
+}
+
+/// The directories beside a mailbox in its home.
+pub fn directories(root: &Root, mailbox: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let Some(home) = home(mailbox) else {
+        return Ok(Vec::new());
+    };
+    let listing = match root.list(home) {
+        Ok(listing) => listing,
+        Err(e) if bounds::is_of_one(&e) => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let owner = root.stat(mailbox)?.uid;
+    let mut found = Vec::new();
+    let directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
+    for entry in directories.take(MOST) {
+        let path = join(home, entry.name);
+        match root.stat(&path) {
+            Ok(stat) if stat.uid == owner && path != mailbox => found.push(path),
+            Ok(_) => {}
+            Err(e) if bounds::is_of_one(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}
