@@ -40,7 +40,8 @@
 //! [`view::View::list`] makes them: if the folder's stamp (in a Maildir inode, size, mtime and ctime of `cur` and `new`) is one that was
 //! seen on any date, the whole listing comes from the index and no message is looked at; otherwise
 //! the [`store::Store`] lists the names, the index is asked for what is known of each, and only the unknown ones are
-//! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB.
+//! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB;
+//! where the disk is slow, the next ones are open before they are wanted ([`store::ReadAhead`]).
 //! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!
