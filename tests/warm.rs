@@ -176,7 +176,9 @@ fn a_terminal_shows_how_far_it_is_and_nothing_else_does() {
         env!("CARGO_BIN_EXE_mailtm"),
         config.write().display()
     );
-    let terminal = output(Command::new("script").args(["-qec", &command, "/dev/null"]));
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]);
+    let terminal = output(script.env("TERM", "xterm"));
     let text = said(&terminal);
     assert!(text.contains(" mailboxes found so far, "), "{text}");
     assert!(
