@@ -25,6 +25,7 @@ use crate::time::Zone;
 use document::{Mistakes, Section};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct Config {
     pub index: Index,
     pub restore: Restore,
     pub portal: Portal,
+    /// Where the mount serves metrics; nowhere if `None`.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What a date's directory stands for.
@@ -247,6 +250,7 @@ impl Default for Config {
             },
             restore: Restore::default(),
             portal: Portal::default(),
+            metrics: None,
         }
     }
 }
@@ -400,6 +404,9 @@ fn walk(top: &Section<'_>) -> Config {
         portal: top
             .table("portal")
             .map_or(defaults.portal, |s| portal::walk(&s)),
+        metrics: top
+            .table("metrics")
+            .and_then(|s| s.string("listen", "\"127.0.0.1:9464\"", value::socket)),
     }
 }
 
@@ -525,6 +532,7 @@ impl Config {
             ("[source]", self.source != other.source),
             ("[mbox]", self.mbox != other.mbox),
             ("[index]", self.index != other.index),
+            ("[metrics]", self.metrics != other.metrics),
         ];
         let differing = differs.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(name, _)| name).collect()

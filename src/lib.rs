@@ -16,6 +16,7 @@
 //! | 7 | `cli`, `config`, `mount` | one file per command; TOML to typed options; wiring, signals, readiness |
 //! | 6 | `portal` | the same mail as pages in a browser: sign-in, reading, taking away, asking for a restore |
 //! | 5 | `requests` | what people asked to be put back: kept, decided on, carried out, written about |
+//! | 5 | `metrics` | how it goes, for those who watch it: the text form of Prometheus |
 //! | 5 | `fuse` | the adapter to the kernel: call, reply, catch panics; the one errno table; the only user of `fuser` |
 //! | 4 | `restore` | putting mail back into the live mailbox, apart from the mount |
 //! | 4 | `fs` | operations on node ids; node id to meaning and back; listings and cache policy |
@@ -131,6 +132,7 @@
 //! | serials | [`index`], `serials.sqlite` | never |
 //! | requests, decisions, letters that wait | [`requests`], `requests.sqlite`: no cache | never |
 //! | names, ids and groups | [`access`] | a minute, or ten |
+//! | addresses that no mailbox has | [`fs::reader`] | the snapshots or the policy change |
 //!
 //! A listing gives attributes with the names, always and not only when the kernel sees a use for them (READDIRPLUS without
 //! AUTO): a program that lists a folder and then opens what is in it would ask for each name on its own, which costs
@@ -161,8 +163,8 @@
 //! # Processes and rights
 //!
 //! Mounting takes nearly all the rights of root, and reading hostile mail should have none. So `mount::mounter`, a second
-//! process that reads nothing, mounts and unmounts; the daemon enters [`mount::sandbox`] before it reads a store or starts
-//! a thread, and keeps the right to read everybody's mail, below the snapshots alone. What needs a new file, directory
+//! process that reads nothing, mounts and unmounts; the daemon, and the portal, enter [`mount::sandbox`] before they read a store or
+//! start a thread. The daemon keeps the right to read everybody's mail, below the snapshots alone. What needs a new file, directory
 //! or system call at run time has to be let in there.
 //!
 //! # Where to add
@@ -178,7 +180,9 @@
 //! - **A command**: a module in `cli` with `Arguments` and `run`, and its line in `cli::Command`; help, manual page and
 //!   completions follow from those.
 //! - **A page**: a module in [`portal`] with its `routes()`, merged in `portal::serve`, its words in both languages in [`portal::text`],
-//!   and a template that extends `layout.html`. It asks [`portal::person::Person::enter`] first.
+//!   and a template that extends `layout.html`. Its handlers take a `place::Visit`, or ask
+//!   [`portal::person::Person::enter`] first.
+//! - **A metric**: [`metrics`] if mount and portal have it, else `mount::metrics` or `portal::metrics`.
 //! - **A letter, or a language of letters**: [`requests::outbox::LetterKind`], its templates in `src/requests/letter/`, a line
 //!   for each in `letter::OWN`; [`language`].
 //! - **A setting**: [`config`], its options type on the floor that needs it, `mount::build` between the two, and
@@ -200,6 +204,7 @@ pub mod html;
 pub mod index;
 pub mod language;
 pub mod message;
+pub mod metrics;
 pub mod mount;
 pub mod portal;
 pub mod requests;

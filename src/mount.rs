@@ -6,11 +6,12 @@
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
 //! [`mounter`] the process that has the right to mount there, [`sandbox`] confines this one. `policy` follows who may enter,
 //! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers, `memory` gives back what is
-//! not needed any more.
+//! not needed any more, `metrics` tells how it goes.
 
 mod lateness;
 mod live;
 mod memory;
+mod metrics;
 pub mod mounter;
 pub mod point;
 mod policy;
@@ -19,7 +20,7 @@ pub mod sandbox;
 mod watchdog;
 
 pub use live::Following;
-pub use policy::Reread;
+pub use policy::{Reload, Reread};
 
 use crate::config::{self, Config};
 use crate::disk::lane::Workers;
@@ -28,15 +29,18 @@ use crate::fs::{self, Fs, MboxListed};
 use crate::fuse::{self, Device, Mail, Session};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
-use crate::restore::{Restorer, Server};
+use crate::restore::imap::transport::has_doveadm;
+use crate::restore::{Method, Restorer, Server};
 use crate::snapshot::pattern::Pattern;
 use crate::snapshot::source::{self, Said, Source};
 use crate::snapshot::{self, Catalogue, Watch};
+use crate::store::Format;
 use crate::store::decode::Keys;
 use crate::view::{self, View, mailbox};
 use lateness::Lateness;
+use metrics::Metrics;
 use mounter::{Mounter, Unmounted};
-use policy::{Forget, Reload};
+use policy::{Forget, Kernel};
 use quiet::Quiet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -76,6 +80,7 @@ pub struct Mounted {
     _following: Following,
     _watchdog: Option<Watchdog>,
     _lateness: Lateness,
+    _metrics: Option<Metrics>,
     // Declared last: no more is pushed when the session is gone.
     _watch: Watch,
 }
@@ -108,21 +113,88 @@ fn confine(config: &Config, source: &Source) -> Result<()> {
         tracing::info!("sandbox: off");
         return Ok(());
     }
-    let mut stores = source.snapshots.clone();
-    stores.extend(config.source.live.clone());
     let mut files = config.source.mail_crypt_keys.clone();
     files.extend(config.file.clone());
     let needs = sandbox::Needs {
-        stores,
-        index: config.index.path.clone(),
+        stores: stores(config, source),
+        written: vec![config.index.path.clone()],
         files,
+        restores: false,
     };
-    let level = sandbox::enter(&needs).map_err(|e| {
+    enter_sandbox(&needs)
+}
+
+/// The directories that mail is read from.
+fn stores(config: &Config, source: &Source) -> Vec<PathBuf> {
+    let live = config.source.live.clone();
+    source.snapshots.iter().cloned().chain(live).collect()
+}
+
+fn enter_sandbox(needs: &sandbox::Needs) -> Result<()> {
+    let level = sandbox::enter(needs).map_err(|e| {
         let cure = "sandbox = \"off\" in the configuration does without";
         Error::new(e.kind(), format!("{e}: {cure}"))
     })?;
     tracing::info!("sandbox: {level}");
     Ok(())
+}
+
+/// Restricts a process that serves pages and puts mail back to what these need, unless the configuration forbids that, or
+/// mail may have to be put back by a program that has to be run. `path`: the directory of its databases.
+pub fn confine_portal(config: &Config, path: &Path) -> Result<()> {
+    if config.sandbox == config::Switch::Off {
+        tracing::info!("sandbox: off");
+        return Ok(());
+    }
+    if runs_doveadm(config) {
+        tracing::warn!(
+            "sandbox: off, since restores may run doveadm as root: name the method under [restore], \"maildir\" or \"imap\""
+        );
+        return Ok(());
+    }
+    let source = source(config)?;
+    let (portal, restore) = (&config.portal, &config.restore);
+    let files = [
+        &config.file,
+        &portal.ca_file,
+        &portal.smtp_password_file,
+        &portal.templates,
+        &restore.password_file,
+        &restore.ca_file,
+    ];
+    let files = files.into_iter().flatten().cloned();
+    let keys = config.source.mail_crypt_keys.iter().cloned();
+    let as_files = matches!(restore.method, Method::Auto | Method::Maildir);
+    let live = config.source.live.clone().filter(|_| as_files);
+    let mut written = vec![config.index.path.clone(), path.to_owned(), logs(config)];
+    written.extend(live.clone());
+    enter_sandbox(&sandbox::Needs {
+        stores: stores(config, &source),
+        written,
+        files: files.chain(keys).collect(),
+        restores: live.is_some(),
+    })
+}
+
+/// Whether putting mail back may run the Dovecot of this host, which root alone can.
+fn runs_doveadm(config: &Config) -> bool {
+    let restore = &config.restore;
+    match restore.method {
+        Method::Doveadm => true,
+        Method::Maildir | Method::Imap => false,
+        Method::Auto => {
+            restore.imap.is_none()
+                && config.source.format != Some(Format::MAILDIR)
+                && rustix::process::geteuid().is_root()
+                && has_doveadm()
+        }
+    }
+}
+
+/// Where the logs of restores are.
+fn logs(config: &Config) -> PathBuf {
+    let state = config.index.path.parent().unwrap_or(Path::new("/"));
+    state.join("restores")
 }
 
 /// What a background mount says from now on goes to the log alone.
@@ -196,14 +268,13 @@ pub fn restorer(config: &Config) -> Result<Restorer> {
             return Err(Error::new(Kind::Config, message));
         }
     };
-    let state = config.index.path.parent().unwrap_or(Path::new("/"));
     Ok(Restorer {
         view: view(config)?,
         dates: catalogue(config, &source(config)?)?.dates(),
         live: config.source.live.clone(),
         method: settings.method,
         server,
-        logs: state.join("restores"),
+        logs: logs(config),
     })
 }
 
@@ -284,6 +355,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let mut mounter = Mounter::start(&device, &mountpoint, name)?;
     // A live directory is looked at from outside: inside, its snapshots alone are in reach.
     let source = source(&config)?;
+    let metrics = config.metrics.map(metrics::bind).transpose()?;
     // Before any store is read, and any thread started.
     confine(&config, &source)?;
     memory::give_back();
@@ -293,6 +365,11 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         .map_err(|e| failed("starting threads", &e))?;
     mounter.mount()?;
     let mail = Mail::new(fs.clone(), workers, config.push == config::Switch::Auto);
+    let told = metrics::Told {
+        fs: fs.clone(),
+        counts: mail.counts(),
+        warms: config.index.warm == config::Switch::Auto,
+    };
     let session = Session::new(mail, device).inspect_err(|_| {
         // Nobody will answer for it.
         let _ = mounter.unmount();
@@ -315,8 +392,10 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         fs: fs.clone(),
         config: config.clone(),
         reread,
-        forget: forget.clone(),
-        review: review.clone(),
+        kernel: Some(Kernel {
+            forget: forget.clone(),
+            review: review.clone(),
+        }),
     });
     let handle = signals.handle();
     std::thread::Builder::new()
@@ -361,6 +440,10 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         .map_err(|e| failed("starting threads", &e))?;
     let watchdog = Watchdog::start(&mountpoint).map_err(|e| failed("starting threads", &e))?;
     let lateness = Lateness::watch(fs.clone()).map_err(|e| failed("starting threads", &e))?;
+    let metrics = metrics.map(|socket| Metrics::serve(socket, told));
+    let metrics = metrics
+        .transpose()
+        .map_err(|e| failed("starting threads", &e))?;
     Ok(Mounted {
         mountpoint,
         fs,
@@ -372,6 +455,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         _following: following,
         _watchdog: watchdog,
         _lateness: lateness,
+        _metrics: metrics,
         _watch: watch,
     })
 }

@@ -615,3 +615,100 @@ fn an_index_that_cannot_be_kept_and_a_live_store_that_is_not_there_are_told() {
     assert_warns(&report, &["index", "is not a directory"]);
     assert_warns(&report, &["live store", "no-live"]);
 }
+
+#[test]
+fn what_is_wrong_with_the_portal_is_said_before_it_starts() {
+    let (scratch, store, config) = setup();
+    store.mailbox(&days_ago(1), ALICE).number("cur", 1);
+    let templates = scratch.subdirectory("templates");
+    let password = scratch.join("password");
+    std::fs::write(&password, "a word\n").unwrap();
+    let good = config
+        .set("portal.auth", "imaps://mail.example.com")
+        .set("portal.admins", vec!["post@example.com".to_owned()])
+        .set("portal.smtp", "smtp://localhost:25")
+        .set("portal.from", "mtm@example.com")
+        .set("portal.url", "https://mtm.example.com")
+        .set("portal.templates", templates.to_str().unwrap())
+        .set("portal.smtp_user", "mailtm")
+        .set("portal.smtp_password_file", password.to_str().unwrap());
+    let warned = |config: &Config| {
+        let (code, report) = json(config, &[]);
+        assert_eq!(code, 0, "{report}");
+        let warnings = warnings(&report).into_iter().map(str::to_owned);
+        warnings
+            .filter(|w| w.starts_with("portal: "))
+            .collect::<Vec<_>>()
+    };
+    // The password of the post is for its user alone.
+    assert_eq!(warned(&good).len(), 1);
+    std::fs::set_permissions(
+        &password,
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    assert!(warned(&good).is_empty(), "{:?}", warned(&good));
+    for (key, word) in [
+        ("portal.auth", "nobody can sign in"),
+        ("portal.admins", "nobody is told"),
+        ("portal.smtp", "letters wait"),
+        ("portal.url", "no links"),
+    ] {
+        let found = warned(&good.clone().unset(key));
+        assert!(
+            found.len() == 1 && found[0].contains(word),
+            "{key}: {found:?}"
+        );
+    }
+    let found = warned(&good.clone().set("portal.url", "http://mtm.example.com"));
+    assert!(
+        found.len() == 1 && found[0].contains("is not https"),
+        "{found:?}"
+    );
+
+    std::fs::write(templates.join("done.en.txt"), "Subject: {nothing}\n\nx\n").unwrap();
+    let nothing = scratch.join("nothing.pem");
+    std::fs::write(&nothing, "no certificate\n").unwrap();
+    for (key, value, words) in [
+        (
+            "portal.templates",
+            templates.to_str().unwrap(),
+            "done.en.txt: line 1",
+        ),
+        (
+            "portal.ca_file",
+            nothing.to_str().unwrap(),
+            "no certificates in PEM",
+        ),
+        ("portal.ca_file", "/nonexistent", "portal.ca_file: "),
+        (
+            "portal.smtp_password_file",
+            "/nonexistent",
+            "portal.smtp_password_file: ",
+        ),
+        ("portal.smtp", "smtp://localhost:x", "portal.smtp: "),
+        (
+            "portal.smtp",
+            "mail.example.com",
+            "is no address of a server",
+        ),
+        (
+            "portal.url",
+            "mtm.example.com",
+            "is no address of a web site",
+        ),
+        (
+            "portal.auth",
+            "mail.example.com",
+            "is no address of a server",
+        ),
+    ] {
+        let wrong = match key {
+            "portal.templates" => good.clone(),
+            _ => good.clone().unset("portal.templates"),
+        };
+        let (code, text) = check(&wrong.set(key, value), &[]);
+        assert_eq!(code, 2, "{key} = {value}: {text}");
+        assert!(text.contains(words), "{key} = {value}: {text}");
+    }
+}

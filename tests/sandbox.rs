@@ -66,8 +66,9 @@ fn who_is_inside_opens_nothing_outside_and_runs_nothing() {
     within(SOON, "the thread inside", move || {
         let needs = Needs {
             stores: vec![snapshots.clone()],
-            index: index.clone(),
+            written: vec![index.clone()],
             files: vec![config.clone()],
+            restores: false,
         };
         // An opened file stays open, whatever is allowed.
         let opened = File::open(&secret).unwrap();
@@ -310,8 +311,9 @@ fn the_command_for_refused_calls_shows_them() {
     if let Ok(index) = std::env::var(INSIDE) {
         let needs = Needs {
             stores: Vec::new(),
-            index: index.into(),
+            written: vec![index.into()],
             files: Vec::new(),
+            restores: false,
         };
         assert!(sandbox::enter(&needs).unwrap().calls);
         let mut line = String::new();

@@ -32,12 +32,13 @@
 //! Counts by name are objects with `name` and `count`, the largest first.
 //!
 //! The cast: [`report`] is the whole answer and `text` its form for people; `surroundings`, `snapshots`, `mailboxes`,
-//! `contents` and `entry` each find out a part of it; `deep` reads every message.
+//! `contents`, `entry` and `portal` each find out a part of it; `deep` reads every message.
 
 mod contents;
 mod deep;
 mod entry;
 mod mailboxes;
+mod portal;
 mod report;
 mod snapshots;
 mod surroundings;
@@ -90,6 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let missing = missing_directories(&config);
     report.mistakes.extend(missing.into_iter().map(&of_source));
+    report.mistakes.extend(portal::mistakes(&config));
     if report.mistakes.is_empty() {
         let found = config
             .require_snapshots()
@@ -146,6 +148,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
     let layout = mount::layout(config)?;
     let keys = mount::keys(config)?;
     surroundings::keys(config, &mut findings);
+    portal::judge(config, &mut findings);
     let catalogue = mount::catalogue(config, &source)?;
     let dates = catalogue.dates();
     let directories =

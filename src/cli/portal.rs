@@ -3,7 +3,7 @@
 use super::{failed, requests, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::mount::Following;
+use crate::mount::{Following, Reload};
 use crate::portal::{self, Asked, Options, Sockets, State};
 use crate::requests::Worker;
 use clap::Args;
@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Serve the backups as pages in a browser; stay in the foreground
 ///
@@ -36,6 +36,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         portal: sockets(config.portal.listen)?,
         metrics,
     };
+    // Before any store is read, and any thread started.
+    crate::mount::confine_portal(&config, &options.path)?;
     let fs = Arc::new(crate::mount::build(&config)?);
     let following = fs.clone();
     let _watch = fs.catalogue().watch(move |changes| {
@@ -53,6 +55,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .map_err(|e| failed(&e, "starting threads"))?;
     let dates = fs.catalogue().dates().shown.len();
     let store = Arc::new(requests::store(&config)?);
+    let file = config.file.clone();
+    let reload = Mutex::new(Reload {
+        fs: fs.clone(),
+        config: config.clone(),
+        reread: Box::new(move || config::load(file.as_deref())),
+        kernel: None,
+    });
+    let reload = move || reload.lock().unwrap_or_else(PoisonError::into_inner).run();
     let config = Arc::new(config);
     let restorers = || {
         let config = config.clone();
@@ -65,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         restorers: restorers(),
         decided: Box::new(move || told.nudge()),
     };
-    let state = Arc::new(State::new(fs, asked, options)?);
+    let state = Arc::new(State::new(fs, asked, Box::new(reload), options)?);
     let at: Vec<String> = sockets.portal.iter().filter_map(address).collect();
     let metrics = sockets.metrics.iter().filter_map(address);
     let metrics: Vec<String> = metrics

@@ -190,6 +190,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
         zone: config.timezone,
         keep_days: config.keep_days,
         cost: config.portal.cost.clone(),
+        keep_requests: Some(config.portal.keep_requests),
     })
 }
 
@@ -328,6 +329,7 @@ fn work_once(config: &Config, store: &Store, post: &Post, stop: &AtomicBool) -> 
     };
     let is_stopped = || stop.load(Ordering::Relaxed);
     store.lapse(&turn, &crate::mount::restorer(config)?.dates)?;
+    store.forget_old(&turn)?;
     while let Some(id) = store.next_to_carry_out()? {
         let restorer = || crate::mount::restorer(config);
         if store.carry_out(id, &turn, restorer, |_| !is_stopped())? == Step::Stopped {

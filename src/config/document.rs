@@ -30,6 +30,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "access",
             "mbox",
             "index",
+            "metrics",
             "portal",
             "restore",
         ],
@@ -51,6 +52,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("access.grant", &["mailboxes", "to"]),
     ("mbox", &["flags", "listed"]),
     ("index", &["path", "warm", "bodies"]),
+    ("metrics", &["listen"]),
     (
         "restore",
         &["method", "imap", "master_user", "password_file", "ca_file"],
@@ -69,6 +71,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "smtp_user",
             "smtp_password_file",
             "metrics",
+            "keep_requests",
             "path",
             "templates",
         ],

@@ -1,5 +1,6 @@
 //! The table `[portal]`.
 
+use super::MAX_DAYS;
 use super::document::Section;
 use super::value::{self, wrong};
 use crate::error::Result;
@@ -31,6 +32,8 @@ pub struct Portal {
     pub url: Option<String>,
     /// What a restore costs, as it is shown.
     pub cost: Option<String>,
+    /// Requests are kept so many days after their end.
+    pub keep_requests: u32,
     /// The directory of sessions, requests and letters; beside the index if `None`.
     pub path: Option<PathBuf>,
     /// A directory of letters in the administrator's words.
@@ -51,6 +54,7 @@ impl Default for Portal {
             from: None,
             url: None,
             cost: None,
+            keep_requests: 365,
             path: None,
             templates: None,
         }
@@ -62,9 +66,9 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
     let listen = "\"127.0.0.1:8025\"";
     Portal {
         listen: section
-            .string("listen", listen, socket)
+            .string("listen", listen, value::socket)
             .unwrap_or(defaults.listen),
-        metrics: section.string("metrics", "\"127.0.0.1:8026\"", socket),
+        metrics: section.string("metrics", "\"127.0.0.1:8026\"", value::socket),
         auth: section.string("auth", "\"imaps://mail.example.com\"", Address::parse),
         ca_file: section.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
         admins: section
@@ -82,6 +86,9 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
         from: section.string("from", "\"Mail Time Machine <mtm@example.com>\"", sender),
         url: section.string("url", "\"https://mtm.example.com\"", url),
         cost: section.string("cost", "\"80 EUR + VAT\"", line),
+        keep_requests: section
+            .integer("keep_requests", 1..=MAX_DAYS)
+            .unwrap_or(defaults.keep_requests),
         path: section.string("path", "\"/var/lib/mailtm/portal\"", value::absolute_path),
         templates: section.string(
             "templates",
@@ -89,18 +96,6 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
             value::absolute_path,
         ),
     }
-}
-
-fn socket(text: &str) -> Result<SocketAddr> {
-    let with_host = text
-        .strip_prefix("localhost:")
-        .map(|p| format!("127.0.0.1:{p}"));
-    let text = with_host.as_deref().unwrap_or(text);
-    text.parse().or_else(|_| {
-        wrong(format!(
-            "\"{text}\" is no address and port: write such as \"127.0.0.1:8025\" or \"[::1]:8025\""
-        ))
-    })
 }
 
 /// A text of one line.

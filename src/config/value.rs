@@ -6,6 +6,7 @@ use crate::store::Format;
 use crate::view::mailbox::hosting;
 use chrono::format::{Item, Parsed, StrftimeItems};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
 
@@ -210,6 +211,19 @@ pub(super) fn snapshot_pattern(text: &str) -> Result<String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// An address and port to listen on.
+pub(super) fn socket(text: &str) -> Result<SocketAddr> {
+    let with_host = text
+        .strip_prefix("localhost:")
+        .map(|p| format!("127.0.0.1:{p}"));
+    let text = with_host.as_deref().unwrap_or(text);
+    text.parse().or_else(|_| {
+        wrong(format!(
+            "\"{text}\" is no address and port: write such as \"127.0.0.1:8025\" or \"[::1]:8025\""
+        ))
+    })
 }
 
 #[cfg(test)]

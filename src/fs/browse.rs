@@ -15,7 +15,7 @@ pub mod export;
 mod tally;
 
 pub use crate::view::listing::Tally;
-pub use contents::{Contents, Order, Page, SortBy, Summary};
+pub use contents::{Contents, Order, Origin, Page, SortBy, Summary};
 
 use super::deleted::{Kept, Somebody};
 use super::resolve::Inside;

@@ -47,6 +47,7 @@ use cache::Cache;
 use deleted::{Deleted, Somebody};
 use maildir::Part;
 use owner::Owners;
+use reader::Strangers;
 use resolve::{Meaning, Nested, Populated};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -142,10 +143,13 @@ pub struct Fs {
     orders: Cache<(u32, u32, SortBy), Vec<u32>>,
     tallies: Cache<(u32, u32), Tally>,
     deleted: Deleted,
+    strangers: Mutex<Strangers>,
     /// Sizes of mboxes that were told: they must be told the same again while the kernel may remember them.
     mbox_sizes: Mutex<HashMap<NodeId, u64>>,
     /// Snapshots of which everything has its serial.
     searched: Mutex<HashSet<u32>>,
+    /// Snapshots of which everything was learned.
+    warmed: Mutex<HashSet<u32>>,
     /// Of the snapshot with this serial.
     space: Mutex<Option<(u32, Space)>>,
 }
@@ -171,8 +175,10 @@ impl Fs {
             orders: Cache::new(16 << 20),
             tallies: Cache::new(4 << 20),
             deleted: Deleted::new(options.live.clone(), &view.layout),
+            strangers: Mutex::default(),
             mbox_sizes: Mutex::default(),
             searched: Mutex::default(),
+            warmed: Mutex::default(),
             space: Mutex::default(),
             view,
             catalogue,
@@ -318,6 +324,7 @@ impl Fs {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             sizes.retain(|id, _| !gone.contains(&id.parts().snapshot));
+            self.warmed().retain(|serial| !gone.contains(serial));
         }
         Ok(forget)
     }

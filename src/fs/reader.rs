@@ -8,13 +8,25 @@
 //! - Others he may read as the Unix user who owns his own one, if the policy lets that user enter. Root, and a user who owns
 //!   other mailboxes too, as in a store with one user for all, is no person.
 //!
-//! Nothing is kept: each question is answered by the snapshots and the policy of the moment. In doubt it is no.
+//! Each question is answered by the snapshots and the policy of the moment; in doubt it is no. Kept is only who was found to
+//! have no mailbox, as long as nothing changes: he would be looked for on all dates each time.
 
 use super::{Fs, Open};
 use crate::access::{NOBODYS_GID, NOBODYS_UID};
 use crate::error::{Error, Kind, Result};
 use crate::view::mailbox::{Mailbox, Mailboxes};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+/// So many addresses without a mailbox are kept.
+const MOST_STRANGERS: usize = 10_000;
+
+/// Addresses that nobody has by what was shown at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    generation: u64,
+    addresses: HashSet<String>,
+}
 
 /// Somebody who has a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +51,30 @@ enum Having<'a> {
 impl Fs {
     /// Whose address this is; `None` if no mailbox has it, or several have. May wait for the disk and the name service.
     pub fn reader(&self, address: &str) -> Result<Option<Reader>> {
+        let generation = self.shown().generation;
+        let strangers = || {
+            self.strangers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let known = strangers();
+        if known.generation == generation && known.addresses.contains(address) {
+            return Ok(None);
+        }
+        drop(known);
+        let found = self.look_for_reader(address)?;
+        if found.is_none() {
+            let mut known = strangers();
+            if known.generation != generation || known.addresses.len() >= MOST_STRANGERS {
+                known.addresses.clear();
+                known.generation = generation;
+            }
+            known.addresses.insert(address.to_owned());
+        }
+        Ok(found)
+    }
+
+    fn look_for_reader(&self, address: &str) -> Result<Option<Reader>> {
         let shown = self.shown();
         for open in shown.by_label.values().rev() {
             let populated = match self.populated(open) {
@@ -118,13 +154,12 @@ impl Fs {
         Ok(names)
     }
 
-    /// How many mailboxes the newest date has.
-    pub fn newest_mailboxes(&self) -> Result<usize> {
+    /// How many mailboxes the newest date has, as far as that is known without looking.
+    pub fn newest_mailboxes(&self) -> Option<usize> {
         let shown = self.shown();
-        let newest = shown.by_label.values().next_back();
-        newest.map_or(Ok(0), |open| {
-            Ok(self.populated(open)?.mailboxes.iter().len())
-        })
+        let newest = shown.by_label.values().next_back()?;
+        let populated = self.mailboxes.peek(&newest.serial)?;
+        Some(populated.mailboxes.iter().len())
     }
 
     fn lets_in(&self, reader: &Reader, open: &Arc<Open>, mailbox: &Mailbox) -> Result<bool> {

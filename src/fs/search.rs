@@ -115,6 +115,11 @@ pub struct Answer {
 }
 
 impl Fs {
+    /// Whether the text of messages is searched, and not only what their headers say.
+    pub fn searches_bodies(&self) -> bool {
+        self.options.bodies
+    }
+
     /// The search index of what is shown. Keep it for one thread.
     pub fn search_index(&self) -> Result<Search> {
         let mut fingerprint = self.view.fingerprint();

@@ -4,6 +4,8 @@ use super::Fs;
 use super::resolve::Inside;
 use crate::disk::stop::Stop;
 use crate::error::Result;
+use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
 
 /// How far a warming has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,17 @@ impl Fs {
     /// again.
     pub fn warm(&self, stop: &Stop, mut progress: impl FnMut(&Progress)) -> Result<Progress> {
         stop.ends(|| self.warm_all(stop, &mut progress))
+    }
+
+    /// How many dates [`warm`](Self::warm) has not been through since this process began.
+    pub fn not_warmed(&self) -> usize {
+        let (shown, warmed) = (self.shown(), self.warmed());
+        let left = shown.by_label.values();
+        left.filter(|open| !warmed.contains(&open.serial)).count()
+    }
+
+    pub(super) fn warmed(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.warmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warm_all(&self, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Result<Progress> {
@@ -77,6 +90,7 @@ impl Fs {
                     return Ok(sum);
                 }
             }
+            self.warmed().insert(open.serial);
         }
         Ok(sum)
     }

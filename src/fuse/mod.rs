@@ -15,9 +15,11 @@
 
 mod ahead;
 mod attr;
+mod counts;
 mod request;
 mod session;
 
+pub use counts::Counts;
 pub use session::{Device, Session, TYPE, mount, threads};
 
 use crate::disk::lane::Workers;
@@ -49,13 +51,23 @@ pub struct Mail {
     fs: Arc<Fs>,
     workers: Arc<Workers>,
     ahead: Option<Arc<Ahead>>,
+    counts: Arc<Counts>,
 }
 
 impl Mail {
     /// `push`: whether messages are pushed ahead of those who read one after the other.
     pub fn new(fs: Arc<Fs>, workers: Arc<Workers>, push: bool) -> Self {
-        let ahead = push.then(Ahead::new);
-        Self { fs, workers, ahead }
+        Self {
+            fs,
+            workers,
+            ahead: push.then(Ahead::new),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Its requests, as they are answered.
+    pub fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
     }
 
     /// Runs an operation and sends what it gives, wherever it has to run.
@@ -67,7 +79,8 @@ impl Mail {
         send: impl Fn(&Fs, R, T) -> Sent<R> + Send + Sync + 'static,
     ) {
         let fs = self.fs.clone();
-        let pending = Pending::new(fs, reply, context, operation, send);
+        let counts = self.counts.clone();
+        let pending = Pending::new(fs, counts, reply, context, operation, send);
         self.workers.run(Arc::new(pending));
     }
 }

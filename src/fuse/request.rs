@@ -1,5 +1,6 @@
 //! A request on its way: its operation, its reply, and whoever is first to answer.
 
+use super::counts::Counts;
 use crate::disk::lane::{Job, Outcome};
 use crate::error::{Error, Kind, Result};
 use fuser::{
@@ -26,6 +27,7 @@ pub(super) enum Context {
 /// A request on its way.
 pub(super) struct Pending<F, R, O, S> {
     fs: Arc<F>,
+    counts: Arc<Counts>,
     /// Taken by whoever answers.
     reply: Mutex<Option<R>>,
     context: Context,
@@ -34,9 +36,17 @@ pub(super) struct Pending<F, R, O, S> {
 }
 
 impl<F, R, O, S> Pending<F, R, O, S> {
-    pub(super) fn new(fs: Arc<F>, reply: R, context: Context, operation: O, send: S) -> Self {
+    pub(super) fn new(
+        fs: Arc<F>,
+        counts: Arc<Counts>,
+        reply: R,
+        context: Context,
+        operation: O,
+        send: S,
+    ) -> Self {
         Self {
             fs,
+            counts,
             reply: Mutex::new(Some(reply)),
             context,
             operation,
@@ -74,7 +84,10 @@ where
                     return Outcome::Answered;
                 };
                 match catch_unwind(AssertUnwindSafe(|| (self.send)(&self.fs, reply, value))) {
-                    Ok(Ok(())) => return Outcome::Answered,
+                    Ok(Ok(())) => {
+                        self.counts.answered();
+                        return Outcome::Answered;
+                    }
                     Ok(Err((reply, error))) => {
                         self.put_back(reply);
                         error
@@ -94,13 +107,16 @@ where
                 Kind::Unreadable => tracing::warn!("{failed}"),
                 kind => tracing::debug!("{kind:?}: {failed}"),
             }
-            reply.fail(errno(failed.kind(), self.context));
+            let errno = errno(failed.kind(), self.context);
+            self.counts.failed(errno);
+            reply.fail(errno);
         }
         Outcome::Answered
     }
 
     fn expire(&self) {
         if let Some(reply) = self.take() {
+            self.counts.expire();
             reply.fail(Errno::EIO);
         }
     }
@@ -178,9 +194,21 @@ mod tests {
             reply.0.send(None).unwrap();
             Ok(())
         };
-        let pending = Pending::new(Arc::new(()), Told(tell), Context::Name, operation, send);
+        let counts = Arc::new(Counts::default());
+        let (told_by, context) = (Told(tell), Context::Name);
+        let pending = Pending::new(
+            Arc::new(()),
+            counts.clone(),
+            told_by,
+            context,
+            operation,
+            send,
+        );
         workers.run(Arc::new(pending));
-        told.recv_timeout(Duration::from_secs(5)).unwrap()
+        let answer = told.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(counts.requests() <= 1);
+        assert_eq!(counts.unreadable(), u64::from(answer == Some(libc::EIO)));
+        answer
     }
 
     #[test]

@@ -23,14 +23,20 @@ pub type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 pub(super) type Forget = Arc<dyn Fn(Invalidation) + Send + Sync>;
 
 /// What SIGHUP does.
-pub(super) struct Reload {
+pub struct Reload {
     pub fs: Arc<Fs>,
-    /// The configuration that the mount runs on.
+    /// The configuration that this process runs on.
     pub config: Config,
     pub reread: Reread,
-    pub forget: Forget,
+    /// Without one, nobody remembers what the old policy said.
+    pub kernel: Option<Kernel>,
+}
+
+/// What is told to the kernel that a mount answers.
+pub struct Kernel {
+    pub(super) forget: Forget,
     /// To [`follow`].
-    pub review: Sender<()>,
+    pub(super) review: Sender<()>,
 }
 
 impl Reload {
@@ -57,7 +63,10 @@ impl Reload {
                 return notify(&[NotifyState::Ready, NotifyState::Status(status)]);
             }
         };
-        let others = config.differs_besides_access(&self.config);
+        let mut others = config.differs_besides_access(&self.config);
+        if self.kernel.is_none() && config.portal != self.config.portal {
+            others.push("[portal]");
+        }
         if !others.is_empty() {
             tracing::warn!(
                 "changed in the configuration, and taken over by a restart only: {}",
@@ -65,20 +74,28 @@ impl Reload {
             );
         }
         let mut policy = config.policy();
+        let in_force = || {
+            tracing::info!("the access policy was read again and is in force");
+            notify(&[NotifyState::Ready, NotifyState::Status("Serving")]);
+        };
+        let Some(kernel) = &self.kernel else {
+            self.fs.set_policy(policy);
+            return in_force();
+        };
         keep_what_the_kernel_was_told(&mut policy, &self.fs.policy());
         self.fs.set_policy(policy);
-        let (fs, forget, review) = (self.fs.clone(), self.forget.clone(), self.review.clone());
-        let in_force = move || {
+        let (forget, review) = (kernel.forget.clone(), kernel.review.clone());
+        let fs = self.fs.clone();
+        let tell = move || {
             if let Err(e) = fs.review(|change| forget(change)) {
                 tracing::debug!("reviewed again, for now: {e}");
             }
-            tracing::info!("the access policy was read again and is in force");
-            notify(&[NotifyState::Ready, NotifyState::Status("Serving")]);
+            in_force();
             // What could not be found out, and answers that were under way. Who does not listen has ended with the mount.
             let _ = review.send(());
         };
         let thread = std::thread::Builder::new().name("mailtm-policy".into());
-        if let Err(e) = thread.spawn(in_force) {
+        if let Err(e) = thread.spawn(tell) {
             tracing::error!(
                 "the kernel keeps what the old policy said until a restart: starting threads: {e}"
             );

@@ -1,11 +1,12 @@
-//! What the daemon can no longer do once it reads mail, even if some mail takes it over.
+//! What the mount's daemon, and the portal, can no longer do once they read mail, even if some mail takes them over.
 //!
 //! Three fences, each made by the kernel and for good:
 //!
 //! 1. **Rights**: of all capabilities only the one to read everybody's mail is kept, and no program that is run can gain
-//!    others.
+//!    others. Who puts mail back as files keeps those to write it for its owners.
 //! 2. **Files** (Landlock): snapshots and the live store can be read, the index's directory written, and beyond that only
-//!    what names of users are looked up with can be read.
+//!    what names of users are looked up with can be read. The portal writes its databases too, and, where it puts mail back
+//!    as files, the live store.
 //! 3. **Calls** (seccomp): no program can be run, nothing mounted or traced, no process or namespace made; a call that the
 //!    daemon has no use for gives EPERM.
 //!
@@ -49,14 +50,18 @@ impl fmt::Display for Level {
 /// Confines this thread and those that it will start.
 pub fn enter(needs: &Needs) -> Result<Level> {
     let mut keep = CapabilitySet::DAC_READ_SEARCH;
-    if !belongs_to_us(&needs.index) {
+    let own = &needs.written;
+    if !own.iter().all(|directory| belongs_to_us(directory)) || needs.restores {
         // Root that runs by hand what the service's user runs else. Where it may write is for the second fence.
-        keep |= CapabilitySet::DAC_OVERRIDE;
+        keep |= CapabilitySet::DAC_OVERRIDE | CapabilitySet::CHOWN;
+    }
+    if needs.restores {
+        keep |= CapabilitySet::FOWNER;
     }
     keep_rights(keep)?;
     Ok(Level {
         files: files::restrict(needs)?,
-        calls: calls::restrict()?,
+        calls: calls::restrict(needs.restores)?,
     })
 }
 

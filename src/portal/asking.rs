@@ -3,22 +3,27 @@
 //! A page that lets somebody choose sends the fields `mailbox`, `date`, and, if it is not about everything, `folder` and any
 //! number of `id`, to `/ask`, by GET or by POST. The form that is shown then has a token of its own, so that sending it twice asks
 //! once.
+//!
+//! Messages chosen in `deleted` are of several backups: one request is made for each of these, all of them or none.
 
 use super::answer::{Refusal, html, see_other};
 use super::form::{Fields, Posted};
 use super::page::Page;
 use super::person::Person;
+use super::place::when;
 use super::sessions::hex;
+use super::take::{all_there, gone};
 use super::text::{self, fill};
 use super::{Shared, State};
-use crate::error::{Error, Kind};
-use crate::fs::browse::When;
+use crate::error::Kind;
+use crate::fs::browse::{Origin, When};
 use crate::requests::{LONGEST_NOTE, MOST_MESSAGES, New};
 use askama::Template;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use sha2::{Digest as _, Sha256};
 use std::time::Instant;
 
 /// Subjects that the form shows.
@@ -36,10 +41,36 @@ pub(super) fn routes() -> Router<Shared> {
 /// What is asked for, after it was seen to exist and to be readable for who asks.
 struct Wanted {
     mailbox: String,
+    /// As the form says it.
+    time: String,
+    folder: Option<String>,
+    ids: Vec<String>,
+    /// At least one.
+    portions: Vec<Portion>,
+}
+
+/// What is asked for of one backup.
+struct Portion {
     date: String,
     snapshot_time: i64,
     folder: Option<String>,
     ids: Vec<String>,
+}
+
+impl Portion {
+    /// The token of its request, which is the same for the same form.
+    fn token(&self, nonce: &str) -> String {
+        let mut digest = Sha256::new();
+        for part in [
+            nonce,
+            &self.date,
+            self.folder.as_deref().unwrap_or_default(),
+        ] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        hex(&digest.finalize())
+    }
 }
 
 /// What the form shows.
@@ -48,8 +79,10 @@ struct Shown {
     subjects: Vec<String>,
     /// What is said of those that are not shown.
     more: Option<String>,
-    day: String,
-    expires: Option<String>,
+    /// Each backup's day, and until when it is kept.
+    backups: Vec<(String, Option<String>)>,
+    /// What is said if there are several.
+    several: String,
 }
 
 #[derive(Template)]
@@ -134,19 +167,47 @@ async fn wanted(state: &State, person: &Person, fields: &Fields) -> Result<Wante
         return Err(Refusal::Senseless);
     }
     let [mailbox, date, folder] = names.map(str::to_owned);
+    let folder = Some(folder).filter(|folder| !folder.is_empty());
+    if folder.is_none() && !ids.is_empty() {
+        return Err(Refusal::Senseless);
+    }
+    let (time, portions) = match when(&date) {
+        When::Deleted => {
+            person.enter(&mailbox, None).await?;
+            let folder = folder.clone().ok_or(Refusal::NotFound)?;
+            (date, of_deleted(state, &mailbox, folder, &ids).await?)
+        }
+        When::Date(date) => {
+            let portion = of_date(state, person, &mailbox, date, &folder, &ids).await?;
+            (portion.date.clone(), vec![portion])
+        }
+    };
+    Ok(Wanted {
+        mailbox,
+        time,
+        folder,
+        ids,
+        portions,
+    })
+}
+
+async fn of_date(
+    state: &State,
+    person: &Person,
+    mailbox: &str,
+    date: String,
+    folder: &Option<String>,
+    ids: &[String],
+) -> Result<Portion, Refusal> {
     let dates = state.fs.catalogue().dates();
     let date = match date.as_str() {
         "latest" => dates.latest().unwrap_or_default().to_owned(),
         _ => date,
     };
     let snapshot_time = dates.shown.get(&date).ok_or(Refusal::NotFound)?.time;
-    person.enter(&mailbox, Some(&date)).await?;
-    let folder = Some(folder).filter(|folder| !folder.is_empty());
-    if folder.is_none() && !ids.is_empty() {
-        return Err(Refusal::Senseless);
-    }
-    if let Some(folder) = &folder {
-        let (mailbox, when, path) = (mailbox.clone(), When::Date(date.clone()), folder.clone());
+    person.enter(mailbox, Some(&date)).await?;
+    if let Some(folder) = folder {
+        let (mailbox, when, path) = (mailbox.to_owned(), When::Date(date.clone()), folder.clone());
         let folders = state.read(move |fs| {
             // Nobody counts them.
             let folders = fs.folders(&mailbox, &when, Instant::now())?;
@@ -157,13 +218,49 @@ async fn wanted(state: &State, person: &Person, fields: &Fields) -> Result<Wante
             return Err(Refusal::NotFound);
         }
     }
-    Ok(Wanted {
-        mailbox,
+    Ok(Portion {
         date,
         snapshot_time,
-        folder,
-        ids,
+        folder: folder.clone(),
+        ids: ids.to_vec(),
     })
+}
+
+/// The backups that have what was chosen among deleted messages; none of which may be missing.
+async fn of_deleted(
+    state: &State,
+    mailbox: &str,
+    folder: String,
+    ids: &[String],
+) -> Result<Vec<Portion>, Refusal> {
+    if ids.is_empty() {
+        return Err(Refusal::Senseless);
+    }
+    let (mailbox, ids) = (mailbox.to_owned(), ids.to_vec());
+    let origins = state.read(move |fs| {
+        let contents = fs.contents(&mailbox, &When::Deleted, &folder)?;
+        let contents = contents.ok_or_else(gone)?;
+        let positions = all_there(fs, &contents, &ids)?;
+        let origins = positions.iter().map(|at| fs.origin(&contents, *at));
+        origins.collect::<Option<Vec<Origin>>>().ok_or_else(gone)
+    });
+    let dates = state.fs.catalogue().dates();
+    let mut portions: Vec<Portion> = Vec::new();
+    let mut origins = origins.await?;
+    origins.sort();
+    for Origin { date, folder, id } in origins {
+        let is_same = |p: &&mut Portion| p.date == date && p.folder.as_ref() == Some(&folder);
+        match portions.last_mut().filter(is_same) {
+            Some(portion) => portion.ids.push(id),
+            None => portions.push(Portion {
+                snapshot_time: dates.shown.get(&date).ok_or(Refusal::NotFound)?.time,
+                date,
+                folder: Some(folder),
+                ids: vec![id],
+            }),
+        }
+    }
+    Ok(portions)
 }
 
 async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown, Refusal> {
@@ -176,14 +273,12 @@ async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown,
         (Some(folder), 1) => fill(t.one_message, &[folder]),
         (Some(folder), n) => fill(t.some_messages, &[&n, folder]),
     };
-    let (mailbox, date) = (wanted.mailbox.clone(), wanted.date.clone());
+    let (mailbox, when) = (wanted.mailbox.clone(), when(&wanted.time));
     let subjects = state.read(move |fs| {
         let mut subjects = Vec::new();
         if some.is_empty() {
             return Ok(subjects);
         }
-        let when = When::Date(date.clone());
-        let gone = || Error::new(Kind::NotFound, "no such folder or message");
         let contents = fs.contents(&mailbox, &when, &folder)?.ok_or_else(gone)?;
         for id in &some {
             let message = fs.message(&contents, id)?.ok_or_else(gone)?;
@@ -193,19 +288,24 @@ async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown,
     });
     let subjects = subjects.await?;
     let dates = state.fs.dates();
-    let date = dates.iter().find(|date| date.label == wanted.date);
-    let date = date.ok_or(Refusal::NotFound)?;
+    let backup = |portion: &Portion| {
+        let date = dates.iter().find(|date| date.label == portion.date)?;
+        let day = person.language.day(date.taken.date());
+        let kept = |day| fill(t.kept_until, &[&person.language.day(day)]);
+        let expires = date.expires.map(kept);
+        Some((format!("{day}, {}", date.taken.format("%H:%M")), expires))
+    };
+    let backups = wanted.portions.iter().map(backup);
     let more = wanted.ids.len().saturating_sub(subjects.len());
     Ok(Shown {
         what,
         more: (more > 0).then(|| fill(t.and_more, &[&more])),
         subjects,
-        day: format!(
-            "{}, {}",
-            person.language.day(date.taken.date()),
-            date.taken.format("%H:%M")
-        ),
-        expires: date.expires.map(|day| person.language.day(day)),
+        backups: backups.collect::<Option<_>>().ok_or(Refusal::NotFound)?,
+        several: match wanted.portions.len() {
+            1 => String::new(),
+            n => fill(t.several_backups, &[&n]),
+        },
     })
 }
 
@@ -230,21 +330,24 @@ async fn send(
     if into.as_ref().is_some_and(|into| into.is_empty()) {
         return again(t.wants_a_folder).await;
     }
-    let new = New {
-        token: nonce.clone(),
+    let new = wanted.portions.iter().map(|portion| New {
+        token: portion.token(&nonce),
         mailbox: wanted.mailbox.clone(),
         asked_by: person.address.clone(),
-        date: wanted.date.clone(),
-        snapshot_time: wanted.snapshot_time,
-        folder: wanted.folder.clone(),
-        messages: wanted.ids.clone(),
-        into,
+        date: portion.date.clone(),
+        snapshot_time: portion.snapshot_time,
+        folder: portion.folder.clone(),
+        messages: portion.ids.clone(),
+        into: into.clone(),
         note: fields.get("note").to_owned(),
         language: person.language,
-    };
-    let requests = state.requests.clone();
-    match state.wait(move || requests.make(new)).await? {
-        Ok(id) => Ok(see_other(&format!("/requests/{id}?new=1"))),
+    });
+    let (requests, new) = (state.requests.clone(), new.collect());
+    match state.wait(move || requests.make_all(new)).await? {
+        Ok(ids) => Ok(see_other(&match ids.as_slice() {
+            [id] => format!("/requests/{id}?new=1"),
+            _ => "/requests?new=1".to_owned(),
+        })),
         Err(e) if e.kind() == Kind::Invalid => {
             tracing::info!(address = person.address, "a request was not taken: {e}");
             again(t.not_kept).await

@@ -4,8 +4,7 @@ use super::answer::{Refusal, html};
 use super::folders::Dates;
 use super::form::Fields;
 use super::page::Page;
-use super::person::Person;
-use super::place::{Place, Trail};
+use super::place::{Place, Visit};
 use super::text::{Reading, fill};
 use super::{Shared, special};
 use crate::fs::Fs;
@@ -127,12 +126,9 @@ struct List<'a> {
 
 async fn list(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { person, at: place }: Visit<Place>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let place = trail.place()?;
-    place.enter(&person).await?;
     let t = Reading::of(person.language);
     let fields = Fields::of(&uri);
     let order = order(&fields);

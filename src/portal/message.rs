@@ -12,9 +12,8 @@ use super::letter::text::{Piece, pieces};
 use super::letter::{Attachment, DEEPEST, Form, LARGEST, Letter, Parts, within};
 use super::list::{crumbs, size};
 use super::page::Page;
-use super::person::Person;
-use super::place::{Place, Trail};
-use super::take::disposition;
+use super::place::{Message, Part, Place, Visit};
+use super::take::{disposition, gone};
 use super::text::Reading;
 use super::{Shared, State};
 use crate::error::{Error, Kind, Result};
@@ -69,8 +68,6 @@ struct View<'a> {
     id: &'a str,
     /// Which message within the message; empty: itself.
     inner: String,
-    /// The label of the backup that it is read from.
-    date: &'a str,
     subject: &'a str,
     received: String,
     size: String,
@@ -106,16 +103,14 @@ struct Found {
 
 async fn message(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { person, at }: Visit<Message>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let (place, id) = trail.message()?;
-    place.enter(&person).await?;
+    let Message { place, id } = &at;
     let t = Reading::of(person.language);
     let fields = Fields::of(&uri);
     let inner = numbers(fields.get("in"))?;
-    let summary = summary(&state, &place, id).await?;
+    let summary = summary(&state, place, id).await?;
     let _turn = turn(&summary).await?;
     let (there, wanted, inside) = (place.clone(), summary.clone(), inner.clone());
     let found = state.read(move |fs| {
@@ -161,7 +156,7 @@ async fn message(
         let address = place.message("message", &message.id);
         Some((message.subject, address))
     };
-    let dates = Dates::around(&person, &place, "list").await?;
+    let dates = Dates::around(&person, place, "list").await?;
     let subject = match (letter.fields.subject.trim(), found.summary.subject.trim()) {
         ("", "") => t.no_subject,
         ("", listed) => listed,
@@ -171,12 +166,11 @@ async fn message(
     Ok(html(&View {
         page,
         t,
-        place: &place,
+        place,
         dates: &dates,
-        crumbs: crumbs(&place, t),
+        crumbs: crumbs(place, t),
         id,
         inner: dotted(&inner),
-        date: &found.summary.date,
         subject,
         received: state
             .fs
@@ -201,7 +195,7 @@ async fn message(
         attachments: letter
             .attachments
             .iter()
-            .map(|attachment| shown(&place, id, &inner, attachment))
+            .map(|attachment| shown(place, id, &inner, attachment))
             .collect(),
         letter: &letter,
     }))
@@ -230,15 +224,13 @@ fn shown(place: &Place, id: &str, inner: &[u32], attachment: &Attachment) -> Sho
 
 async fn frame(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at, .. }: Visit<Message>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let (place, id) = trail.message()?;
-    place.enter(&person).await?;
+    let Message { place, id } = &at;
     let fields = Fields::of(&uri);
     let (inner, remote) = (numbers(fields.get("in"))?, fields.get("remote") == "yes");
-    let made = with_message(&state, &place, id, move |bytes| {
+    let made = with_message(&state, place, id, move |bytes| {
         let message = within(bytes, &inner)?;
         Parts::of(&message)?.clean_html(remote)
     });
@@ -248,15 +240,13 @@ async fn frame(
 
 async fn attachment(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at, .. }: Visit<Part>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let (place, id, path) = trail.part()?;
-    place.enter(&person).await?;
-    let mut path = numbers(path)?;
+    let Part { place, id, part } = &at;
+    let mut path = numbers(part)?;
     let number = path.pop().ok_or(Refusal::NotFound)?;
-    let taken = with_message(&state, &place, id, move |bytes| {
+    let taken = with_message(&state, place, id, move |bytes| {
         let message = within(bytes, &path)?;
         Parts::of(&message)?.take(number)
     });
@@ -281,12 +271,9 @@ async fn attachment(
 /// The message as it was sent, as text; no more than can be looked at.
 async fn source(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at, .. }: Visit<Message>,
 ) -> Result<Response, Refusal> {
-    let (place, id) = trail.message()?;
-    place.enter(&person).await?;
-    let message = summary(&state, &place, id).await?;
+    let message = summary(&state, &at.place, &at.id).await?;
     let _turn = turn(&message).await?;
     let bytes = state.read(move |fs| read(fs, message.node, message.size.min(MOST_SOURCE)));
     let headers = [
@@ -294,10 +281,6 @@ async fn source(
         (header::CONTENT_SECURITY_POLICY, NOTHING),
     ];
     Ok((headers, bytes.await?).into_response())
-}
-
-fn gone() -> Error {
-    Error::new(Kind::NotFound, "no such folder or message")
 }
 
 /// What is told of a message.

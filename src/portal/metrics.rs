@@ -3,8 +3,8 @@
 //! | name | what it counts |
 //! | --- | --- |
 //! | `mailtm_portal_dates` | dates that are shown |
-//! | `mailtm_portal_newest_snapshot_age_seconds` | age of the newest snapshot |
 //! | `mailtm_portal_mailboxes` | mailboxes of the newest date |
+//! | `mailtm_portal_newest_snapshot_age_seconds`, `…_snapshot_interval_seconds`, `…_snapshot_late` | age of the newest snapshot, the usual interval, 1 if one is missing |
 //! | `mailtm_portal_sessions` | sessions that have not ended |
 //! | `mailtm_portal_requests{state}` | requests for a restore by state: `pending` … `lapsed` |
 //! | `mailtm_portal_letters_waiting` | letters that no mail server has taken yet |
@@ -14,13 +14,13 @@
 use super::Shared;
 use super::sessions::now;
 use crate::error::Error;
+use crate::metrics::{CONTENT_TYPE, Kind, Text};
 use crate::requests::State as Stage;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted while the portal runs.
@@ -65,40 +65,14 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new().route("/metrics", get(show))
 }
 
-/// One metric: its lines of what it is, and its values.
-struct Text(String);
-
-impl Text {
-    fn add(&mut self, name: &str, kind: &str, help: &str, values: &[(&str, i64)]) {
-        let name = format!("mailtm_portal_{name}");
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        for (labels, value) in values {
-            let _ = writeln!(self.0, "{name}{labels} {value}");
-        }
-    }
-}
-
 async fn show(State(state): State<Shared>) -> Response {
-    let mut text = Text(String::new());
-    let dates = state.fs.catalogue().dates();
-    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let shown = count(dates.shown.len());
-    text.add("dates", "gauge", "Dates that are shown.", &[("", shown)]);
-    if let Some(newest) = dates.newest_age(now()) {
-        let help = "Age of the newest snapshot.";
-        let age = newest.age;
-        text.add("newest_snapshot_age_seconds", "gauge", help, &[("", age)]);
-    }
-    // What cannot be found out now is left out.
-    if let Ok(mailboxes) = state.read(|fs| fs.newest_mailboxes()).await {
-        let help = "Mailboxes of the newest date.";
-        text.add("mailboxes", "gauge", help, &[("", count(mailboxes))]);
-    }
+    let mut text = Text::new("mailtm_portal_");
+    text.shown(&state.fs, now());
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let asked = state.clone();
     if let Ok(Ok(sessions)) = state.wait(move || asked.sessions.count()).await {
-        let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
         let help = "Sessions that have not ended.";
-        text.add("sessions", "gauge", help, &[("", sessions)]);
+        text.one("sessions", Kind::Gauge, help, count(sessions));
     }
     let asked = state.clone();
     let requests = state.wait(move || {
@@ -108,33 +82,26 @@ async fn show(State(state): State<Shared>) -> Response {
     if let Ok(Ok((counts, letters))) = requests.await {
         let states = Stage::ALL.map(|stage| {
             let many = counts.get(&stage).copied().unwrap_or_default();
-            let many = i64::try_from(many).unwrap_or(i64::MAX);
-            (format!("{{state=\"{stage}\"}}"), many)
+            ("state", stage.name(), count(many))
         });
-        let states: Vec<(&str, i64)> = states.iter().map(|(s, n)| (s.as_str(), *n)).collect();
         let help = "Requests for a restore by state.";
-        text.add("requests", "gauge", help, &states);
+        text.each("requests", Kind::Gauge, help, &states);
         let help = "Letters that no mail server has taken yet.";
-        let letters = i64::try_from(letters).unwrap_or(i64::MAX);
-        text.add("letters_waiting", "gauge", help, &[("", letters)]);
+        text.one("letters_waiting", Kind::Gauge, help, count(letters));
     }
-    let load = |n: &AtomicU64| i64::try_from(n.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    let load = |n: &AtomicU64| count(n.load(Ordering::Relaxed));
     let sign_ins = &state.metrics.sign_ins;
-    text.add(
-        "sign_ins_total",
-        "counter",
-        "Passwords that were asked about.",
-        &[
-            ("{outcome=\"right\"}", load(&sign_ins.right)),
-            ("{outcome=\"wrong\"}", load(&sign_ins.wrong)),
-            ("{outcome=\"unknown\"}", load(&sign_ins.unknown)),
-        ],
-    );
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| format!("{{class=\"{class}\"}}"));
+    let outcomes = [
+        ("outcome", "right", load(&sign_ins.right)),
+        ("outcome", "wrong", load(&sign_ins.wrong)),
+        ("outcome", "unknown", load(&sign_ins.unknown)),
+    ];
+    let help = "Passwords that were asked about.";
+    text.each("sign_ins_total", Kind::Counter, help, &outcomes);
+    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let answers = classes.iter().zip(&state.metrics.answers);
-    let answers: Vec<(&str, i64)> = answers.map(|(c, n)| (c.as_str(), load(n))).collect();
+    let answers: Vec<_> = answers.map(|(c, n)| ("class", *c, load(n))).collect();
     let help = "Answers over HTTP by class of status.";
-    text.add("answers_total", "counter", help, &answers);
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text.0).into_response()
+    text.each("answers_total", Kind::Counter, help, &answers);
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text.finish()).into_response()
 }

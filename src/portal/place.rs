@@ -6,7 +6,7 @@
 //!
 //! Invariants: an address that is not exactly what [`Place::address`] and its like make leads nowhere (404): no `.` or `..`, no slash
 //! or NUL hidden in a component, nothing overlong; what a place names need not exist, and may not be for the person, which
-//! [`Place::enter`] asks before anything else is done.
+//! [`Place::enter`] asks before anything else is done. A handler that takes a [`Visit`] is run only for somebody who was let in.
 
 use super::Shared;
 use super::answer::Refusal;
@@ -187,6 +187,81 @@ impl FromRequestParts<Shared> for Trail {
 
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refusal> {
         Self::of(parts.uri.path()).ok_or(Refusal::NotFound)
+    }
+}
+
+/// Somebody who was let in at what the address says: a [`Place`], a message, or a part of one.
+pub struct Visit<At> {
+    pub person: Person,
+    pub at: At,
+}
+
+/// A message, by its ID.
+pub struct Message {
+    pub place: Place,
+    pub id: String,
+}
+
+/// A part of a message, by its numbers.
+pub struct Part {
+    pub place: Place,
+    pub id: String,
+    pub part: String,
+}
+
+/// What an address can say that lies in a mailbox.
+pub trait Spot: Sized {
+    fn of(trail: &Trail) -> Result<Self, Refusal>;
+    fn place(&self) -> &Place;
+}
+
+impl Spot for Place {
+    fn of(trail: &Trail) -> Result<Self, Refusal> {
+        trail.place()
+    }
+
+    fn place(&self) -> &Place {
+        self
+    }
+}
+
+impl Spot for Message {
+    fn of(trail: &Trail) -> Result<Self, Refusal> {
+        let (place, id) = trail.message()?;
+        Ok(Self {
+            place,
+            id: id.to_owned(),
+        })
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Spot for Part {
+    fn of(trail: &Trail) -> Result<Self, Refusal> {
+        let (place, id, part) = trail.part()?;
+        Ok(Self {
+            place,
+            id: id.to_owned(),
+            part: part.to_owned(),
+        })
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl<At: Spot + Send> FromRequestParts<Shared> for Visit<At> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Result<Self, Refusal> {
+        let person = <Person as FromRequestParts<Shared>>::from_request_parts(parts, state).await?;
+        let at = At::of(&Trail::from_request_parts(parts, state).await?)?;
+        at.place().enter(&person).await?;
+        Ok(Self { person, at })
     }
 }
 

@@ -61,6 +61,8 @@ struct List {
     t: &'static text::Requests,
     /// For administrators: everybody's.
     is_panel: bool,
+    /// Some were made just now.
+    is_new: bool,
     /// The state that is shown alone, by its name.
     only: String,
     /// All states: name, and what they are called.
@@ -199,6 +201,7 @@ async fn list(
         page: person.page(),
         t,
         is_panel,
+        is_new: !fields.get("new").is_empty(),
         stages: stages.to_vec(),
         older: last.map(|last| format!("{path}?state={only}&before={}", last.id)),
         only,

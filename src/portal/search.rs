@@ -28,6 +28,10 @@ const MOST: usize = 200;
 /// Bytes of a field that are searched for.
 const LONGEST: usize = 500;
 
+/// Attachments that are named, and characters of a name.
+const MOST_ATTACHMENTS: usize = 3;
+const LONGEST_NAME: usize = 40;
+
 /// Learning what is new takes a processor: so many at a time.
 static SEARCHING: Semaphore = Semaphore::const_new(4);
 
@@ -46,6 +50,8 @@ struct Row {
     folder: String,
     seen: String,
     gone: String,
+    /// What is said of its attachments; empty if none is known.
+    attachments: String,
 }
 
 #[derive(Template)]
@@ -60,6 +66,8 @@ struct Search<'a> {
     asked: &'a Asked,
     /// Label, what people read, and whether it is asked for.
     dates: Vec<(String, String, bool)>,
+    /// What is said of what is searched.
+    scope: &'a str,
     mistake: &'a str,
     /// `None`: nothing was asked yet.
     found: Option<Vec<Row>>,
@@ -169,6 +177,10 @@ async fn search(
             })
             .collect(),
         asked: &asked,
+        scope: match state.fs.searches_bodies() {
+            true => t.searches_all,
+            false => t.searches_headers,
+        },
         mistake: "",
         found: None,
         said: Vec::new(),
@@ -273,9 +285,30 @@ fn row(fs: &Fs, found: &Found, on: Option<&str>, t: &'static Reading) -> crate::
             true => found.first.clone(),
             false => fill(t.seen_from_to, &[&found.first, &found.last]),
         },
+        attachments: match attachments(&found.attachments) {
+            none if none.is_empty() => none,
+            names => fill(t.attached, &[&names]),
+        },
         gone: match &found.gone_since {
             Some(date) => fill(t.gone_since, &[date]),
             None => String::new(),
         },
     })
+}
+
+/// Names of attachments, as many as there is room for.
+fn attachments(names: &[String]) -> String {
+    let some = names.iter().filter(|name| !name.trim().is_empty());
+    let some = some.take(MOST_ATTACHMENTS).map(|name| {
+        let short: String = name.chars().take(LONGEST_NAME).collect();
+        match short.len() < name.len() {
+            true => short + "…",
+            false => short,
+        }
+    });
+    let mut text = some.collect::<Vec<_>>().join(", ");
+    if names.len() > MOST_ATTACHMENTS {
+        text.push_str(", …");
+    }
+    text
 }

@@ -90,9 +90,12 @@ pub fn serve(state: &Shared, sockets: Sockets, ready: impl FnOnce()) -> Result<(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let reloading = state.clone();
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                tracing::warn!("the portal takes a changed configuration over by a restart alone");
+                let state = reloading.clone();
+                // What it needs no page waits for.
+                let _ = reloading.wait(move || (state.reload)()).await;
             }
         });
         let (stop, stopped) = watch::channel(());

@@ -76,6 +76,8 @@ pub struct Asked {
 /// What all requests share.
 pub struct State {
     pub fs: Arc<Fs>,
+    /// Takes over who may read what, when SIGHUP says so.
+    pub(super) reload: Box<dyn Fn() + Send + Sync>,
     pub options: Options,
     pub(super) requests: Arc<Store>,
     pub(super) restorers: Restorers,
@@ -96,13 +98,19 @@ pub struct State {
 pub type Shared = Arc<State>;
 
 impl State {
-    pub fn new(fs: Arc<Fs>, asked: Asked, options: Options) -> Result<Self> {
+    pub fn new(
+        fs: Arc<Fs>,
+        asked: Asked,
+        reload: Box<dyn Fn() + Send + Sync>,
+        options: Options,
+    ) -> Result<Self> {
         let workers = Workers::start(options.timeout, PERMITS)
             .map_err(|e| Error::new(Kind::Failed, format!("starting threads: {e}")))?;
         let sessions = Sessions::open(&options.path)?;
         Ok(Self {
             throttle: Throttle::new(sessions.guesses()?),
             fs,
+            reload,
             options,
             requests: asked.requests,
             restorers: asked.restorers,

@@ -10,7 +10,7 @@ use super::archive::{Archive, Folder};
 use super::form::Posted;
 use super::message::summary;
 use super::person::Person;
-use super::place::{Place, Trail, when};
+use super::place::{Message, Place, Visit, when};
 use super::text::{Reading, Shell};
 use super::{Shared, answer};
 use crate::error::{Error, Kind, Result};
@@ -155,13 +155,10 @@ async fn piece<P: Pieces>(
 
 async fn eml(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at, .. }: Visit<Message>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (place, id) = trail.message()?;
-    place.enter(&person).await?;
-    let message = summary(&state, &place, id).await?;
+    let message = summary(&state, &at.place, &at.id).await?;
     let kind = "message/rfc822";
     file(
         &state,
@@ -176,12 +173,9 @@ async fn eml(
 
 async fn mbox(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at: place, .. }: Visit<Place>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let place = trail.place()?;
-    place.enter(&person).await?;
     let there = place.clone();
     let found = state.read(move |fs| {
         let contents = fs.contents(&there.mailbox, &there.when, &there.folder)?;
@@ -281,11 +275,8 @@ fn range(headers: &HeaderMap, tag: &str, size: u64) -> Asked {
 
 async fn maildir(
     axum::extract::State(state): axum::extract::State<Shared>,
-    person: Person,
-    trail: Trail,
+    Visit { at: place, .. }: Visit<Place>,
 ) -> Result<Response, Refusal> {
-    let place = trail.place()?;
-    place.enter(&person).await?;
     let there = place.clone();
     let folders = state.read(move |fs| {
         if !there.folder.is_empty() {
@@ -385,7 +376,7 @@ async fn chosen_maildir(
 }
 
 /// Where the chosen messages are; an error if one is not there.
-fn all_there(fs: &Fs, contents: &Contents, ids: &[String]) -> Result<Vec<u32>> {
+pub(super) fn all_there(fs: &Fs, contents: &Contents, ids: &[String]) -> Result<Vec<u32>> {
     let positions = fs.positions(contents, ids);
     let distinct: HashSet<&String> = ids.iter().collect();
     match positions.len() == distinct.len() {
@@ -402,7 +393,7 @@ fn chosen(fs: &Fs, contents: &Contents, positions: &[u32]) -> Result<Mbox> {
     Ok(Mbox::of(names.zip(summaries).collect()))
 }
 
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(Kind::NotFound, "no such folder or message")
 }
 

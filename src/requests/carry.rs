@@ -129,8 +129,7 @@ impl Store {
         progress: impl FnMut(&Progress) -> bool,
     ) -> Result<Report, Fault> {
         let restorer = restorer().map_err(Fault::Passing)?;
-        // Where there are no dates at all, the snapshots are not mounted.
-        let is_lasting = |e: &Error| e.kind() == Kind::Config && !restorer.dates.all.is_empty();
+        let is_lasting = |e: &Error| e.kind() == Kind::Config && restorer.dates.is_whole;
         let plan = restorer.plan(&details.wanted());
         let plan = plan.map_err(|e| match is_lasting(&e) {
             true => Fault::Lasting(e),
@@ -152,9 +151,8 @@ impl Store {
         let mut lapsed = 0;
         for request in self.undecided()? {
             let is_shown = is_shown(&request, dates);
-            // Where there are no dates at all, the snapshots may not be mounted.
             let has_expired = request.expires.is_some_and(|last| last < today);
-            if is_shown || dates.all.is_empty() && !has_expired {
+            if is_shown || !dates.is_whole && !has_expired {
                 continue;
             }
             let why = format!("the backup of {} is not there any more", request.date);

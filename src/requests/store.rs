@@ -8,6 +8,7 @@ use super::request::{
     invalid,
 };
 use super::state::State;
+use super::turn::Turn;
 use crate::error::{Error, Kind, Result};
 use crate::language::Language;
 use crate::time::Zone;
@@ -21,6 +22,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What mailtm calls itself where it has changed a state.
 pub(super) const ITSELF: &str = "mailtm";
+
+/// Requests that are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: u32 = 200;
 
 /// How requests are kept.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,8 @@ pub struct Options {
     pub keep_days: Option<u32>,
     /// What a restore costs, as it is shown.
     pub cost: Option<String>,
+    /// A request is kept so many days after its end; for ever if `None`.
+    pub keep_requests: Option<u32>,
 }
 
 /// The database of requests. Several, of this process and others, may be open at once.
@@ -78,66 +84,81 @@ impl Store {
     /// # Errors
     /// [`Kind::Invalid`] if the person has [`MOST_PENDING`] requests waiting, or what is asked for is too much or malformed.
     pub fn make(&self, new: New) -> Result<Id> {
-        let new = new.checked()?;
+        let ids = self.make_all(vec![new])?;
+        let missing = || Error::new(Kind::Failed, "keeping a request: nothing came of it");
+        ids.first().copied().ok_or_else(missing)
+    }
+
+    /// Keeps several requests of one form, all of them or none.
+    ///
+    /// # Errors
+    /// As of [`make`](Self::make).
+    pub fn make_all(&self, new: Vec<New>) -> Result<Vec<Id>> {
+        let new: Vec<New> = new.into_iter().map(New::checked).collect::<Result<_>>()?;
+        self.lock().change("keeping a request", |transaction| {
+            let kept = new.iter().map(|new| self.keep(transaction, new));
+            kept.collect()
+        })
+    }
+
+    fn keep(&self, transaction: &Transaction<'_>, new: &New) -> Result<Id, Refusal> {
         let now = now();
         let expires = self.last_day(new.snapshot_time);
         let messages = serde_json::to_string(&new.messages)
             .map_err(|e| Error::new(Kind::Failed, format!("writing a request: {e}")))?;
-        self.lock().change("keeping a request", |transaction| {
-            let same = transaction
-                .query_row(
-                    "SELECT id FROM request WHERE asked_by = ?1 AND token = ?2",
-                    [&new.asked_by, &new.token],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            if let Some(id) = same {
-                return Ok(Id(id));
-            }
-            let waiting: u64 = transaction.query_row(
-                "SELECT count(*) FROM request WHERE asked_by = ?1 AND state = 'pending'",
-                [&new.asked_by],
-                |row| read_count(row, 0),
-            )?;
-            if waiting >= MOST_PENDING {
-                return Err(invalid(format!(
-                    "{waiting} requests of {} wait for a decision: nothing more can be asked for until some are decided",
-                    new.asked_by
-                ))
-                .into());
-            }
-            transaction.execute(
-                "INSERT INTO request (token, mailbox, asked_by, asked, date, snapshot_time, folder, messages,
-                     message_count, put_into, note, language, expires, cost, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'pending')",
-                params![
-                    new.token,
-                    new.mailbox,
-                    new.asked_by,
-                    now,
-                    new.date,
-                    new.snapshot_time,
-                    new.folder,
-                    messages,
-                    new.messages.len() as i64,
-                    new.into,
-                    new.note,
-                    new.language.code(),
-                    expires.map(|day| day.to_string()),
-                    self.options.cost,
-                ],
-            )?;
-            let id = Id(transaction.last_insert_rowid());
-            let event = Event {
-                at: now,
-                who: new.asked_by.clone(),
-                from: None,
-                to: State::Pending,
-                why: None,
-            };
-            self.note_event(transaction, id, &event)?;
-            Ok(id)
-        })
+        let same = transaction
+            .query_row(
+                "SELECT id FROM request WHERE asked_by = ?1 AND token = ?2",
+                [&new.asked_by, &new.token],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(id) = same {
+            return Ok(Id(id));
+        }
+        let waiting: u64 = transaction.query_row(
+            "SELECT count(*) FROM request WHERE asked_by = ?1 AND state = 'pending'",
+            [&new.asked_by],
+            |row| read_count(row, 0),
+        )?;
+        if waiting >= MOST_PENDING {
+            return Err(invalid(format!(
+                "{waiting} requests of {} wait for a decision: nothing more can be asked for until some are decided",
+                new.asked_by
+            ))
+            .into());
+        }
+        transaction.execute(
+            "INSERT INTO request (token, mailbox, asked_by, asked, date, snapshot_time, folder, messages,
+                 message_count, put_into, note, language, expires, cost, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'pending')",
+            params![
+                new.token,
+                new.mailbox,
+                new.asked_by,
+                now,
+                new.date,
+                new.snapshot_time,
+                new.folder,
+                messages,
+                new.messages.len() as i64,
+                new.into,
+                new.note,
+                new.language.code(),
+                expires.map(|day| day.to_string()),
+                self.options.cost,
+            ],
+        )?;
+        let id = Id(transaction.last_insert_rowid());
+        let event = Event {
+            at: now,
+            who: new.asked_by.clone(),
+            from: None,
+            to: State::Pending,
+            why: None,
+        };
+        self.note_event(transaction, id, &event)?;
+        Ok(id)
     }
 
     /// The last day on which a snapshot is shown, as far as the configuration says.
@@ -377,6 +398,42 @@ impl Store {
             )?;
             self.advance(transaction, id, state, ITSELF, why)
         })
+    }
+
+    /// Forgets the requests that ended long ago, with what was noted of them; how many. One of which a letter waits is kept.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn forget_old(&self, _turn: &Turn) -> Result<u64> {
+        let Some(days) = self.options.keep_requests else {
+            return Ok(0);
+        };
+        let before = now().saturating_sub(i64::from(days).saturating_mul(86_400));
+        let mut forgotten = 0;
+        loop {
+            // A few at a time: whoever asks or decides meanwhile does not wait for all.
+            let some = self.lock().change("forgetting requests", |transaction| {
+                let mut select = transaction.prepare(
+                    "SELECT r.id FROM request r JOIN event e ON e.request = r.id AND e.to_state = r.state
+                     WHERE r.state IN ('done', 'partial', 'failed', 'declined', 'lapsed') AND e.at < ?1
+                         AND NOT EXISTS (SELECT 1 FROM letter l
+                             WHERE l.request = r.id AND l.sent IS NULL AND l.abandoned IS NULL)
+                     LIMIT ?2",
+                )?;
+                let rows = select.query_map(params![before, FORGOTTEN_AT_ONCE], |row| row.get(0))?;
+                let ids: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+                for id in &ids {
+                    transaction.execute("DELETE FROM letter WHERE request = ?1", [id])?;
+                    transaction.execute("DELETE FROM event WHERE request = ?1", [id])?;
+                    transaction.execute("DELETE FROM request WHERE id = ?1", [id])?;
+                }
+                Ok(ids.len() as u64)
+            })?;
+            forgotten += some;
+            if some < u64::from(FORGOTTEN_AT_ONCE) {
+                return Ok(forgotten);
+            }
+        }
     }
 
     /// What tells this database's letters from those of another one.

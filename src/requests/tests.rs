@@ -349,3 +349,40 @@ fn a_file_of_others_is_left_alone() {
     assert!(e.contains("not a database") && e.contains("backup"), "{e}");
     assert!(std::fs::read(&path).unwrap().starts_with(b"not a"));
 }
+
+#[test]
+fn what_ended_long_ago_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        keep_requests: Some(30),
+        ..options(dir.path())
+    })
+    .unwrap();
+    let turn = Turn::take(&dir.path().join("portal")).unwrap().unwrap();
+    let ids: Vec<Id> = (0..4)
+        .map(|n| store.make(new(&n.to_string())).unwrap())
+        .collect();
+    for id in &ids[..3] {
+        store.decline(*id, "carla@example.com", "no").unwrap();
+    }
+    let change = |sql: &str| {
+        store
+            .lock()
+            .change("a test", |transaction| Ok(transaction.execute_batch(sql)?))
+            .unwrap();
+    };
+    // The first two ended long ago, as did the beginning of all; of the second a letter still waits.
+    change("UPDATE event SET at = at - 31 * 86400 WHERE request IN (1, 2) OR to_state = 'pending'");
+    change("UPDATE letter SET sent = queued WHERE NOT (request = 2 AND kind = 'declined')");
+    assert_eq!(store.forget_old(&turn).unwrap(), 1);
+    let left: Vec<Id> = store
+        .list(&Filter::default())
+        .unwrap()
+        .iter()
+        .map(|request| request.id)
+        .collect();
+    assert_eq!(left, [ids[3], ids[2], ids[1]]);
+    assert!(store.get(ids[0]).is_err());
+    // Its number is not given again, so that no letter is taken for one about another request.
+    assert_eq!(store.make(new("again")).unwrap(), Id(5));
+}

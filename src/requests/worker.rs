@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How often it is looked for something to do, without being nudged.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// How often it is looked for requests that lapse.
+/// How often it is looked for requests that lapse, or ended long ago.
 const BETWEEN_LAPSES: Duration = Duration::from_secs(60);
 
 /// How often the same trouble is told of again.
@@ -175,6 +175,7 @@ impl Shared {
             if self.store.has_undecided()? {
                 self.store.lapse(turn, &(self.restorers)()?.dates)?;
             }
+            self.store.forget_old(turn)?;
         }
         Ok(())
     }

@@ -396,6 +396,7 @@ mod tests {
             generation: 0,
             shown: [("2026-11-20".into(), all[2].clone())].into(),
             all,
+            is_whole: true,
         };
         let found = |date, taken| snapshot_time(&dates, date, taken);
         assert_eq!(found("2026-11-20", None), Some(3));

@@ -297,10 +297,11 @@ impl Shared {
             |time| self.rules.keeps(time, now),
             each.then_some(&label),
         );
-        if dates.all == state.dates.all {
+        let is_same = dates.all == state.dates.all;
+        if is_same && dates.is_whole == state.dates.is_whole {
             return;
         }
-        dates.generation = state.dates.generation + 1;
+        dates.generation = state.dates.generation + u64::from(!is_same);
         if each {
             let clashes = dates.clashes();
             for label in clashes

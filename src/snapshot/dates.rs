@@ -18,6 +18,8 @@ pub struct Dates {
     pub shown: BTreeMap<String, Arc<Snapshot>>,
     /// Every snapshot within `keep_days`, oldest first, those included that a later one of their label hides.
     pub all: Vec<Arc<Snapshot>>,
+    /// Every directory has a snapshot. One that has none may be a file system that is not mounted.
+    pub is_whole: bool,
 }
 
 /// How old the newest snapshot is, and how old it may be expected to be. All in seconds.
@@ -44,6 +46,7 @@ impl Dates {
         keeps: impl Fn(i64) -> bool,
         label: Option<&dyn Fn(i64) -> String>,
     ) -> Self {
+        let is_whole = lists.iter().all(|list| !list.is_empty());
         let ranks = lists.into_iter().enumerate();
         let mut ranked: Vec<_> = ranks
             .flat_map(|(rank, list)| list.into_iter().map(move |s| (rank, s)))
@@ -66,6 +69,7 @@ impl Dates {
             generation: 0,
             shown,
             all,
+            is_whole,
         }
     }
 

@@ -2,16 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod attacks;
+mod away;
 mod browser;
 #[allow(dead_code)]
 mod chromium;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hostile;
 #[allow(dead_code)]
 mod http;
+mod mail_server;
 mod reading;
 mod requests;
 mod sessions;
+mod watched;
 #[allow(dead_code)]
 mod world;

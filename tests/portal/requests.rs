@@ -137,6 +137,65 @@ fn what_was_confirmed_is_in_the_mailbox() {
     );
 }
 
+/// What is gone was last seen in several backups: each has a request of its own, all of them or none.
+#[test]
+fn several_deleted_messages_come_back_from_several_backups() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = crate::reading::world();
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let before = world.server.fetch().len();
+    let shown = alice.get(&format!("/list/{ALICE}/deleted/Sent"));
+    let chosen = crate::reading::ids(&shown.text());
+    let token = alice.token();
+    let mut fields = vec![
+        ("token", token.as_str()),
+        ("mailbox", ALICE),
+        ("date", "deleted"),
+        ("folder", "Sent"),
+    ];
+    fields.extend(chosen.iter().map(|id| ("id", id.as_str())));
+    let form = alice.post("/ask", &fields);
+    assert_eq!(form.status, 200, "{}", form.text());
+    assert!(
+        form.text().contains("They are in 2 backups"),
+        "{}",
+        form.text()
+    );
+    let nonce = form.field("nonce");
+    fields.extend([("nonce", nonce.as_str()), ("where", "same")]);
+    for _ in 0..2 {
+        let sent = alice.post("/ask/send", &fields);
+        assert_eq!((sent.status, sent.location()), (303, "/requests?new=1"));
+    }
+    let mine = alice.get("/requests?new=1").text();
+    assert!(
+        mine.contains("/requests/1") && mine.contains("/requests/2"),
+        "{mine}"
+    );
+    assert!(mine.contains("Your requests were taken") && !mine.contains("/requests/3"));
+    // A part of it that is not there: nothing is asked for.
+    let more = [&fields[..], &[("id", "00000000")]].concat();
+    assert_eq!(alice.post("/ask/send", &more).status, 404);
+    let mut bob = portal.signed_in(BOB);
+    let token = bob.token();
+    fields[0] = ("token", token.as_str());
+    assert_eq!(bob.post("/ask/send", &fields).status, 404);
+
+    let mut admin = admin(&portal);
+    let token = admin.token();
+    for id in [1, 2] {
+        admin.post(&format!("/requests/{id}/approve"), &[("token", &token)]);
+        eventually(Duration::from_secs(20), "it is carried out", || {
+            let page = alice.get(&format!("/requests/{id}")).text();
+            page.contains(">Done<")
+        });
+    }
+    assert_eq!(world.server.fetch().len(), before + chosen.len());
+}
+
 #[test]
 fn a_form_that_lacks_something_keeps_what_was_written() {
     if !able(&NEEDED) {

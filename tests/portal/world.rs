@@ -50,6 +50,8 @@ impl World {
         let config = Config::new(&scratch, &store)
             .unset("mountpoint")
             .set("source.live", live.to_str().unwrap())
+            // What needs no program to be run: so the portal is confined, as it is as a service.
+            .set("restore.method", "maildir")
             .set("portal.listen", "127.0.0.1:0")
             .set("portal.auth", format!("imap://127.0.0.1:{}", server.port))
             .set("portal.admins", vec![ADMIN.to_owned()])

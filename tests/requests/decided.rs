@@ -271,6 +271,29 @@ fn nobody_decided_in_time() {
     );
 }
 
+/// A file system that is not mounted is an empty directory: what it has is not gone.
+#[test]
+fn an_empty_directory_beside_another_lapses_nothing() {
+    let mut world = World::new();
+    let other = crate::harness::Store::new(world.scratch.join("other"));
+    other.mailbox("2026-11-21", ALICE).number("cur", 1);
+    let both = [&world.snapshots.path, &other.path].map(|p| p.to_str().unwrap().to_owned());
+    world.configure(|config| config.set("source.snapshots", both.to_vec()));
+    world.ask();
+    let aside = world.scratch.join("aside");
+    std::fs::rename(&world.snapshots.path, &aside).unwrap();
+    std::fs::create_dir(&world.snapshots.path).unwrap();
+    world.says(&["work", "--once"], 0);
+    assert_eq!(world.json(&["show", "1"], 0)["state"], "pending");
+    // It is mounted again, and has lost that snapshot.
+    std::fs::remove_dir(&world.snapshots.path).unwrap();
+    std::fs::rename(&aside, &world.snapshots.path).unwrap();
+    let kept = world.snapshots.path.join("2026-11-19");
+    std::fs::rename(world.snapshots.path.join(crate::DAY), kept).unwrap();
+    world.says(&["work", "--once"], 0);
+    assert_eq!(world.json(&["show", "1"], 0)["state"], "lapsed");
+}
+
 /// With `granularity = "day"`, a date shows its last snapshot: what is put back is what was seen.
 #[test]
 fn the_snapshot_that_was_seen_is_restored() {

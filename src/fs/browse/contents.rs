@@ -69,6 +69,17 @@ pub struct Summary {
     pub date: String,
 }
 
+/// Where a message is on the date that it is read from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The label of the date.
+    pub date: String,
+    /// The path of its folder then.
+    pub folder: String,
+    /// Its ID in that folder.
+    pub id: String,
+}
+
 /// Some of a folder's messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -186,13 +197,18 @@ impl Contents {
     }
 
     fn id(&self, position: u32, part: &Part, item: &Item<'_>, names: Names) -> String {
-        let from_name = name::id_in(self.name(position, item)).filter(|_| names == Names::Readable);
-        match from_name {
-            Some(id) => id.to_owned(),
-            None => {
-                let identity = part.listing.messages().identity(item.stored);
-                name::id(&identity, UNNAMED_ID_CHARS)
-            }
+        id_of(self.name(position, item), part, item, names)
+    }
+}
+
+/// The ID of a message that is shown under a name.
+fn id_of(shown: &str, part: &Part, item: &Item<'_>, names: Names) -> String {
+    let from_name = name::id_in(shown).filter(|_| names == Names::Readable);
+    match from_name {
+        Some(id) => id.to_owned(),
+        None => {
+            let identity = part.listing.messages().identity(item.stored);
+            name::id(&identity, UNNAMED_ID_CHARS)
         }
     }
 }
@@ -362,6 +378,16 @@ impl Fs {
             })
         };
         (0..contents.len() as u32).filter(is_wanted).collect()
+    }
+
+    /// Where the message at a position is on the date that it is read from.
+    pub fn origin(&self, contents: &Contents, position: u32) -> Option<Origin> {
+        let (part, _, item) = contents.item(position)?;
+        Some(Origin {
+            date: part.open.snapshot.label.clone(),
+            folder: part.inside.nested.tree.path(part.folder),
+            id: id_of(item.name, part, &item, self.view.names),
+        })
     }
 
     /// What there is to tell of the messages at some positions.

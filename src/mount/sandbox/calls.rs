@@ -20,7 +20,7 @@ const CALLS: &[libc::c_long] = &[
     // Files and directories.
     libc::SYS_close, libc::SYS_close_range, libc::SYS_copy_file_range, libc::SYS_dup, libc::SYS_dup3,
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_fadvise64, libc::SYS_fallocate, libc::SYS_fchdir,
-    libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchown, libc::SYS_fcntl, libc::SYS_fdatasync, libc::SYS_fgetxattr,
+    libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_fcntl, libc::SYS_fdatasync, libc::SYS_fgetxattr,
     libc::SYS_flistxattr, libc::SYS_flock, libc::SYS_fstat, libc::SYS_fstatfs, libc::SYS_fsync, libc::SYS_ftruncate,
     libc::SYS_getcwd, libc::SYS_getdents64, libc::SYS_getxattr, libc::SYS_ioctl, libc::SYS_lgetxattr,
     libc::SYS_listxattr, libc::SYS_llistxattr, libc::SYS_lseek, libc::SYS_mkdirat, libc::SYS_newfstatat,
@@ -61,11 +61,14 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_signalfd4, libc::SYS_socket, libc::SYS_socketpair,
 ];
 
+/// A new message gets its name by a link where a file system cannot rename without overwriting.
+const RESTORING: &[libc::c_long] = &[libc::SYS_linkat];
+
 /// The older spellings that x86-64 still has.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const OLDER: &[libc::c_long] = &[
-    libc::SYS_access, libc::SYS_alarm, libc::SYS_arch_prctl, libc::SYS_chmod, libc::SYS_dup2, libc::SYS_epoll_create,
+    libc::SYS_access, libc::SYS_alarm, libc::SYS_arch_prctl, libc::SYS_chmod, libc::SYS_chown, libc::SYS_dup2, libc::SYS_epoll_create,
     libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_getdents, libc::SYS_getpgrp, libc::SYS_lstat, libc::SYS_mkdir,
     libc::SYS_open, libc::SYS_pause, libc::SYS_pipe, libc::SYS_poll, libc::SYS_readlink, libc::SYS_rename,
     libc::SYS_rmdir, libc::SYS_select, libc::SYS_stat, libc::SYS_time, libc::SYS_unlink, libc::SYS_utime,
@@ -75,14 +78,15 @@ const OLDER: &[libc::c_long] = &[
 const OLDER: &[libc::c_long] = &[];
 
 /// Restricts this thread; `false` if this kernel, or this architecture, can't.
-pub(super) fn restrict() -> Result<bool> {
+/// `restores`: mail is put back as files.
+pub(super) fn restrict(restores: bool) -> Result<bool> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(false);
     };
     if !available() {
         return Ok(false);
     }
-    let programs = [no_clone3(arch), only_what_is_needed(arch)];
+    let programs = [no_clone3(arch), only_what_is_needed(arch, restores)];
     for program in programs {
         program
             .and_then(|program| apply_filter(&program))
@@ -116,7 +120,7 @@ fn no_clone3(arch: TargetArch) -> Built {
     filter(rules, SeccompAction::Allow, unknown, arch)
 }
 
-fn only_what_is_needed(arch: TargetArch) -> Built {
+fn only_what_is_needed(arch: TargetArch, restores: bool) -> Built {
     let thread = libc::CLONE_THREAD as u64;
     let starts_a_thread = SeccompCondition::new(
         0,
@@ -124,7 +128,8 @@ fn only_what_is_needed(arch: TargetArch) -> Built {
         SeccompCmpOp::MaskedEq(thread),
         thread,
     )?;
-    let listed = CALLS.iter().chain(OLDER);
+    let restoring = RESTORING.iter().filter(|_| restores);
+    let listed = CALLS.iter().chain(OLDER).chain(restoring);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         listed.map(|&call| (call, Vec::new())).collect();
     rules.insert(

@@ -39,10 +39,12 @@ const MACHINE: &[&str] = &["/proc", "/sys/fs/cgroup"];
 pub struct Needs {
     /// Directories of snapshots, and the live store; to be read.
     pub stores: Vec<PathBuf>,
-    /// The directory of the index; to be written.
-    pub index: PathBuf,
+    /// Directories to be written; made if they are not there.
+    pub written: Vec<PathBuf>,
     /// Single files to be read: the configuration, which SIGHUP reads again, and the keys that it names.
     pub files: Vec<PathBuf>,
+    /// Mail is put back as files of its owners.
+    pub restores: bool,
 }
 
 /// The latest version whose rights are all known here; the kernel may know fewer.
@@ -51,12 +53,14 @@ const KNOWN: ABI = ABI::V5;
 /// Restricts this thread; `false` if this kernel can't.
 pub(super) fn restrict(needs: &Needs) -> Result<bool> {
     // A rule needs the directory.
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&needs.index);
-    if let Err(e) = made {
-        tracing::debug!("{}: {e}", needs.index.display());
+    for directory in &needs.written {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory);
+        if let Err(e) = made {
+            tracing::debug!("{}: {e}", directory.display());
+        }
     }
     let status = rule(needs)
         .map_err(|e| failed("restricting what can be opened", &std::io::Error::other(e)))?;
@@ -74,14 +78,10 @@ fn rule(needs: &Needs) -> std::result::Result<RulesetStatus, RulesetError> {
     let shared = NAME_SERVICE.iter().chain(MACHINE).map(PathBuf::from);
     let readable = stores.chain(shared).chain(needs.files.clone());
     let readable = readable.map(|path| (path, read));
-    let written = [
-        (
-            needs.index.clone(),
-            AccessFs::from_all(KNOWN) & !AccessFs::Execute,
-        ),
-        (PathBuf::from("/dev/null"), read | AccessFs::WriteFile),
-    ];
-    for (path, access) in readable.chain(written) {
+    let write = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
+    let written = needs.written.iter().map(|path| (path.clone(), write));
+    let null = (PathBuf::from("/dev/null"), read | AccessFs::WriteFile);
+    for (path, access) in readable.chain(written).chain([null]) {
         // What is not there now is nothing to be allowed.
         let Ok(opened) = PathFd::new(&path) else {
             continue;

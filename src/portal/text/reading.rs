@@ -104,6 +104,11 @@ texts! {
         search: "Search", "Cerca";
         search_in: "Search in {}", "Cerca in {}";
         words: "Words", "Parole";
+        searches_headers: "Senders, recipients, subjects and names of attachments are searched; the text of messages is not.",
+            "Si cerca in mittenti, destinatari, oggetti e nomi degli allegati, non nel testo dei messaggi.";
+        searches_all: "Senders, recipients, subjects, names of attachments and the text of messages are searched.",
+            "Si cerca in mittenti, destinatari, oggetti, nomi degli allegati e nel testo dei messaggi.";
+        attached: "Attached: {}", "Allegati: {}";
         since: "Received since", "Ricevuto dal";
         till: "Received until", "Ricevuto fino al";
         which_days: "Which backups", "Quali backup";

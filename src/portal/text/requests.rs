@@ -17,6 +17,8 @@ texts! {
         some_messages: "{} messages of the folder {}", "{} messaggi della cartella {}";
         and_more: "and {} more", "e altri {}";
         expires: "This backup is kept until", "Questo backup è conservato fino al";
+        kept_until: "kept until {}", "conservato fino al {}";
+        several_backups: "They are in {} backups: a request is made for each.", "Sono in {} backup: viene fatta una richiesta per ciascuno.";
         cost: "Cost", "Costo";
         where_to: "Where to put it", "Dove metterlo";
         where_same: "Into the folders where it was", "Nelle cartelle in cui si trovava";
@@ -45,6 +47,7 @@ texts! {
         older: "Older requests", "Richieste precedenti";
 
         request: "Request {}", "Richiesta {}";
+        several_received: "Your requests were taken. You will be told of each by e-mail.", "Le richieste sono state accolte. Sarai avvisato di ciascuna per e-mail.";
         received: "Your request was taken. You will be told by e-mail.", "La richiesta è stata accolta. Sarai avvisato per e-mail.";
         history: "What happened", "Cronologia";
         into: "Into the folder", "Nella cartella";

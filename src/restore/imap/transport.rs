@@ -220,7 +220,18 @@ fn roots(authorities: Option<&Path>) -> Result<RootCertStore> {
         let certificate = certificate.map_err(|e| wrong(&e))?;
         roots.add(certificate).map_err(|e| wrong(&e))?;
     }
-    Ok(roots)
+    match roots.is_empty() {
+        true => Err(wrong(&"it has none")),
+        false => Ok(roots),
+    }
+}
+
+/// Whether a file has certificates that can be believed.
+///
+/// # Errors
+/// [`Kind::Config`] if it has none, or cannot be read.
+pub fn check_authorities(path: &Path) -> Result<()> {
+    roots(Some(path)).map(|_| ())
 }
 
 /// Dovecot's `imap` program, which knows its user already.
