@@ -164,6 +164,13 @@ impl Sink {
         self.shared.letters.lock().unwrap().clone()
     }
 
+    /// The first letter to somebody, which is not told of again.
+    pub fn take_one(&self, to: &str) -> Option<Letter> {
+        let mut letters = self.shared.letters.lock().unwrap();
+        let at = letters.iter().position(|letter| letter.to == [to])?;
+        Some(letters.remove(at))
+    }
+
     /// What has come since this was asked last.
     pub fn take(&self) -> Vec<Letter> {
         std::mem::take(&mut self.shared.letters.lock().unwrap())

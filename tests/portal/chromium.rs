@@ -20,6 +20,8 @@ pub struct Chromium {
     session: String,
     /// The process of the browser itself.
     process: Option<Pid>,
+    /// Where it saves what is downloaded.
+    saved: PathBuf,
 }
 
 impl Chromium {
@@ -43,6 +45,7 @@ impl Chromium {
             at: format!("127.0.0.1:{port}").parse().unwrap(),
             session: String::new(),
             process: None,
+            saved: scratch.subdirectory("saved"),
         };
         let profile = format!("--user-data-dir={}", scratch.join("profile").display());
         let arguments = [
@@ -65,6 +68,8 @@ impl Chromium {
         browser.session = made["sessionId"].as_str().unwrap().to_owned();
         let process = made["capabilities"]["goog:processID"].as_i64();
         browser.process = process.and_then(|id| Pid::from_raw(id as i32));
+        let save = json!({ "behavior": "allow", "downloadPath": browser.saved });
+        browser.devtools("Browser.setDownloadBehavior", &save);
         browser.of_session("timeouts", &json!({ "script": 30_000, "pageLoad": 30_000 }));
         browser
     }
@@ -159,14 +164,49 @@ impl Chromium {
         self.of_session("window/rect", &size);
     }
 
+    /// Clicks on what gives a file, and waits until it is saved: its name and what is in it. It is removed again.
+    pub fn download(&self, css: &str) -> (String, Vec<u8>) {
+        self.click(css);
+        let mut found = None;
+        eventually(Duration::from_secs(20), "a download", || {
+            let mut files = std::fs::read_dir(&self.saved).unwrap();
+            found = files.next().map(|file| file.unwrap().path());
+            // It has another name until it is whole.
+            let is_part = |path: &PathBuf| path.extension().is_some_and(|e| e == "crdownload");
+            found = found.take().filter(|path| !is_part(path));
+            found.is_some() && std::fs::read_dir(&self.saved).unwrap().count() == 1
+        });
+        let path = found.unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (
+            path.file_name().unwrap().to_str().unwrap().to_owned(),
+            bytes,
+        )
+    }
+
+    /// Shows pages as for somebody who wants them `light` or `dark`.
+    pub fn prefer(&self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": [feature] }),
+        );
+    }
+
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.of_session("goog/cdp/execute", &body)
+    }
+
     /// Writes a picture of the whole page to the directory that SCREENSHOTS names, if it names one.
     pub fn picture(&self, name: &str) {
         let Some(directory) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else {
             return;
         };
-        let path = format!("/session/{}/screenshot", self.session);
-        let picture = self.ask("GET", &path, &Value::Null);
-        let bytes = base64(picture.as_str().unwrap());
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", &whole);
+        let bytes = base64(picture["data"].as_str().unwrap());
         std::fs::write(directory.join(format!("{name}.png")), bytes).unwrap();
     }
 }

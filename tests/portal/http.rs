@@ -41,11 +41,16 @@ impl Answer {
 
 /// Says something to a server, and reads what it answers until that is whole or it hangs up.
 pub fn say(at: SocketAddr, said: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(at).unwrap();
+    try_say(at, said).unwrap()
+}
+
+/// The same of a server that may not be there; what it answered before it went may not be whole.
+pub fn try_say(at: SocketAddr, said: &[u8]) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(at).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
-    stream.write_all(said).unwrap();
+    stream.write_all(said).ok()?;
     let (mut answer, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     let mut whole = None;
     while whole.is_none_or(|whole| answer.len() < whole) {
@@ -56,7 +61,13 @@ pub fn say(at: SocketAddr, said: &[u8]) -> Vec<u8> {
         }
         whole = whole.or_else(|| length(&answer));
     }
-    answer
+    Some(answer)
+}
+
+/// An answer, if it is whole; only of one that says how long it is.
+pub fn try_parse(bytes: &[u8]) -> Option<Answer> {
+    let whole = length(bytes)?;
+    (bytes.len() >= whole).then(|| parse(bytes))
 }
 
 /// How long an answer is, once its header is there and says so.
@@ -149,6 +160,23 @@ impl Browser {
     }
 
     pub fn request(&mut self, method: &str, path: &str, body: Option<&str>) -> Answer {
+        let said = self.words(method, path, body);
+        let answer = parse(&say(self.at, said.as_bytes()));
+        for cookie in answer.header("set-cookie").split('\n') {
+            let Some((name, value)) = cookie.split(';').next().unwrap().split_once('=') else {
+                continue;
+            };
+            if cookie.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        answer
+    }
+
+    /// A request as it is said.
+    pub fn words(&self, method: &str, path: &str, body: Option<&str>) -> String {
         let mut said = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
             self.at
@@ -172,18 +200,7 @@ impl Browser {
         }
         said += "\r\n";
         said += body.unwrap_or_default();
-        let answer = parse(&say(self.at, said.as_bytes()));
-        for cookie in answer.header("set-cookie").split('\n') {
-            let Some((name, value)) = cookie.split(';').next().unwrap().split_once('=') else {
-                continue;
-            };
-            if cookie.contains("Max-Age=0") {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        answer
+        said
     }
 
     /// Signs in, which has to succeed.

@@ -1,7 +1,7 @@
 //! Asking the mail server about a password: over TLS, with a certificate that has to be good.
 
+use crate::harness::imap_server::{PASSWORD, Server};
 use crate::harness::{able, output, run};
-use crate::server::{PASSWORD, Server};
 use crate::world::{ALICE, World};
 use std::process::Command;
 

@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 #[allow(dead_code)]
 mod http;
+mod killed;
 mod mail_server;
 mod reading;
 mod requests;

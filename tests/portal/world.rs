@@ -133,6 +133,12 @@ impl Portal {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Ends it at once.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it; how long that took, and how it ended.
     pub fn stop(mut self) -> (Duration, ExitStatus) {
         let start = Instant::now();
