@@ -35,6 +35,8 @@ fn look(browser: &Chromium, name: &str, axe: Option<&str>) {
     for (size, width, height, scheme) in WAYS {
         browser.resize(width, height);
         browser.prefer(scheme);
+        // Until that is painted, frames included.
+        browser.wait_for("const done = arguments[arguments.length - 1]; setTimeout(() => requestAnimationFrame(() => done(1)), 100)");
         browser.picture(&format!("{name}-{size}"));
         let wider = browser.run("return document.documentElement.scrollWidth > innerWidth");
         assert_eq!(
