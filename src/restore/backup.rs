@@ -185,7 +185,8 @@ impl<'a> Backup<'a> {
     pub fn learn(&self, folder: &Chosen, positions: &[u32]) -> Result<Vec<Option<Learned>>> {
         let messages = folder.listing.messages();
         let some = positions.iter().filter_map(|&p| messages.get(p as usize));
-        facts::learn(self.view, self.store, &folder.stored, messages, some)
+        let facts = facts::learn(self.view, self.store, &folder.stored, messages, some)?;
+        Ok(facts.into_iter().map(facts::Fact::known).collect())
     }
 
     /// Gives a message's bytes to `take`, in pieces; `take` may refuse them.

@@ -6,15 +6,33 @@ use crate::store::{Message, Messages, Store};
 use crate::view::content::{self, Learned};
 use crate::view::{View, listing};
 
-/// What is known of some messages of a folder, in their order; `None` for one that is gone by now or cannot be read,
-/// which is warned of.
+/// What is known of a message.
+#[derive(Debug)]
+pub enum Fact {
+    Known(Learned),
+    /// It is not under the name that it was listed with: gone, or moved to another folder.
+    Gone,
+    /// It cannot be read, which was warned of.
+    Unreadable,
+}
+
+impl Fact {
+    pub fn known(self) -> Option<Learned> {
+        match self {
+            Self::Known(learned) => Some(learned),
+            Self::Gone | Self::Unreadable => None,
+        }
+    }
+}
+
+/// What is known of some messages of a folder, in their order.
 pub fn learn<'a>(
     view: &View,
     store: &dyn Store,
     folder: &[u8],
     messages: &Messages,
     some: impl Iterator<Item = &'a Message>,
-) -> Result<Vec<Option<Learned>>> {
+) -> Result<Vec<Fact>> {
     let some: Vec<(&Message, Vec<u8>)> = some.map(|m| (m, messages.identity(m))).collect();
     let keys = some.iter().map(|(m, identity)| listing::key(m, identity));
     let keys: Vec<FactKey<'_>> = keys.collect();
@@ -27,9 +45,8 @@ pub fn learn<'a>(
         .into_iter()
         .enumerate()
     {
-        let known = kept.as_deref().and_then(Learned::decode);
-        if known.is_some() {
-            all.push(known);
+        if let Some(known) = kept.as_deref().and_then(Learned::decode) {
+            all.push(Fact::Known(known));
             continue;
         }
         let Some((message, _)) = some.get(at) else {
@@ -40,15 +57,13 @@ pub fn learn<'a>(
         match stored.and_then(|s| content::learn(&s, &view.keys, damaged)) {
             Ok(learned) => {
                 fresh.push((at, learned.encode()));
-                all.push(Some(learned));
+                all.push(Fact::Known(learned));
             }
             Err(e) if listing::is_for_all(&e) => return Err(e),
+            Err(e) if e.kind() == Kind::NotFound => all.push(Fact::Gone),
             Err(e) => {
-                // Renamed or gone since: it is seen under its other name, if there is one.
-                if e.kind() != Kind::NotFound {
-                    tracing::warn!("a message cannot be read: {e}");
-                }
-                all.push(None);
+                tracing::warn!("a message cannot be read: {e}");
+                all.push(Fact::Unreadable);
             }
         }
     }

@@ -15,7 +15,7 @@ pub mod session;
 pub mod transport;
 
 use super::journal::{Place, escape, unescape};
-use super::live::{Content, Identities, Live, NewMessage, Present, Removal, Target};
+use super::live::{Content, Identities, Live, NewMessage, Patience, Present, Removal, Target};
 use super::maildir::hex;
 use super::measure::{Basis, Ends, Measure};
 use crate::error::{Error, Kind, Result};
@@ -24,9 +24,6 @@ use crate::message::header::{Scan, scan};
 use chrono::DateTime;
 use session::{Listed, Session, State};
 use std::collections::{HashMap, HashSet};
-
-/// How often the folders are asked until nothing has come meanwhile.
-const LOOKS: usize = 5;
 
 const HEADERS: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]";
 
@@ -70,6 +67,49 @@ impl Mailbox {
         self.open(folder, false)
     }
 
+    /// Takes note of a message without Message-ID of the folder that is open: its place there, UID and size. Whether it was
+    /// still there.
+    fn note_nameless(
+        &mut self,
+        (at, uid, size): (u32, u32, u64),
+        ids: &HashSet<u128>,
+        sizes: &HashSet<u64>,
+        found: &mut Present,
+    ) -> Result<bool> {
+        // Its whole header stands for the Message-ID, with the line ends that the store has.
+        let mut header = Vec::new();
+        let set = uid.to_string();
+        let fetched = self
+            .session
+            .fetch(&set, "BODY.PEEK[HEADER]", &mut |response| {
+                header = response.literals.first().cloned().unwrap_or_default();
+            });
+        match fetched {
+            Err(e) if e.kind() != Kind::Invalid => return Err(e),
+            // Of a message that went meanwhile there is no header.
+            _ if header.is_empty() => return Ok(false),
+            _ => {}
+        }
+        let mut stored = header.clone();
+        stored.retain(|&b| b != b'\r');
+        let known = [stored, header]
+            .iter()
+            .find_map(|h| id_in(h).filter(|id| ids.contains(id)));
+        if let Some(id) = known {
+            let places = found.by_id.entry(id).or_default();
+            places.push((at, size));
+        } else if sizes.contains(&size) {
+            let mut measure = Measure::new(Basis::Crlf);
+            let read = self.session.read(uid, &mut |bytes| measure.feed(bytes))?;
+            if read.is_none() {
+                return Ok(false);
+            }
+            let digest = measure.finish().digest;
+            found.by_digest.entry(digest).or_default().push(at);
+        }
+        Ok(true)
+    }
+
     /// The folders' names for people.
     fn names(&self) -> Vec<String> {
         self.folders.iter().map(|f| f.decoded.clone()).collect()
@@ -89,18 +129,21 @@ impl Live for Mailbox {
     }
 
     fn find(&mut self, ids: &HashSet<u128>, sizes: &HashSet<u64>) -> Result<Present> {
-        let mut found = Present {
-            folders: self.names(),
-            ..Present::default()
-        };
-        let folders = self.folders.clone();
+        let mut found = Present::default();
+        let mut folders: Vec<Listed> = Vec::new();
         // The number from which on messages have not been seen, and how long such numbers are good.
         let mut seen: HashMap<usize, (u32, u32)> = HashMap::new();
-        let mut nameless: Vec<(usize, u32, u64)> = Vec::new();
-        // What is moved while this goes on comes to another folder under a new number.
-        for _ in 0..LOOKS {
-            let mut changed = false;
-            for (at, folder) in folders.iter().enumerate() {
+        let mut patience = Patience::begin();
+        // What is moved while this goes on comes to another folder under a new number. As long as there are such numbers
+        // that were not seen, a message may have been missed.
+        while patience.lasts() {
+            let mut clear = true;
+            for folder in self.session.folders()? {
+                let at = folders.iter().position(|known| *known == folder);
+                let at = at.unwrap_or_else(|| {
+                    folders.push(folder.clone());
+                    folders.len() - 1
+                });
                 let state = match self.reopen(&folder.name) {
                     Ok(state) => state,
                     Err(e) if e.kind() == Kind::Invalid => {
@@ -110,72 +153,60 @@ impl Live for Mailbox {
                     }
                     Err(e) => return Err(e),
                 };
-                let from = match seen.get(&at) {
-                    Some(&(next, validity)) if validity == state.validity => next,
-                    _ => 1,
-                };
+                let known = seen.get(&at).filter(|known| known.1 == state.validity);
+                let from = known.map_or(1, |known| known.0);
+                clear &= known.is_some();
                 let next = state.next.max(1);
                 if state.messages == 0 || from >= next && state.next > 0 {
+                    clear &= from >= next;
                     seen.insert(at, (next, state.validity));
                     continue;
                 }
-                changed = true;
-                let mut highest = from.saturating_sub(1);
-                self.session
+                let mut news: Vec<(u32, Option<u128>, u64)> = Vec::new();
+                let fetched = self
+                    .session
                     .fetch(&format!("{from}:*"), HEADERS, &mut |response| {
                         let uid = answer::after(&response.text, b"UID ").unwrap_or_default();
-                        let size =
-                            answer::after(&response.text, b"RFC822.SIZE ").unwrap_or_default();
-                        // `*` is the last message, also if that was seen.
-                        if uid < from {
-                            return;
-                        }
-                        highest = highest.max(uid);
+                        let size = answer::after(&response.text, b"RFC822.SIZE ");
                         let header = response.literals.first().map(Vec::as_slice);
-                        match id_in(header.unwrap_or_default()) {
-                            Some(id) if ids.contains(&id) => {
-                                let places = found.by_id.entry(id).or_default();
-                                places.push((at as u32, u64::from(size)));
-                            }
-                            Some(_) => {}
-                            None => nameless.push((at, uid, u64::from(size))),
+                        let id = id_in(header.unwrap_or_default());
+                        // `*` is the last message, also if that was seen.
+                        if uid >= from {
+                            news.push((uid, id, u64::from(size.unwrap_or_default())));
                         }
-                    })?;
-                seen.insert(at, (next.max(highest.saturating_add(1)), state.validity));
+                    });
+                match fetched {
+                    Ok(()) => {}
+                    // Some of them went meanwhile.
+                    Err(e) if e.kind() == Kind::Invalid => {
+                        clear = false;
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
+                let highest = news.iter().map(|(uid, ..)| uid.saturating_add(1)).max();
+                let next = next.max(highest.unwrap_or(from));
+                clear &= news.len() as u64 >= u64::from(next - from);
+                for (uid, id, size) in news {
+                    match id {
+                        Some(id) if ids.contains(&id) => {
+                            let places = found.by_id.entry(id).or_default();
+                            places.push((at as u32, size));
+                        }
+                        Some(_) => {}
+                        None => {
+                            let place = (at as u32, uid, size);
+                            clear &= self.note_nameless(place, ids, sizes, &mut found)?;
+                        }
+                    }
+                }
+                seen.insert(at, (next, state.validity));
             }
-            if !changed {
+            if clear {
                 break;
             }
         }
-        for (at, uid, size) in nameless {
-            let Some(folder) = folders.get(at) else {
-                continue;
-            };
-            self.open(&folder.name, false)?;
-            // Its whole header stands for the Message-ID, with the line ends that the store has.
-            let mut header = Vec::new();
-            let set = uid.to_string();
-            self.session
-                .fetch(&set, "BODY.PEEK[HEADER]", &mut |response| {
-                    header = response.literals.first().cloned().unwrap_or_default();
-                })?;
-            let mut stored = header.clone();
-            stored.retain(|&b| b != b'\r');
-            let known = [stored, header]
-                .iter()
-                .find_map(|h| id_in(h).filter(|id| ids.contains(id)));
-            if let Some(id) = known {
-                let places = found.by_id.entry(id).or_default();
-                places.push((at as u32, size));
-            } else if sizes.contains(&size) {
-                let mut measure = Measure::new(Basis::Crlf);
-                let read = self.session.read(uid, &mut |bytes| measure.feed(bytes))?;
-                if read.is_some() {
-                    let digest = measure.finish().digest;
-                    found.by_digest.entry(digest).or_default().push(at as u32);
-                }
-            }
-        }
+        found.folders = folders.iter().map(|f| f.decoded.clone()).collect();
         Ok(found)
     }
 

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::message::Flags;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// A folder to put messages into.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +69,38 @@ pub enum Removal {
     Gone,
     /// It has other flags or other bytes than it was put with.
     Changed,
+}
+
+/// How long a mailbox is looked through that does not stop changing: so long, at most so often, but twice at least. A message that
+/// is moved all the time is met at most looks; in the end what was seen once counts as there.
+#[derive(Debug)]
+pub struct Patience {
+    end: Instant,
+    looks: usize,
+}
+
+impl Patience {
+    const LOOKS: usize = 60;
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    pub fn begin() -> Self {
+        Self {
+            end: Instant::now() + Self::LONGEST,
+            looks: 0,
+        }
+    }
+
+    /// Whether to look once more.
+    pub fn lasts(&mut self) -> bool {
+        self.looks += 1;
+        let lasts = self.looks <= 2 || self.looks <= Self::LOOKS && Instant::now() < self.end;
+        if !lasts {
+            tracing::info!(
+                "the mailbox does not stop changing; what was seen once in it counts as there"
+            );
+        }
+        lasts
+    }
 }
 
 /// A mailbox that something can be put into.

@@ -16,21 +16,18 @@ pub mod keywords;
 pub mod name;
 mod subscriptions;
 
-use super::facts::learn;
+use super::facts::{Fact, learn};
 use super::gate::{Dir, Gate, Ownership};
 use super::journal::{Place, escape, unescape};
-use super::live::{Content, Identities, Live, NewMessage, Present, Removal, Target};
+use super::live::{Content, Identities, Live, NewMessage, Patience, Present, Removal, Target};
 use super::measure::{Basis, Measure};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Folder, Messages, Stamp, Store, folder_name, join};
+use crate::store::{Folder, Message, Messages, Stamp, Store, folder_name, join};
 use crate::view::View;
 use crate::view::content::{self, Encoding};
 use keywords::Keywords;
 use std::collections::{HashMap, HashSet};
-
-/// How often a mailbox is looked through until nothing changes meanwhile.
-const LOOKS: usize = 5;
 
 /// A Maildir that is in use.
 pub struct Mailbox<'a> {
@@ -41,12 +38,24 @@ pub struct Mailbox<'a> {
     path: &'a [u8],
     names: name::Names,
     folders: Vec<Folder>,
-    /// What each folder had, as often as it was looked at.
-    seen: HashMap<Vec<u8>, (Stamp, Vec<Messages>)>,
+    /// By the store's name of the folder.
+    seen: HashMap<Vec<u8>, Seen>,
     open: HashMap<Target, OpenFolder>,
     /// The files of the folder that was searched last.
     located: Option<(Vec<u8>, Files)>,
     keywords_lost: u64,
+}
+
+/// What was seen of a folder.
+#[derive(Default)]
+struct Seen {
+    stamp: Stamp,
+    /// As it was when it was looked at last.
+    messages: Messages,
+    /// Of all messages that it had at any look.
+    identities: HashSet<Vec<u8>>,
+    /// Of those that were read, or told by the index.
+    learned: HashSet<Vec<u8>>,
 }
 
 /// Files by the unique parts of their names: whether in `new`, and the whole name.
@@ -90,38 +99,111 @@ impl<'a> Mailbox<'a> {
 
     /// Looks through all folders until nothing has changed meanwhile.
     fn look(&mut self) -> Result<()> {
-        for _ in 0..LOOKS {
-            self.folders = self.store.folders()?.folders;
+        let mut patience = Patience::begin();
+        while patience.lasts() {
             let mut changed = false;
-            for folder in &self.folders {
-                let stamp = match self.store.stamp(&folder.stored) {
-                    Ok(stamp) => stamp,
-                    Err(e) if e.kind() == Kind::NotFound => continue,
-                    Err(e) => return Err(unclear(e)),
-                };
-                let known = self.seen.entry(folder.stored.clone());
-                let known = known.or_insert_with(|| (stamp.clone(), Vec::new()));
-                if !known.1.is_empty() && known.0 == stamp {
-                    continue;
-                }
-                changed = true;
-                match self.store.messages(&folder.stored, &Messages::default()) {
-                    Ok(messages) => {
-                        known.0 = stamp;
-                        known.1.push(messages);
-                    }
-                    Err(e) if e.kind() == Kind::NotFound => {}
-                    Err(e) => return Err(unclear(e)),
-                }
+            self.folders = self.store.folders()?.folders;
+            for folder in self.folders.clone() {
+                changed |= self.look_at(&folder.stored)?;
             }
             if !changed {
                 return Ok(());
             }
         }
-        tracing::info!(
-            "the mailbox does not stop changing; what was seen once in it counts as there"
-        );
         Ok(())
+    }
+
+    /// Looks at a folder; whether it has changed since it was looked at last.
+    fn look_at(&mut self, folder: &[u8]) -> Result<bool> {
+        let stamp = match self.store.stamp(folder) {
+            Ok(stamp) => stamp,
+            Err(e) if e.kind() == Kind::NotFound => return Ok(false),
+            Err(e) => return Err(unclear(e)),
+        };
+        if self
+            .seen
+            .get(folder)
+            .is_some_and(|seen| seen.stamp == stamp)
+        {
+            return Ok(false);
+        }
+        match self.store.messages(folder, &Messages::default()) {
+            Ok(messages) => {
+                let seen = self.seen.entry(folder.to_vec()).or_default();
+                let identities = messages.iter().map(|message| messages.identity(message));
+                seen.identities.extend(identities);
+                (seen.stamp, seen.messages) = (stamp, messages);
+            }
+            Err(e) if e.kind() == Kind::NotFound => {}
+            Err(e) => return Err(unclear(e)),
+        }
+        Ok(true)
+    }
+
+    /// Takes note of messages of a folder that were not known yet; whether all of them were still there.
+    fn note(
+        &mut self,
+        folder: &[u8],
+        number: u32,
+        wanted: (&HashSet<u128>, &HashSet<u64>),
+        found: &mut Present,
+    ) -> Result<bool> {
+        let Some(seen) = self.seen.get_mut(folder) else {
+            return Ok(true);
+        };
+        let Seen {
+            messages, learned, ..
+        } = seen;
+        let news = messages.iter();
+        let news = news.filter(|message| !learned.contains(&messages.identity(message)));
+        let news: Vec<&Message> = news.collect();
+        let facts = learn(
+            self.view,
+            &*self.store,
+            folder,
+            messages,
+            news.iter().copied(),
+        )?;
+        let mut all_there = true;
+        for (message, fact) in news.into_iter().zip(facts) {
+            all_there &= !matches!(fact, Fact::Gone);
+            let known = fact.known();
+            let readable =
+                known.filter(|l| matches!(l.encoding, Encoding::Plain | Encoding::Encoded));
+            let Some(known) = readable else {
+                continue;
+            };
+            match known.facts.message_id {
+                Some(id) if wanted.0.contains(&id) => {
+                    let places = found.by_id.entry(id).or_default();
+                    places.push((number, known.size));
+                }
+                None if wanted.1.contains(&known.size) => {
+                    let mut measure = Measure::new(Basis::Stored);
+                    let stored = self.store.open(folder, messages, message);
+                    let read = stored.and_then(|stored| {
+                        content::read(&stored, known.encoding, &self.view.keys, |bytes| {
+                            measure.feed(bytes);
+                            true
+                        })
+                    });
+                    match read {
+                        Ok(()) => {
+                            let digest = measure.finish().digest;
+                            found.by_digest.entry(digest).or_default().push(number);
+                        }
+                        Err(e) if e.kind() == Kind::NotFound => {
+                            all_there = false;
+                            continue;
+                        }
+                        Err(e) => return Err(unclear(e)),
+                    }
+                }
+                _ => {}
+            }
+            learned.insert(messages.identity(message));
+        }
+        Ok(all_there)
     }
 
     /// The folder of the mailbox that a target means.
@@ -313,19 +395,14 @@ impl Live for Mailbox<'_> {
         for folder in &self.folders {
             let number = found.folders.len() as u32;
             found.folders.push(folder.path.join("/"));
-            let looks = self.seen.get(&folder.stored);
-            for messages in looks.into_iter().flat_map(|(_, looks)| looks) {
-                for message in messages.iter() {
-                    let identity = messages.identity(message);
-                    let unique = std::str::from_utf8(name::unique(&identity)).unwrap_or_default();
-                    if !names.is_empty() && names.contains(unique) {
-                        found.by_name.insert(unique.to_owned(), number);
-                    }
-                    let folders = found.by_identity.entry(identity).or_default();
-                    if !folders.contains(&number) {
-                        folders.push(number);
-                    }
+            let seen = self.seen.get(&folder.stored);
+            for identity in seen.into_iter().flat_map(|seen| &seen.identities) {
+                let unique = std::str::from_utf8(name::unique(identity)).unwrap_or_default();
+                if !names.is_empty() && names.contains(unique) {
+                    found.by_name.insert(unique.to_owned(), number);
                 }
+                let folders = found.by_identity.entry(identity.clone()).or_default();
+                folders.push(number);
             }
         }
         Ok(found)
@@ -333,55 +410,24 @@ impl Live for Mailbox<'_> {
 
     fn find(&mut self, ids: &HashSet<u128>, sizes: &HashSet<u64>) -> Result<Present> {
         let mut found = Present::default();
-        for folder in &self.folders {
-            let number = found.folders.len() as u32;
-            found.folders.push(folder.path.join("/"));
-            let looks = self.seen.get(&folder.stored);
-            let mut counted = HashSet::new();
-            for messages in looks.into_iter().flat_map(|(_, looks)| looks) {
-                let learned = learn(
-                    self.view,
-                    &*self.store,
-                    &folder.stored,
-                    messages,
-                    messages.iter(),
-                )?;
-                for (message, learned) in messages.iter().zip(learned) {
-                    let Some(learned) = learned
-                        .filter(|l| matches!(l.encoding, Encoding::Plain | Encoding::Encoded))
-                    else {
-                        continue;
-                    };
-                    // Seen in an earlier look too.
-                    if !counted.insert(messages.identity(message)) {
-                        continue;
-                    }
-                    match learned.facts.message_id {
-                        Some(id) if ids.contains(&id) => {
-                            let places = found.by_id.entry(id).or_default();
-                            places.push((number, learned.size));
-                        }
-                        None if sizes.contains(&learned.size) => {
-                            let mut measure = Measure::new(Basis::Stored);
-                            let stored = self.store.open(&folder.stored, messages, message);
-                            let read = stored.and_then(|stored| {
-                                content::read(&stored, learned.encoding, &self.view.keys, |bytes| {
-                                    measure.feed(bytes);
-                                    true
-                                })
-                            });
-                            match read {
-                                Ok(()) => {
-                                    let digest = measure.finish().digest;
-                                    found.by_digest.entry(digest).or_default().push(number);
-                                }
-                                Err(e) if e.kind() == Kind::NotFound => {}
-                                Err(e) => return Err(unclear(e)),
-                            }
-                        }
-                        _ => {}
-                    }
-                }
+        let mut numbers: HashMap<Vec<u8>, u32> = HashMap::new();
+        let mut patience = Patience::begin();
+        // A message that was moved before it was read is in another folder under another name.
+        while patience.lasts() {
+            let mut clear = true;
+            for folder in self.folders.clone() {
+                let number = *numbers.entry(folder.stored.clone()).or_insert_with(|| {
+                    found.folders.push(folder.path.join("/"));
+                    found.folders.len() as u32 - 1
+                });
+                clear &= !self.look_at(&folder.stored)?;
+                clear &= self.note(&folder.stored, number, (ids, sizes), &mut found)?;
+            }
+            let folders = self.store.folders()?.folders;
+            clear &= folders == self.folders;
+            self.folders = folders;
+            if clear {
+                break;
             }
         }
         Ok(found)

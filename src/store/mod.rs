@@ -269,7 +269,7 @@ pub struct Folders {
 }
 
 /// What says that a folder has not changed, such as inode, size, mtime and ctime of each of its directories.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     pub bytes: Vec<u8>,
     /// The folder's last change.

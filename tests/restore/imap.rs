@@ -28,12 +28,8 @@ fn mdbox() {
     through_dovecot("mdbox:~/mdbox", "mdbox");
 }
 
-/// A server with TLS, a certificate of its own, and a master user.
-#[test]
-fn over_tls_as_a_master_user() {
-    if !able(&["doveadm", "dovecot", "openssl"]) {
-        return;
-    }
+/// A server with TLS, a certificate of its own, and a master user; and where the certificate is.
+pub fn behind_tls() -> (crate::harness::Scratch, World) {
     let scratch = crate::harness::Scratch::new();
     let (key, cert, users) = (
         scratch.join("key"),
@@ -78,17 +74,27 @@ fn over_tls_as_a_master_user() {
         .set("restore.method", "imap")
         .set("restore.imap", address)
         .set("restore.master_user", "restorer")
-        .set("restore.password_file", password.to_str().unwrap());
+        .set("restore.password_file", password.to_str().unwrap())
+        .set("restore.ca_file", cert.to_str().unwrap());
+    (scratch, world)
+}
+
+#[test]
+fn over_tls_as_a_master_user() {
+    if !able(&["doveadm", "dovecot", "openssl"]) {
+        return;
+    }
+    let (_scratch, mut world) = behind_tls();
+    let password = world.scratch.join("password");
+    let trusting = world.config.clone();
+    world.config = trusting.clone().unset("restore.ca_file");
     let plan = ["--date", DAY, "--mailbox", ALICE];
     // Its certificate is known to nobody.
     let refused = restore(&world.config, &plan);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("certificate"), "{said}");
-    world.config = world
-        .config
-        .clone()
-        .set("restore.ca_file", cert.to_str().unwrap());
+    world.config = trusting;
     comes_back_in(&world);
     fs::write(&password, "wrong\n").unwrap();
     let refused = restore(&world.config, &plan);

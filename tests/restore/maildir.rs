@@ -109,7 +109,7 @@ fn fill(server: &Server, scratch: &Scratch) {
 }
 
 /// A week passes: things are deleted, moved, flagged, and delivered.
-fn damage(server: &Server) {
+pub fn damage(server: &Server) {
     for args in [
         &["expunge", "mailbox", "INBOX", "1:10"][..],
         &["expunge", "mailbox", "Sent", "4:6"],

@@ -6,6 +6,7 @@
 mod harness;
 mod imap;
 mod interrupted;
+mod load;
 mod maildir;
 
 use harness::mount::mailtm;
