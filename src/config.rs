@@ -64,6 +64,8 @@ pub struct Config {
     pub sandbox: Switch,
     /// Whether messages are pushed to the kernel ahead of those who read one after the other.
     pub push: Switch,
+    /// A file with the administrator's words for the text in each mailbox.
+    pub about: Option<PathBuf>,
     pub source: Source,
     pub access: Access,
     pub mbox: Mbox,
@@ -222,6 +224,7 @@ impl Default for Config {
             hide_unreadable: true,
             sandbox: Switch::Auto,
             push: Switch::Auto,
+            about: None,
             source: Source {
                 snapshots: Vec::new(),
                 typed: false,
@@ -363,6 +366,13 @@ fn walk(top: &Section<'_>) -> Config {
         push: top
             .string("push", "\"auto\"", Switch::parse)
             .unwrap_or(defaults.push),
+        about: top.table("about").and_then(|s| {
+            s.string(
+                "template",
+                "\"/etc/mailtm/about.txt\"",
+                value::absolute_path,
+            )
+        }),
         source: top.table("source").map_or(defaults.source.clone(), |s| {
             walk_source(&s, defaults.source)
         }),
@@ -412,15 +422,17 @@ fn walk(top: &Section<'_>) -> Config {
 
 fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
     let example = "\"{domain}/{user}/Maildir\"";
+    let directories = "[\"/srv/vmail/.zfs/snapshot\"]";
+    let snapshots = section.list("snapshots", directories, value::absolute_path);
+    if snapshots.as_ref().is_some_and(Vec::is_empty) {
+        let why = format!(
+            "is empty: write such as snapshots = {directories}, or leave it out to name the directory on the command line"
+        );
+        section.refuse("snapshots", why);
+    }
     let source = Source {
         typed: defaults.typed,
-        snapshots: section
-            .list(
-                "snapshots",
-                "[\"/srv/vmail/.zfs/snapshot\"]",
-                value::absolute_path,
-            )
-            .unwrap_or_default(),
+        snapshots: snapshots.unwrap_or_default(),
         name: section.string("name", "\"daily-%Y-%m-%d\"", value::snapshot_pattern),
         mailboxes: section
             .string_or_list("mailboxes", example, value::mailbox_template)
@@ -529,6 +541,7 @@ impl Config {
             ("names", self.names != other.names),
             ("sandbox", self.sandbox != other.sandbox),
             ("push", self.push != other.push),
+            ("[about]", self.about != other.about),
             ("[source]", self.source != other.source),
             ("[mbox]", self.mbox != other.mbox),
             ("[index]", self.index != other.index),

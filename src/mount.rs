@@ -36,7 +36,7 @@ use crate::snapshot::source::{self, Said, Source};
 use crate::snapshot::{self, Catalogue, Watch};
 use crate::store::Format;
 use crate::store::decode::Keys;
-use crate::view::{self, View, mailbox};
+use crate::view::{self, View, about, mailbox};
 use lateness::Lateness;
 use metrics::Metrics;
 use mounter::{Mounter, Unmounted};
@@ -208,10 +208,10 @@ fn detach_output() {
 
 /// The catalogue and the file system that a configuration means.
 pub fn build(config: &Config) -> Result<Fs> {
-    build_from(config, &source(config)?)
+    build_from(config, &source(config)?, None)
 }
 
-fn build_from(config: &Config, source: &Source) -> Result<Fs> {
+fn build_from(config: &Config, source: &Source, about: Option<about::Template>) -> Result<Fs> {
     let catalogue = catalogue(config, source)?;
     let options = fs::Options {
         mbox_listed: match config.mbox.listed {
@@ -225,6 +225,7 @@ fn build_from(config: &Config, source: &Source) -> Result<Fs> {
         listing_bytes: LISTING_BYTES,
         bodies: config.index.bodies,
         language: config.language,
+        about,
         live: config.source.live.clone(),
     };
     Fs::new(view(config)?, config.policy(), catalogue, options)
@@ -315,6 +316,13 @@ pub fn keys(config: &Config) -> Result<Keys> {
     Keys::read(&config.source.mail_crypt_keys)
 }
 
+/// The administrator's words for the text in each mailbox.
+pub fn about(config: &Config) -> Result<Option<about::Template>> {
+    let read = config.about.as_deref().map(about::Template::read);
+    read.transpose()
+        .map_err(|e| Error::new(e.kind(), format!("about.template: {e}")))
+}
+
 /// The directories of snapshots that a configuration means, and the path of the mail store inside each snapshot.
 pub fn source(config: &Config) -> Result<Source> {
     match config.source.snapshots.as_slice() {
@@ -356,10 +364,11 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     // A live directory is looked at from outside: inside, its snapshots alone are in reach.
     let source = source(&config)?;
     let metrics = config.metrics.map(metrics::bind).transpose()?;
+    let about = about(&config)?;
     // Before any store is read, and any thread started.
     confine(&config, &source)?;
     memory::give_back();
-    let fs = Arc::new(build_from(&config, &source)?);
+    let fs = Arc::new(build_from(&config, &source, about)?);
     let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;

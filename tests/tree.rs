@@ -157,6 +157,48 @@ fn an_empty_mailbox_is_shown_and_says_why() {
 }
 
 #[test]
+fn the_administrator_says_it_in_other_words() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    store.mailbox(DAY, ALICE).greet(&["Sent"]);
+    let file = scratch.join("about.txt");
+    let config = Config::new(&scratch, &store)
+        .set("about.template", file.to_str().unwrap())
+        .set("language", "it");
+    let check = |config: &Config| {
+        let path = config.write().to_str().unwrap().to_owned();
+        harness::output(&mut harness::mount::mailtm(&["check", "--config", &path]))
+    };
+    for (text, wrong) in [
+        (&b"{mailbox}\n{nobody}\n"[..], "line 2"),
+        (b"ok\n\xff", "line 2"),
+        (b"", "line 1"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let refused = check(&config);
+        let said = String::from_utf8_lossy(&refused.stdout);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        let file = file.to_str().unwrap();
+        assert!(said.contains(file) && said.contains(wrong), "{said}");
+        let failure = Mount::start(&config).err().unwrap();
+        assert_eq!(failure.code(), 2, "{}", failure.stderr);
+        assert!(failure.stderr.contains(wrong), "{}", failure.stderr);
+    }
+    let text = "Studio Rossi\n\n{mailbox}, {date}\n{folders} cartelle\nFino a {expires}\n\n{standard}\n\nInt. 12\n";
+    fs::write(&file, text).unwrap();
+    assert_eq!(check(&config).status.code(), Some(0));
+    let mount = Mount::new(&config);
+    let path = mount.join(DAY).join(ALICE).join(ABOUT);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.len() as u64, fs::metadata(&path).unwrap().len());
+    let start = "Studio Rossi\r\n\r\nalice@example.com, venerdì 20 novembre 2026\r\n2 cartelle\r\n\r\nCHE COS'È";
+    assert!(text.starts_with(start), "{text}");
+    assert!(text.ends_with("\r\n\r\nInt. 12\r\n"), "{text}");
+}
+
+#[test]
 fn a_name_in_new_and_cur_is_one_message() {
     if !able(&[]) {
         return;

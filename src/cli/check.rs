@@ -147,6 +147,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
     let source = mount::source(config)?;
     let layout = mount::layout(config)?;
     let keys = mount::keys(config)?;
+    mount::about(config)?;
     surroundings::keys(config, &mut findings);
     portal::judge(config, &mut findings);
     let catalogue = mount::catalogue(config, &source)?;

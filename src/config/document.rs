@@ -26,6 +26,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "hide_unreadable",
             "sandbox",
             "push",
+            "about",
             "source",
             "access",
             "mbox",
@@ -35,6 +36,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "restore",
         ],
     ),
+    ("about", &["template"]),
     (
         "source",
         &[

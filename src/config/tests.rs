@@ -180,6 +180,10 @@ fn unknown_keys_are_told_with_line_and_cure() {
         mistake("snapshots = []\n"),
         "/x.toml:1: unknown key \"snapshots\" in the top level: move it to [source]"
     );
+    assert!(
+        mistake("[source]\nsnapshots = []\n")
+            .starts_with("/x.toml:2: source.snapshots: is empty: write such as"),
+    );
     assert_eq!(
         mistake("[mbox]\ncolour = \"red\"\n"),
         "/x.toml:2: unknown key \"colour\" in [mbox]: remove it; the keys there are flags, listed"

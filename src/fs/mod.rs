@@ -40,6 +40,7 @@ use crate::language::Language;
 use crate::snapshot::{Catalogue, Changes, Snapshot};
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
+use crate::view::tree::Source;
 use crate::view::{View, about};
 use attr::message_attr;
 use browse::{SortBy, Tally};
@@ -120,6 +121,8 @@ pub struct Options {
     pub bodies: bool,
     /// Of the text in each mailbox.
     pub language: Language,
+    /// The administrator's words for it.
+    pub about: Option<about::Template>,
     /// The root of the live mail store.
     pub live: Option<PathBuf>,
 }
@@ -510,14 +513,18 @@ impl Fs {
             .keep_days
             .map(|days| chrono::Days::new(u64::from(days)));
         let expires = days.and_then(|days| taken.date().checked_add_days(days));
-        about::text(
-            self.options.language,
-            &inside.mailbox.name,
-            &snapshot.label,
-            taken,
-            &self.options.zone_name,
+        let branches = inside.nested.tree.iter();
+        let backup = about::Backup {
+            mailbox: &inside.mailbox.name,
+            label: &snapshot.label,
+            taken_local: taken,
+            zone_name: &self.options.zone_name,
             expires,
-        )
+            folders: branches
+                .filter(|branch| matches!(branch.source, Source::Folder(_)))
+                .count(),
+        };
+        about::text(self.options.language, self.options.about.as_ref(), &backup)
     }
 }
 

@@ -52,6 +52,7 @@ impl World {
             listing_bytes: 1 << 20,
             bodies: false,
             language: crate::language::Language::English,
+            about: None,
             live: None,
         };
         let fs = Fs::new(view, policy, catalogue, options).unwrap();

@@ -1,58 +1,178 @@
-//! The text of `ABOUT THIS BACKUP.txt`, which stands in every mailbox of every date.
+//! The text of `ABOUT THIS BACKUP.txt`, which stands in every mailbox of every date: mailtm's own, or a [`Template`] that the
+//! administrator has written.
 //!
 //! Invariant: the text depends on its arguments alone, so it is the same at every look.
 
+use crate::error::{Error, Kind, Result};
 use crate::language::Language;
+use crate::template::{self, Line, Values};
 use chrono::{NaiveDate, NaiveDateTime};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// Its name in every mailbox.
 pub const FILE_NAME: &str = "ABOUT THIS BACKUP.txt";
 
-/// What a mailbox's backup is, how to take mail out of it, and what it cannot contain.
+/// The names that can stand in braces in an administrator's own text.
+pub const FIELDS: [&str; 7] = [
+    "date", "expires", "folders", "label", "mailbox", "taken", "zone",
+];
+
+/// What stands in an administrator's own text for the rest of mailtm's.
+const STANDARD: &str = "{standard}";
+
+/// A longer text is none that anybody reads.
+const LONGEST: u64 = 64 << 10;
+
+/// A mailbox's backup, as far as the text says something of it.
+#[derive(Clone, Debug)]
+pub struct Backup<'a> {
+    pub mailbox: &'a str,
+    /// The name of the date's directory.
+    pub label: &'a str,
+    pub taken_local: NaiveDateTime,
+    /// Of the time zone of `taken_local`; empty if it is the system's, which need not have one.
+    pub zone_name: &'a str,
+    /// The last day on which the backup is shown.
+    pub expires: Option<NaiveDate>,
+    pub folders: usize,
+}
+
+/// An administrator's own text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Lines, and in between the places where mailtm's own text goes.
+    parts: Vec<Vec<Line>>,
+}
+
+impl Template {
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// [`Kind::Config`]: what is wrong with it, and in which line.
+    pub fn read(path: &Path) -> Result<Self> {
+        let at = |why: &dyn std::fmt::Display| {
+            Error::new(Kind::Config, format!("{}: {why}", path.display()))
+        };
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| at(&e))?;
+        let file = File::from(file);
+        if !file.metadata().map_err(|e| at(&e))?.is_file() {
+            return Err(at(&"not a file"));
+        }
+        let mut bytes = Vec::new();
+        let read = file.take(LONGEST + 1).read_to_end(&mut bytes);
+        read.map_err(|e| at(&e))?;
+        if bytes.len() as u64 > LONGEST {
+            return Err(at(&format!("more than {} KiB", LONGEST >> 10)));
+        }
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let before = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+            let line = before.filter(|b| **b == b'\n').count() + 1;
+            at(&format!("line {line}: not UTF-8: save it as UTF-8"))
+        })?;
+        Self::parse(&text).map_err(|e| at(&e))
+    }
+
+    /// Reads a text.
+    fn parse(text: &str) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut parts = vec![Vec::new()];
+        let names: Vec<&'static str> = FIELDS.into_iter().chain(["standard"]).collect();
+        for (line, number) in text.lines().zip(1..) {
+            if line.trim() == STANDARD {
+                parts.push(Vec::new());
+            } else if line.contains(STANDARD) {
+                let why = format!("{STANDARD} is many lines: write it on a line of its own");
+                return Err(template::wrong(number, &why));
+            } else if let Some(c) = line.chars().find(|c| c.is_control() && *c != '\t') {
+                let why = format!("the control character {}", c.escape_unicode());
+                return Err(template::wrong(number, &why));
+            } else if let Some(part) = parts.last_mut() {
+                part.push(Line::parse(line, number, &names)?);
+            }
+        }
+        if text.trim().is_empty() {
+            return Err(template::wrong(1, "there is no text"));
+        }
+        Ok(Self { parts })
+    }
+
+    fn fill(&self, language: Language, backup: &Backup<'_>) -> String {
+        let expires = backup.expires.map(|day| language.day(day));
+        let values = Values::from([
+            ("date", language.day(backup.taken_local.date())),
+            ("expires", expires.unwrap_or_default()),
+            ("folders", backup.folders.to_string()),
+            ("label", backup.label.to_owned()),
+            ("mailbox", backup.mailbox.to_owned()),
+            ("taken", backup.taken_local.format("%H:%M").to_string()),
+            ("zone", backup.zone_name.to_owned()),
+        ]);
+        let parts = self.parts.iter();
+        let filled = parts.map(|part| template::fill(part, &values, str::to_owned));
+        let parts: Vec<String> = filled.map(|part| part.trim_end().to_owned()).collect();
+        let between = format!("\n\n{}\n\n", rest(language).trim());
+        parts.join(&between).trim_matches('\n').to_owned() + "\n"
+    }
+}
+
+/// What a mailbox's backup is, how to take mail out of it, and what it cannot contain; in the words of `own`, if there are any.
 ///
-/// `label` is the name of the date's directory, `zone_name` that of the time zone of `taken_local` (empty if it is
-/// the system's, which need not have one), `expires` the last day on which the backup is shown. UTF-8, lines of at
-/// most 76 characters (but for the mailbox's own name) that end in CRLF, as every text editor understands.
-pub fn text(
-    language: Language,
-    mailbox: &str,
-    label: &str,
-    taken_local: NaiveDateTime,
-    zone_name: &str,
-    expires: Option<NaiveDate>,
-) -> String {
+/// UTF-8, lines that end in CRLF, as every text editor understands; mailtm's own of at most 76 characters, but for the
+/// mailbox's name.
+pub fn text(language: Language, own: Option<&Template>, backup: &Backup<'_>) -> String {
+    let text = match own {
+        Some(template) => template.fill(language, backup),
+        None => head(language, backup) + rest(language),
+    };
+    text.replace('\n', "\r\n")
+}
+
+/// Which backup it is.
+fn head(language: Language, backup: &Backup<'_>) -> String {
+    let Backup { mailbox, label, .. } = backup;
     let taken = format!(
         "{}, {}",
-        language.day(taken_local.date()),
-        taken_local.format("%H:%M")
+        language.day(backup.taken_local.date()),
+        backup.taken_local.format("%H:%M")
     );
-    let zone = match zone_name {
+    let zone = match backup.zone_name {
         "" => String::new(),
         name => format!("\n          ({name})"),
     };
-    let text = match language {
+    match language {
         Language::English => {
-            let kept = match expires {
+            let kept = match backup.expires {
                 Some(day) => format!("to the end of {}", language.day(day)),
                 None => "for as long as your administrator decides".to_owned(),
             };
             format!(
                 "ABOUT THIS BACKUP\n\nMailbox:  {mailbox}\nBackup:   {label}\nTaken:    {taken}{zone}\n\
-                 Kept:     {kept}\n{REST}"
+                 Kept:     {kept}\n"
             )
         }
         Language::Italian => {
-            let kept = match expires {
+            let kept = match backup.expires {
                 Some(day) => format!("fino alla fine di {}", language.day(day)),
                 None => "per il tempo deciso dall'amministratore".to_owned(),
             };
             format!(
                 "INFORMAZIONI SU QUESTO BACKUP\n\nCasella:  {mailbox}\nBackup:   {label}\nPreso:    {taken}{zone}\n\
-                 Tenuto:   {kept}\n{RESTO}"
+                 Tenuto:   {kept}\n"
             )
         }
-    };
-    text.replace('\n', "\r\n")
+    }
+}
+
+/// What is the same in all backups.
+fn rest(language: Language) -> &'static str {
+    match language {
+        Language::English => REST,
+        Language::Italian => RESTO,
+    }
 }
 
 const REST: &str = r#"
@@ -139,76 +259,4 @@ Guarda in un'altra data, e avvisa l'amministratore.
 "#;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(zone: &str, expires: Option<NaiveDate>) -> String {
-        let taken = NaiveDate::from_ymd_opt(2026, 11, 20)
-            .and_then(|d| d.and_hms_opt(23, 59, 30))
-            .unwrap();
-        let language = Language::English;
-        text(
-            language,
-            "alice@example.com",
-            "2026-11-20",
-            taken,
-            zone,
-            expires,
-        )
-    }
-
-    #[test]
-    fn in_italian() {
-        let taken = NaiveDate::from_ymd_opt(2026, 11, 20).and_then(|d| d.and_hms_opt(9, 5, 0));
-        let last = NaiveDate::from_ymd_opt(2026, 12, 5);
-        let text = text(
-            Language::Italian,
-            "a",
-            "2026-11-20",
-            taken.unwrap(),
-            "",
-            last,
-        );
-        assert!(
-            text.contains("Preso:    venerdì 20 novembre 2026, 09:05\r\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("fino alla fine di sabato 5 dicembre 2026\r\n") && text.contains("POP3")
-        );
-        for line in text.split_terminator("\r\n") {
-            assert!(
-                line.chars().count() <= 76 && !line.contains(['\r', '\n']),
-                "{line:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn says_which_when_and_how_long() {
-        let last = NaiveDate::from_ymd_opt(2026, 12, 5);
-        let text = sample("Europe/Rome", last);
-        for line in [
-            "Mailbox:  alice@example.com\r\n",
-            "Backup:   2026-11-20\r\n",
-            "Taken:    Friday 20 November 2026, 23:59\r\n          (Europe/Rome)\r\n",
-            "Kept:     to the end of Saturday 5 December 2026\r\n",
-        ] {
-            assert!(text.contains(line), "{line:?} in {text}");
-        }
-        let text = sample("", None);
-        assert!(text.contains("2026, 23:59\r\n"));
-        assert!(text.contains("your administrator decides"));
-        assert!(text.contains("POP3"));
-    }
-
-    #[test]
-    fn fits_a_plain_editor() {
-        let text = sample("America/Argentina/ComodRivadavia", None);
-        assert!(text.ends_with("\r\n"));
-        for line in text.split_terminator("\r\n") {
-            assert!(line.chars().count() <= 76, "{line:?}");
-            assert!(!line.contains(['\r', '\n', '\t']), "{line:?}");
-        }
-    }
-}
+mod tests;

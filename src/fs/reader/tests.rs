@@ -77,6 +77,7 @@ fn open(dir: TempDir, policy: Policy) -> (TempDir, Fs) {
         listing_bytes: 1 << 20,
         bodies: false,
         language: crate::language::Language::English,
+        about: None,
         live: None,
     };
     let fs = Fs::new(view, policy, catalogue, options).unwrap();

@@ -13,6 +13,7 @@ use super::outbox::{Due, LetterKind};
 use super::request::{Details, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::language::Language;
+use crate::template::Values;
 use crate::time::Zone;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
-use template::{Template, Values};
+use template::Template;
 
 /// Longest template, in bytes.
 const LONGEST_TEMPLATE: u64 = 1 << 18;

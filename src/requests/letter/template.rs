@@ -1,15 +1,13 @@
 //! The text of a letter with places to be filled in.
 //!
-//! The first line is `Subject:` and the subject; after an empty line the text follows. `{name}` stands for what is known
-//! by that name ([`FIELDS`]); other braces are text. A line with a name that there is nothing to say of is left out, so
-//! that one template serves whether there is a cost or not.
+//! The first line is `Subject:` and the subject; after an empty line the text follows. [`FIELDS`] are the names in braces.
 //!
 //! The HTML is made of the text: the same words, escaped; only the address of the request's page becomes a link. Or a
 //! file beside the text has it, and there what is filled in is escaped.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::html::escaped;
-use std::collections::BTreeMap;
+use crate::template::{self, Line, Values, wrong};
 use std::fmt::Write as _;
 
 /// The names that can stand in braces.
@@ -38,22 +36,12 @@ pub const FIELDS: [&str; 19] = [
 /// Characters of a subject; a longer one could make a line that mail servers do not take.
 const LONGEST_SUBJECT: usize = 250;
 
-/// What is filled in, by name; a name that is missing or empty has nothing to say.
-pub type Values = BTreeMap<&'static str, String>;
-
-/// A line of a template: text, and names of values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Field(&'static str),
-}
-
 /// The template of a letter.
 #[derive(Clone, Debug)]
 pub struct Template {
-    subject: Vec<Piece>,
-    text: Vec<Vec<Piece>>,
-    html: Option<Vec<Vec<Piece>>>,
+    subject: Line,
+    text: Vec<Line>,
+    html: Option<Vec<Line>>,
 }
 
 /// A template filled in.
@@ -84,23 +72,22 @@ impl Template {
             ));
         }
         Ok(Self {
-            subject: pieces(subject, 1)?,
-            text: parse_lines(lines, 3)?,
-            html: html.map(|html| parse_lines(html.lines(), 1)).transpose()?,
+            subject: Line::parse(subject, 1, &FIELDS)?,
+            text: template::parse(lines, 3, &FIELDS)?,
+            html: html
+                .map(|html| template::parse(html.lines(), 1, &FIELDS))
+                .transpose()?,
         })
     }
 
     pub fn fill(&self, values: &Values) -> Filled {
-        let subject: Vec<String> = self
-            .subject
-            .iter()
-            .map(|piece| piece.fill(values).to_owned())
-            .collect();
-        let subject = subject.concat().replace(char::is_control, " ");
+        let subject = self.subject.fill(values).replace(char::is_control, " ");
         let subject: String = subject.chars().take(LONGEST_SUBJECT).collect();
-        let text = fill_lines(&self.text, values, str::to_owned);
+        let text = template::fill(&self.text, values, str::to_owned);
         let html = match &self.html {
-            Some(html) => fill_lines(html, values, |value| escaped(value).replace('\n', "<br>\n")),
+            Some(html) => {
+                template::fill(html, values, |value| escaped(value).replace('\n', "<br>\n"))
+            }
             None => as_html(&subject, &text, values.get("link").map(String::as_str)),
         };
         Filled {
@@ -109,84 +96,6 @@ impl Template {
             html,
         }
     }
-}
-
-impl Piece {
-    fn fill<'a>(&'a self, values: &'a Values) -> &'a str {
-        match self {
-            Self::Text(text) => text,
-            Self::Field(name) => values.get(name).map_or("", String::as_str),
-        }
-    }
-}
-
-fn wrong(line: usize, what: &str) -> Error {
-    Error::new(Kind::Config, format!("line {line}: {what}"))
-}
-
-fn parse_lines<'a>(lines: impl Iterator<Item = &'a str>, first: usize) -> Result<Vec<Vec<Piece>>> {
-    let numbered = lines.zip(first..);
-    numbered
-        .map(|(line, number)| pieces(line, number))
-        .collect()
-}
-
-/// The pieces of a line.
-fn pieces(line: &str, number: usize) -> Result<Vec<Piece>> {
-    let mut found = Vec::new();
-    let mut text = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('{') {
-        text.push_str(before);
-        let is_name = |name: &&str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        };
-        let name = after.split_once('}').filter(|(name, _)| is_name(name));
-        let Some((name, behind)) = name else {
-            text.push('{');
-            rest = after;
-            continue;
-        };
-        let Some(field) = FIELDS.into_iter().find(|field| *field == name) else {
-            let all = FIELDS.map(|field| format!("{{{field}}}")).join(", ");
-            return Err(wrong(
-                number,
-                &format!("nothing is known as {{{name}}}: there are {all}"),
-            ));
-        };
-        found.push(Piece::Text(std::mem::take(&mut text)));
-        found.push(Piece::Field(field));
-        rest = behind;
-    }
-    text.push_str(rest);
-    found.push(Piece::Text(text));
-    Ok(found)
-}
-
-/// Lines that have something to say, never more than one empty line in a row.
-fn fill_lines(lines: &[Vec<Piece>], values: &Values, written: impl Fn(&str) -> String) -> String {
-    let mut out = String::new();
-    for line in lines {
-        let says_nothing =
-            |piece: &Piece| matches!(piece, Piece::Field(_)) && piece.fill(values).is_empty();
-        if line.iter().any(says_nothing) {
-            continue;
-        }
-        let start = out.len();
-        for piece in line {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Field(_) => out.push_str(&written(piece.fill(values))),
-            }
-        }
-        if out.len() == start && (out.is_empty() || out.ends_with("\n\n")) {
-            continue;
-        }
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
 }
 
 /// A page with the same words.
@@ -213,6 +122,7 @@ fn as_html(subject: &str, text: &str, link: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn values(pairs: &[(&'static str, &str)]) -> Values {
         let pairs = pairs.iter();
