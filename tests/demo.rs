@@ -90,6 +90,15 @@ fn command(printed: &str, word: &str) -> String {
         .to_owned()
 }
 
+/// The command with some words in it.
+fn line(printed: &str, words: &str) -> String {
+    let found = printed.lines().find(|line| line.contains(words));
+    found
+        .unwrap_or_else(|| panic!("no {words:?} in\n{printed}"))
+        .trim()
+        .to_owned()
+}
+
 fn shell(line: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(line).stdin(Stdio::null());
@@ -143,6 +152,15 @@ fn the_tour_leads_to_the_message() {
         "it is still there on the last date"
     );
 
+    // It is among what is deleted, and found.
+    let lost = String::from_utf8(run(&mut shell(&command(&printed, "ls ")))).unwrap();
+    assert!(lost.lines().any(|line| line == only(&home)), "{lost}");
+    let find = printed
+        .lines()
+        .find(|line| line.contains(" find --config "));
+    let found = String::from_utf8(run(&mut shell(find.unwrap()))).unwrap();
+    assert!(found.contains("gone since"), "{found}");
+
     let (code, printed) = demo.interrupt();
     assert_eq!(code, Some(0));
     assert!(!is_mounted(&mountpoint), "{printed}");
@@ -190,11 +208,9 @@ fn without_a_mount_it_says_how_to_mount() {
     if !able(&["sh"]) {
         return;
     }
-    let programs = Path::new(env!("CARGO_BIN_EXE_mailtm")).parent().unwrap();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     // The shell becomes the program, so that the signal reaches that.
-    let line = format!("exec {}", command(&made, "mailtm mount "));
-    let mount = Foreground::new(shell(&line).env("PATH", path), mountpoint.clone());
+    let line = format!("exec {}", line(&made, " mount --config "));
+    let mount = Foreground::new(&mut shell(&line), mountpoint.clone());
     let _ = mount.until("ready");
     assert!(is_mounted(&mountpoint));
     assert_eq!(mount.interrupt().0, Some(0));

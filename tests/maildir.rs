@@ -232,6 +232,41 @@ fn mutt_opens_it() {
 }
 
 #[test]
+fn notmuch_indexes_it() {
+    if !able(&["notmuch"]) {
+        return;
+    }
+    let (scratch, _store, mount) = setup();
+    let shown = mount.join(".maildir").join(DAY).join(ALICE);
+    let config = scratch.join("notmuch");
+    let text = format!(
+        "[database]\npath={}\nmail_root={}\n[user]\nname=Alice\nprimary_email={ALICE}\n\
+         [new]\ntags=unread\nignore=maildirfolder;dovecot-keywords;subscriptions\n[maildir]\nsynchronize_flags=true\n",
+        scratch.subdirectory("database").display(),
+        shown.display()
+    );
+    fs::write(&config, text).unwrap();
+    let notmuch = |args: &[&str]| {
+        let mut command = Command::new("notmuch");
+        let said = run(command.arg("--config").arg(&config).args(args));
+        String::from_utf8(said).unwrap().trim().to_owned()
+    };
+    notmuch(&["new", "--quiet"]);
+    for (query, count) in [
+        ("*", 10),
+        ("tag:unread", 4),
+        ("tag:flagged", 1),
+        ("tag:replied", 1),
+        ("tag:draft", 1),
+        ("folder:.Sent", 1),
+        ("subject:Message", 10),
+    ] {
+        let found = notmuch(&["count", query]);
+        assert_eq!(found, count.to_string(), "{query}");
+    }
+}
+
+#[test]
 fn doveadm_imports_it() {
     if !able(&["doveadm"]) {
         return;

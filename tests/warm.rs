@@ -144,6 +144,23 @@ fn told_to_stop_it_does_not_finish_the_folder() {
 }
 
 #[test]
+fn a_damaged_message_is_told_every_time() {
+    let (_scratch, store, config) = setup(3);
+    let torn = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    let alice = store.mailbox(DAY, ALICE);
+    alice.put("cur", "9.torn:2,", torn, 1_795_000_000);
+    for _ in 0..2 {
+        let output = output(&mut warm(&config));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(
+            said.contains("1 messages cannot be read, such as 2026"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn the_index_changes_nothing_that_is_shown() {
     if !able(&[]) {
         return;

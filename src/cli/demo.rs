@@ -52,7 +52,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(demo.summary())?;
     if arguments.no_mount {
         print(format!(
-            "\nTo mount it:\n\n  mailtm mount --config {}\n",
+            "\nTo mount it:\n\n  {} mount --config {}\n",
+            tour::program(),
             tour::quoted(&demo.config())
         ))?;
         return Ok(ExitCode::SUCCESS);
@@ -233,6 +234,16 @@ impl Demo {
         let inbox = mailbox(self.days.first()).join(mailbox::INBOX);
         let missed = tour::find(&inbox, letters::MISSED)?
             .ok_or_else(|| io::Error::other(format!("{} lacks a message", inbox.display())))?;
+        let deleted = mountpoint.join("deleted").join(week::CHIARA.address);
+        let mut lost = None;
+        for folder in fs::read_dir(&deleted)? {
+            let folder = folder?.path();
+            if tour::find(&folder, letters::MISSED)?.is_some() {
+                lost = Some(folder);
+            }
+        }
+        let lost =
+            lost.ok_or_else(|| io::Error::other(format!("{} lacks a message", deleted.display())))?;
         let who = match &self.visitor {
             Some(visitor) => format!("{} or root", visitor.name),
             None => "root".to_owned(),
@@ -243,10 +254,17 @@ impl Demo {
              Look around in another terminal, as {who}; nobody else may enter.\n\n\
              {} has deleted a message that she needs now; it is in the first backups and gone from\n\
              the latest. To get it back, as {who}:\n\n  cp {} ~/\n\n\
+             Nobody has to know the day: what is in some backup and gone from her mailbox since is here:\n\n  \
+             ls {}\n\n\
+             And this looks for it in all backups of all mailboxes:\n\n  {} find --config {} {}\n\n\
              Ctrl-C ends the demo.\n",
             mountpoint.display(),
             week::CHIARA.name,
             tour::quoted(&missed),
+            tour::quoted(&lost),
+            tour::program(),
+            tour::quoted(&self.config()),
+            tour::quoted(Path::new(letters::MISSED)),
         ))
     }
 }

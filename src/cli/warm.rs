@@ -1,6 +1,9 @@
 //! `mailtm warm`: fills the index, so that nobody has to wait for a folder's first listing.
+//!
+//! Exit code: 3 if some of the mail could not be read, a damaged message among them.
 
 use super::progress::{Bar, stop_on_signals};
+use super::terminal::printable;
 use super::{Global, PARTLY_DONE, print, use_source};
 use crate::config;
 use crate::disk::stop::Stop;
@@ -37,8 +40,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         !stop.is_set()
     });
     bar.clear();
-    let failed = match searched {
-        Ok(learning) => sum.failed + learning.failed,
+    let unread = searched.and_then(|learning| Ok((learning.failed, fs.unread()?)));
+    let failed = match unread {
+        Ok((failed, answer)) => {
+            if answer.unread > 0 {
+                tracing::warn!(
+                    "{} messages cannot be read, such as {}: \"mailtm check --deep\" says why",
+                    answer.unread,
+                    printable(&answer.unread_examples.join(", "))
+                );
+            }
+            sum.failed + failed + answer.unread
+        }
         Err(e) => {
             // Without it everything is shown the same, and `find` learns by itself.
             tracing::warn!("nothing is learned for searching: {e}");

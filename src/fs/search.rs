@@ -162,6 +162,20 @@ impl Fs {
         }
     }
 
+    /// The messages that could not be read when their words were learned, as an answer in which nothing was found.
+    pub fn unread(&self) -> Result<Answer> {
+        let search = self.search_index()?;
+        let finder = Finder {
+            fs: self,
+            search: &search,
+            request: &Request::default(),
+            dates: &self.search_dates(),
+        };
+        let mut answer = Answer::default();
+        finder.count_unread(&search.mailboxes()?, &mut answer)?;
+        Ok(answer)
+    }
+
     fn find_in(
         &self,
         search: &Search,

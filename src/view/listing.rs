@@ -319,9 +319,9 @@ impl View {
         let oddities = || format!("oddities {folder:?} {:?}", messages.odd_names);
         if messages.oddities > 0 && self.told.is_news(mailbox, oddities().as_bytes()) {
             tracing::warn!(
-                "{}: folder {:?} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
+                "{}: folder {} of {}: {} links, directories or special files where messages should be are not shown: {:?}",
                 store.root().path().display(),
-                String::from_utf8_lossy(folder),
+                for_people(folder),
                 String::from_utf8_lossy(mailbox),
                 messages.oddities,
                 messages.odd_names
@@ -362,10 +362,10 @@ impl View {
                 }
             };
             tracing::warn!(
-                "{}: folder {:?} of {}: {locked} messages are encrypted (mail_crypt), and {why}: they are listed, and \
+                "{}: folder {} of {}: {locked} messages are encrypted (mail_crypt), and {why}: they are listed, and \
                  reading them is an error",
                 store.root().path().display(),
-                String::from_utf8_lossy(folder),
+                for_people(folder),
                 String::from_utf8_lossy(mailbox)
             );
         }
@@ -446,6 +446,15 @@ impl View {
         }
         let mbox = self.known_mbox(store, folder)?;
         Ok(mbox.map(|mbox| mbox.messages))
+    }
+}
+
+/// A folder's stored name, for a warning.
+fn for_people(folder: &[u8]) -> String {
+    match folder {
+        // What many stores call it that have no name for it.
+        b"" => "INBOX".into(),
+        name => format!("{:?}", String::from_utf8_lossy(name)),
     }
 }
 

@@ -65,6 +65,21 @@ pub(super) fn find(dir: &Path, text: &str) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// How a shell calls this program: by its path, unless that is where a shell looks for it.
+pub(super) fn program() -> String {
+    let Ok(program) = std::env::current_exe() else {
+        return "mailtm".into();
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = std::env::split_paths(&path)
+        .map(|dir| dir.join("mailtm"))
+        .find(|found| found.is_file());
+    match first.and_then(|found| found.canonicalize().ok()) {
+        Some(found) if found == program => "mailtm".into(),
+        _ => quoted(&program),
+    }
+}
+
 /// A path as one word of a shell's command line.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
