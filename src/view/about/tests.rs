@@ -1,3 +1,5 @@
+//! Tests of `about`.
+
 use super::*;
 
 fn backup(zone_name: &str, expires: Option<NaiveDate>) -> Backup<'_> {
