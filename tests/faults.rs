@@ -7,7 +7,7 @@ mod harness;
 
 use harness::hanging::Hanging;
 use harness::mount::{OtherMount, is_mounted, unmount_lazily};
-use harness::tree::{dates, manifest, messages, same};
+use harness::tree::{dates, manifest, messages, only, same};
 use harness::{
     Config, Mount, Scratch, Store, able, drop_caches, eventually, keeping_caches, ls, output,
     within,
@@ -525,4 +525,41 @@ fn a_newest_store_that_hangs_keeps_no_date_from_showing_and_no_listing_waiting()
             dates(&root) == ["2026-11-18", "2026-11-19", "2026-11-20"]
         });
     });
+}
+
+#[test]
+fn a_new_policy_waits_for_no_reader_and_a_daemon_killed_meanwhile_ends() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind"));
+    let plain = Store::new(scratch.join("plain"));
+    behind.mailbox("2026-11-19", ALICE).number("cur", 1);
+    plain.mailbox("2026-11-20", ALICE).number("cur", 1);
+    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
+    let sources = vec![
+        hanging.path.to_str().unwrap().to_owned(),
+        plain.path.to_str().unwrap().to_owned(),
+    ];
+    let config = Config::new(&scratch, &plain)
+        .set("source.snapshots", sources)
+        .set("source.timeout", "60s");
+    let mount = Mount::new(&config).expecting_warnings();
+    let inbox = mount.join("2026-11-19").join(ALICE).join("INBOX");
+    let name = only(&inbox);
+    assert!(fs::metadata(inbox.join(&name)).unwrap().len() > 0);
+    // Its page is locked until it is answered.
+    hanging.signal(Signal::STOP);
+    let reader = std::thread::spawn(move || errno(fs::read(inbox.join(&name))));
+    std::thread::sleep(Duration::from_millis(500));
+
+    config.set("access.admins", vec!["1".to_owned()]).write();
+    mount.signal(Signal::HUP);
+    mount.wait_for_line(&["policy", "in force"]);
+    within(Duration::from_secs(20), "a killed daemon", move || {
+        mount.kill()
+    });
+    assert!(reader.join().unwrap().is_some());
+    hanging.signal(Signal::CONT);
 }

@@ -80,8 +80,10 @@ pub struct Caller {
 pub enum Invalidation {
     /// A name in a directory, and what is below it.
     Name(NodeId, String),
-    /// A node's attributes and contents.
+    /// A node's attributes and contents. The kernel waits for what is being read of it.
     Node(NodeId),
+    /// A node's attributes, and who may enter or read it.
+    Attributes(NodeId),
 }
 
 /// A snapshot that is shown, or hidden behind a later one of its date.

@@ -265,10 +265,10 @@ impl Fs {
     fn nodes_in_use(&self, snapshot: u32, serial: u32, push: &mut impl FnMut(Invalidation)) {
         let mut both = |place: u32| {
             let id = NodeId::new(snapshot, place, 0);
-            push(Invalidation::Node(id));
-            push(Invalidation::Node(id.with_ordinal(1)));
+            push(Invalidation::Attributes(id));
+            push(Invalidation::Attributes(id.with_ordinal(1)));
             for part in Part::ALL {
-                push(Invalidation::Node(id.with_ordinal(part.ordinal())));
+                push(Invalidation::Attributes(id.with_ordinal(part.ordinal())));
             }
         };
         both(serial);
@@ -285,7 +285,9 @@ impl Fs {
                 .map_or(0, |l| l.len());
             for message in 0..messages as u32 {
                 let ordinal = node::FIRST_MESSAGE + message;
-                push(Invalidation::Node(NodeId::new(snapshot, place, ordinal)));
+                push(Invalidation::Attributes(NodeId::new(
+                    snapshot, place, ordinal,
+                )));
             }
         }
     }

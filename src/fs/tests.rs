@@ -150,11 +150,11 @@ fn a_new_owner_is_told_of_everything_the_old_one_could_open() {
     let date = world.find("2026-11-20").unwrap();
     for change in [
         Invalidation::Name(date.id, ANN.into()),
-        Invalidation::Node(mailbox.id),
-        Invalidation::Node(mailbox.id.with_ordinal(1)),
-        Invalidation::Node(inbox.id),
-        Invalidation::Node(inbox.id.with_ordinal(1)),
-        Invalidation::Node(inbox.id.with_ordinal(node::FIRST_MESSAGE)),
+        Invalidation::Attributes(mailbox.id),
+        Invalidation::Attributes(mailbox.id.with_ordinal(1)),
+        Invalidation::Attributes(inbox.id),
+        Invalidation::Attributes(inbox.id.with_ordinal(1)),
+        Invalidation::Attributes(inbox.id.with_ordinal(node::FIRST_MESSAGE)),
     ] {
         assert!(forget.contains(&change), "{change:?} in {forget:?}");
     }
@@ -180,7 +180,10 @@ fn a_new_policy_is_told_of_where_it_says_something_else() {
     world.fs.set_policy(policy(&["@4242"]));
     let mut forget = Vec::new();
     world.fs.review(|change| forget.push(change)).unwrap();
-    assert!(forget.contains(&Invalidation::Node(inbox.id)), "{forget:?}");
+    assert!(
+        forget.contains(&Invalidation::Attributes(inbox.id)),
+        "{forget:?}"
+    );
     let attr = world.fs.getattr(inbox.id).unwrap();
     assert_eq!((attr.gid, attr.mode), (4242, 0o550));
 }

@@ -105,6 +105,8 @@ fn notify(notifier: &Notifier, changes: &[Invalidation]) {
                 notifier.inval_entry(INodeNo(parent.0), OsStr::new(name))
             }
             Invalidation::Node(id) => notifier.inval_inode(INodeNo(id.0), 0, 0),
+            // An offset below 0 leaves the pages alone, and so does not wait for a READ that has locked one.
+            Invalidation::Attributes(id) => notifier.inval_inode(INodeNo(id.0), -1, 0),
         };
         if let Err(e) = sent {
             tracing::debug!("the kernel was not told of {change:?}: {e}");

@@ -8,11 +8,15 @@
 //! It is this program run anew under the name [`PROGRAM`], with a socket to the daemon as standard input and /dev/fuse as
 //! standard output. It closes that once it has mounted: the kernel ends a mount when the last one has closed it, and
 //! that is to be the daemon. Signals that end the daemon do not end it, for the daemon has a mount to take away then.
+//!
+//! A daemon that is killed while one of its threads waits in the kernel for an answer of its own cannot end, and
+//! /dev/fuse stays open with it: then the mounter ends the mount by force, and so whatever waits for it.
 
 use super::{failed, point};
 use crate::error::{Error, Kind, Result};
 use crate::fuse::{self, Device};
 use rustix::mount::UnmountFlags;
+use rustix::process::Pid;
 use rustix::thread::CapabilitySet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::{CString, OsStr, OsString};
@@ -24,6 +28,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Seconds after which a daemon that is dying will not end by itself.
+const STUCK: u32 = 3;
 
 /// The name under which this program is the mounter: `PROGRAM MOUNTPOINT DEVICE`.
 pub const PROGRAM: &str = "mailtm-mounter";
@@ -130,6 +138,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         name,
         device: None,
     };
+    watch_for_death(rustix::process::getppid(), mount.mountpoint.clone());
     let Ok(input) = std::io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
     };
@@ -151,6 +160,41 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         line.clear();
     }
     ExitCode::SUCCESS
+}
+
+/// Ends the mount by force once the daemon has been killed and cannot end.
+fn watch_for_death(daemon: Option<Pid>, mountpoint: PathBuf) {
+    let Some(daemon) = daemon else { return };
+    let stat = format!("/proc/{}/stat", daemon.as_raw_nonzero());
+    let watch = move || {
+        let mut dying = 0;
+        while dying < STUCK {
+            std::thread::sleep(Duration::from_secs(1));
+            // It will be over: what has ended is not there.
+            let Ok(stat) = std::fs::read_to_string(&stat) else {
+                return;
+            };
+            dying = if is_dying(&stat) { dying + 1 } else { 0 };
+        }
+        let _ = rustix::mount::unmount(&mountpoint, UnmountFlags::FORCE);
+    };
+    let _ = std::thread::Builder::new().spawn(watch);
+}
+
+/// Whether a line of proc(5)'s `stat` is of a process whose first thread has ended, and another has not.
+fn is_dying(stat: &str) -> bool {
+    let fields = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace());
+    let Some(mut fields) = fields else {
+        return false;
+    };
+    let state = fields.next();
+    // num_threads is the 20th field, and state the third.
+    let threads = fields
+        .nth(16)
+        .and_then(|threads| threads.parse::<u32>().ok());
+    state == Some("Z") && threads.is_some_and(|threads| threads > 1)
 }
 
 struct Mount {
@@ -191,5 +235,27 @@ impl Mount {
             }
             Err(e) => Err(failed(&doing(), &e.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_dying() {
+        let stat = |state: &str, threads: u32| {
+            let before = "1 1 1 0 -1 4194304 1 0 0 0 5 6 0 0 20 0";
+            format!("77 (a ) Z (b) {state} {before} {threads} 0 12345 0")
+        };
+        assert!(is_dying(&stat("Z", 2)));
+        assert!(!is_dying(&stat("Z", 1)), "nobody has asked how it ended");
+        assert!(!is_dying(&stat("S", 9)) && !is_dying("") && !is_dying("77 (x"));
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(!is_dying(&own));
+        assert!(
+            is_dying(&own.replacen(") R ", ") Z ", 1).replacen(") S ", ") Z ", 1)),
+            "{own}"
+        );
     }
 }
