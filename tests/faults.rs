@@ -555,8 +555,13 @@ fn a_new_policy_waits_for_no_reader_and_a_daemon_killed_meanwhile_ends() {
     std::thread::sleep(Duration::from_millis(500));
 
     config.set("access.admins", vec!["1".to_owned()]).write();
+    let begun = Instant::now();
     mount.signal(Signal::HUP);
     mount.wait_for_line(&["policy", "in force"]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "waited for a reader"
+    );
     within(Duration::from_secs(20), "a killed daemon", move || {
         mount.kill()
     });
