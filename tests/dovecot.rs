@@ -289,9 +289,9 @@ fn encrypted_for_users() {
             let error = fs::read(inbox.join(name)).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(5));
         }
-        mount.wait_for_warning(&["folder \"\"", "mail_crypt", words]);
+        mount.wait_for_warning(&["folder INBOX", "mail_crypt", words]);
         let told = mount.warnings();
-        let told = told.iter().filter(|w| w.contains("folder \"\""));
+        let told = told.iter().filter(|w| w.contains("folder INBOX"));
         assert_eq!(told.count(), 1, "once for the folder");
     }
 }
