@@ -42,19 +42,11 @@ pub struct Attr {
 impl Fs {
     pub(super) fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
         match meaning {
-            Meaning::Root => {
-                let newest = self
-                    .shown()
-                    .by_label
-                    .values()
-                    .next_back()
-                    .map(|open| open.snapshot.time);
-                Ok(public(
-                    node::ROOT,
-                    Time::from_secs(newest.unwrap_or(0)),
-                    self.options.refresh,
-                ))
-            }
+            Meaning::Root => Ok(public(
+                node::ROOT,
+                self.shown().changed,
+                self.options.refresh,
+            )),
             Meaning::Latest => self.latest_attr().ok_or_else(|| id.stale()),
             Meaning::Date(open) => Ok(self.date_attr(open)),
             Meaning::Mailbox(inside) => {

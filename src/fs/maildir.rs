@@ -10,7 +10,6 @@ use super::{Attr, Entry, Fs, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::store::Format;
-use crate::time::Time;
 use crate::view::listing::Listing;
 use crate::view::maildir::{self, KEYWORDS};
 use std::ffi::OsString;
@@ -104,10 +103,7 @@ impl Inside {
 
 impl Fs {
     pub(super) fn maildirs_attr(&self) -> Attr {
-        let shown = self.shown();
-        let newest = shown.by_label.values().next_back();
-        let time = newest.map_or(0, |open| open.snapshot.time);
-        public(node::MAILDIRS, Time::from_secs(time), self.options.refresh)
+        public(node::MAILDIRS, self.shown().changed, self.options.refresh)
     }
 
     pub(super) fn maildir_date_attr(&self, open: &Open) -> Attr {

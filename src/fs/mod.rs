@@ -38,6 +38,7 @@ use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
 use crate::language::Language;
 use crate::snapshot::{Catalogue, Changes, Snapshot};
+use crate::time::Time;
 use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::tree::Source;
@@ -50,6 +51,7 @@ use maildir::Part;
 use owner::Owners;
 use reader::Strangers;
 use resolve::{Meaning, Nested, Populated};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
@@ -101,6 +103,26 @@ struct Shown {
     policy: Arc<Policy>,
     by_serial: HashMap<u32, Arc<Open>>,
     by_label: BTreeMap<String, Arc<Open>>,
+    /// The mtime of what lists the dates: another one for other dates, since an NFS client keeps its listing until that
+    /// changes, and the same after a restart.
+    changed: Time,
+}
+
+/// The newest date's time to the second, and behind that a number which is another one for other dates.
+fn changed(by_label: &BTreeMap<String, Arc<Open>>) -> Time {
+    let mut dates = Sha256::new();
+    for (label, open) in by_label {
+        dates.update(label);
+        dates.update([0]);
+        dates.update(&open.snapshot.key);
+        dates.update([0]);
+    }
+    let [a, b, c, d, ..] = <[u8; 32]>::from(dates.finalize());
+    let newest = by_label.values().next_back();
+    Time {
+        secs: newest.map_or(0, |open| open.snapshot.time),
+        nanos: u32::from_le_bytes([a, b, c, d]) % 1_000_000_000,
+    }
 }
 
 impl Shown {
@@ -166,6 +188,7 @@ impl Fs {
             policy: Arc::new(policy),
             by_serial: HashMap::new(),
             by_label: BTreeMap::new(),
+            changed: Time::default(),
         };
         let fs = Self {
             index: view.index.clone(),
@@ -220,6 +243,7 @@ impl Fs {
             policy: Arc::new(policy),
             by_serial: before.by_serial.clone(),
             by_label: before.by_label.clone(),
+            changed: before.changed,
         });
         self.owners.keep(shown.generation, || {
             *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
@@ -308,6 +332,7 @@ impl Fs {
         let shown = Arc::new(Shown {
             generation,
             policy: before.policy.clone(),
+            changed: changed(&by_label),
             by_serial,
             by_label,
         });
