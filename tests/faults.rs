@@ -562,9 +562,11 @@ fn a_new_policy_waits_for_no_reader_and_a_daemon_killed_meanwhile_ends() {
         begun.elapsed() < Duration::from_secs(30),
         "waited for a reader"
     );
+    let dead = mount.path.clone();
     within(Duration::from_secs(20), "a killed daemon", move || {
         mount.kill()
     });
     assert!(reader.join().unwrap().is_some());
+    unmount_lazily(&dead);
     hanging.signal(Signal::CONT);
 }
