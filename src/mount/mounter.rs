@@ -20,7 +20,7 @@ use rustix::process::Pid;
 use rustix::thread::CapabilitySet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::{CString, OsStr, OsString};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -138,13 +138,16 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         name,
         device: None,
     };
-    watch_for_death(rustix::process::getppid(), mount.mountpoint.clone());
     let Ok(input) = std::io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
     };
     let mut daemon = BufReader::new(UnixStream::from(input));
     let mut line = String::new();
-    while daemon.read_line(&mut line).is_ok_and(|n| n > 0) {
+    loop {
+        wait_for_word(&mut daemon, &mount);
+        if !daemon.read_line(&mut line).is_ok_and(|n| n > 0) {
+            break;
+        }
         let answer = match line.trim_end() {
             "mount" => mount.mount(),
             "unmount" => mount.unmount(),
@@ -162,23 +165,29 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Ends the mount by force once the daemon has been killed and cannot end.
-fn watch_for_death(daemon: Option<Pid>, mountpoint: PathBuf) {
-    let Some(daemon) = daemon else { return };
-    let stat = format!("/proc/{}/stat", daemon.as_raw_nonzero());
-    let watch = move || {
-        let mut dying = 0;
-        while dying < STUCK {
-            std::thread::sleep(Duration::from_secs(1));
-            // It will be over: what has ended is not there.
-            let Ok(stat) = std::fs::read_to_string(&stat) else {
-                return;
-            };
-            dying = if is_dying(&stat) { dying + 1 } else { 0 };
+/// Waits until there is something to read, or nothing will come any more. Meanwhile the mount is ended by force if the daemon has
+/// been killed and cannot end.
+fn wait_for_word(daemon: &mut BufReader<UnixStream>, mount: &Mount) {
+    let pid = Pid::as_raw(rustix::process::getppid());
+    let stat = format!("/proc/{pid}/stat");
+    let timeout = |daemon: &BufReader<UnixStream>, limit| daemon.get_ref().set_read_timeout(limit);
+    if timeout(daemon, Some(Duration::from_secs(1))).is_err() {
+        return;
+    }
+    let mut dying = 0;
+    while let Err(e) = daemon.fill_buf() {
+        match e.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+            ErrorKind::Interrupted => continue,
+            _ => break,
         }
-        let _ = rustix::mount::unmount(&mountpoint, UnmountFlags::FORCE);
-    };
-    let _ = std::thread::Builder::new().spawn(watch);
+        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+        dying = if is_dying(&stat) { dying + 1 } else { 0 };
+        if dying == STUCK {
+            mount.end_by_force();
+        }
+    }
+    let _ = timeout(daemon, None);
 }
 
 /// Whether a line of proc(5)'s `stat` is of a process whose first thread has ended, and another has not.
@@ -218,11 +227,22 @@ impl Mount {
         Ok(device)
     }
 
+    /// Whether it is what is mounted there: somebody else may have unmounted it, and even mounted another one since.
+    fn is_there(&self) -> Result<bool> {
+        Ok(self.device.is_some() && point::device(&self.mountpoint)? == self.device)
+    }
+
+    /// Aborts whatever waits for it.
+    fn end_by_force(&self) {
+        if self.is_there().unwrap_or(false) {
+            let _ = rustix::mount::unmount(&self.mountpoint, UnmountFlags::FORCE);
+        }
+    }
+
     /// Unmounts; at once, also if it is in use.
     fn unmount(&mut self) -> Result<String> {
         let path = &self.mountpoint;
-        // Somebody else may have unmounted it, and even mounted another one since.
-        if self.device.is_none() || point::device(path)? != self.device {
+        if !self.is_there()? {
             return Ok("absent".into());
         }
         let doing = || format!("unmounting {}", path.display());
