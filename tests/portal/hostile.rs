@@ -164,10 +164,9 @@ fn names_of_folders_and_attachments_are_only_names() {
     let portal = world.portal();
     let mut alice = portal.signed_in(ALICE);
     let shown = page(&mut alice, &format!("/folders/{ALICE}/{}", DAYS[1]));
-    assert!(
-        !shown.contains("<img src=x") && !shown.contains("49"),
-        "{shown}"
-    );
+    assert!(!shown.contains("<img src=x"), "{shown}");
+    // Nothing is worked out: the name as it stands, but for what is not safe in one.
+    assert!(shown.contains("<bdi>{{7_7}}{% raw %}</bdi>"), "{shown}");
     let lists: Vec<String> = links(&shown, "/list/");
     // INBOX and Sent are there, too.
     assert_eq!(lists.len(), folders.len() + 2, "{lists:?}");
