@@ -77,19 +77,24 @@ impl Mailbox {
         found: &mut Present,
     ) -> Result<bool> {
         // Its whole header stands for the Message-ID, with the line ends that the store has.
-        let mut header = Vec::new();
+        let mut header = None;
         let set = uid.to_string();
         let fetched = self
             .session
             .fetch(&set, "BODY.PEEK[HEADER]", &mut |response| {
-                header = response.literals.first().cloned().unwrap_or_default();
+                // A server also tells of flags that somebody changed meanwhile.
+                if answer::find(&response.text, b"BODY[HEADER]").is_some() {
+                    header = Some(response.literals.first().cloned().unwrap_or_default());
+                }
             });
         match fetched {
             Err(e) if e.kind() != Kind::Invalid => return Err(e),
-            // Of a message that went meanwhile there is no header.
-            _ if header.is_empty() => return Ok(false),
             _ => {}
         }
+        // Of a message that went meanwhile there is no header.
+        let Some(header) = header else {
+            return Ok(false);
+        };
         let mut stored = header.clone();
         stored.retain(|&b| b != b'\r');
         let known = [stored, header]
@@ -170,8 +175,10 @@ impl Live for Mailbox {
                         let size = answer::after(&response.text, b"RFC822.SIZE ");
                         let header = response.literals.first().map(Vec::as_slice);
                         let id = id_in(header.unwrap_or_default());
-                        // `*` is the last message, also if that was seen.
-                        if uid >= from {
+                        // `*` is the last message, also if that was seen; and of flags that somebody changed meanwhile a
+                        // server tells unasked.
+                        let asked = answer::find(&response.text, b"RFC822.SIZE").is_some();
+                        if asked && uid >= from {
                             news.push((uid, id, u64::from(size.unwrap_or_default())));
                         }
                     });

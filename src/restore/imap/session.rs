@@ -279,7 +279,8 @@ impl Session {
         Ok(())
     }
 
-    /// Asks for something of messages of the folder that is open: each answer goes to `take`.
+    /// Asks for something of messages of the folder that is open: each answer goes to `take`, also what the server tells
+    /// unasked of messages whose flags somebody changed.
     pub fn fetch(&mut self, set: &str, what: &str, take: &mut dyn FnMut(&Response)) -> Result<()> {
         let command = format!("UID FETCH {set} ({what})");
         self.command(&command, &mut |response| {
@@ -297,7 +298,8 @@ impl Session {
         let mut told = None;
         loop {
             let response = self.response(Some(&mut *take))?;
-            if is_fetch(&response.text) && after(&response.text, b"UID ") == Some(uid) {
+            let is_it = is_fetch(&response.text) && after(&response.text, b"UID ") == Some(uid);
+            if is_it && find(&response.text, b"BODY[]").is_some() {
                 told = told.or(flags(&response.text));
             } else if let Some(rest) = tagged(&response.text, &tag) {
                 return self.outcome(rest).map(|()| told);

@@ -1,6 +1,9 @@
 //! Tests of a conversation, with what a server says written out.
 
+use super::super::Mailbox;
 use super::*;
+use crate::restore::live::Live;
+use std::collections::HashSet;
 use std::io;
 
 struct Script(io::Cursor<Vec<u8>>);
@@ -68,6 +71,32 @@ fn refusals_and_rubbish() {
     }
     let long = format!("{HELLO}{}", "x".repeat(2 * LONGEST));
     assert!(session(&long).unwrap().folders().is_err());
+}
+
+#[test]
+fn flags_told_unasked_hide_no_message() {
+    let list = "* LIST () \".\" INBOX\r\n";
+    let opened = "* 2 EXISTS\r\n* OK [UIDVALIDITY 9] x\r\n* OK [UIDNEXT 8] x\r\n";
+    let unasked = "* 2 FETCH (UID 7 FLAGS (\\Seen))\r\n* 1 FETCH (UID 6 FLAGS (\\Seen))\r\n";
+    let header = "Subject: none\r\n\r\n";
+    let message = |uid: u32, field: &str, header: &str| {
+        let size = header.len();
+        let at = uid - 5;
+        format!("* {at} FETCH (UID {uid} RFC822.SIZE 40 BODY[{field}] {{{size}}}\r\n{header})\r\n")
+    };
+    let by_id = "Message-ID: <a@b>\r\n\r\n";
+    let said = format!(
+        "{HELLO}{list}m3 OK\r\n{list}m4 OK\r\n{opened}m5 OK\r\n{}{}{unasked}m6 OK\r\n{}{unasked}m7 OK\r\n\
+         {list}m8 OK\r\n{opened}m9 OK\r\n",
+        message(6, "HEADER.FIELDS (MESSAGE-ID)", by_id),
+        message(7, "HEADER.FIELDS (MESSAGE-ID)", "\r\n"),
+        message(7, "HEADER", header),
+    );
+    let mut mailbox = Mailbox::new(session(&said).unwrap()).unwrap();
+    let ids = [by_id, header].map(|h| super::super::id_in(h.as_bytes()).unwrap());
+    let found = mailbox.find(&ids.into(), &HashSet::new()).unwrap();
+    let places = ids.map(|id| found.by_id.get(&id).cloned().unwrap_or_default());
+    assert_eq!(places, [[(0, 40)], [(0, 40)]]);
 }
 
 #[test]
