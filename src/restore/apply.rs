@@ -3,7 +3,7 @@
 use super::journal::{Item, Line, Log, Logs, Past, Run, VERSION, escape};
 use super::live::{Live, NewMessage};
 use super::plan::{Choice, Difference, Plan, Unreadable};
-use super::{Restorer, backup::Chosen};
+use super::{Method, Restorer, backup::Chosen};
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
 use crate::view::listing;
@@ -11,6 +11,10 @@ use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a server takes at most to take in what it has been sent.
+const IN_FLIGHT: Duration = Duration::from_secs(5);
 
 /// How far a restore has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Restorer {
     ) -> Result<Outcome> {
         let logs = Logs::lock(&self.logs, &plan.mailbox)?;
         let past = logs.unfinished()?;
+        wait_for_servers(&past);
         self.compare(&plan.request, &plan.snapshot, &past, |difference, live| {
             let settled = settled(&difference);
             let mut work = Work::begin(&logs, difference, live)?;
@@ -80,6 +85,26 @@ impl Restorer {
             settle(&past, &settled, &outcome)?;
             Ok(outcome.0)
         })
+    }
+}
+
+/// Waits until what interrupted runs have sent to a server is there to be seen: it may still be taking in a message whose sender was
+/// killed, and who looks too early puts it a second time.
+fn wait_for_servers(past: &[Past]) {
+    let by_server = past
+        .iter()
+        .filter(|past| past.begun && past.run.method != Method::Maildir.name());
+    let age = by_server.filter_map(|past| {
+        let written = std::fs::metadata(&past.path).and_then(|log| log.modified());
+        written.ok()?.elapsed().ok()
+    });
+    if let Some(youngest) = age.min()
+        && let Some(rest) = IN_FLIGHT.checked_sub(youngest)
+    {
+        tracing::info!(
+            "a restore into this mailbox was interrupted a moment ago: waiting for what it has sent"
+        );
+        std::thread::sleep(rest);
     }
 }
 
