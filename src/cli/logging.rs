@@ -37,10 +37,16 @@ pub(super) fn start(global: &Global) {
         3.. => LevelFilter::DEBUG,
         _ => level.min(LevelFilter::WARN),
     };
+    let replies = match wanted {
+        2.. => libraries,
+        _ => LevelFilter::OFF,
+    };
     let filter = Targets::new()
         .with_target("mailtm", level)
         // What the policy wants logged is logged, however quiet the rest.
         .with_target("audit", LevelFilter::INFO)
+        // A request whose asker was killed meanwhile has nobody who takes the reply: nothing went wrong.
+        .with_target("fuser::reply", replies)
         .with_default(libraries);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(Output);
