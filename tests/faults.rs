@@ -155,6 +155,21 @@ fn a_new_daemon_mounts_over_a_dead_one() {
     unmount_lazily(&config.mountpoint);
 }
 
+/// A configuration that shows a store and, as another source, one that can be made to hang.
+fn beside_one_that_hangs(
+    scratch: &Scratch,
+    plain: &Store,
+    behind: &Store,
+    timeout: &str,
+) -> (Hanging, Config) {
+    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
+    let sources = [&hanging.path, &plain.path].map(|path| path.to_str().unwrap().to_owned());
+    let config = Config::new(scratch, plain)
+        .set("source.snapshots", sources.to_vec())
+        .set("source.timeout", timeout);
+    (hanging, config)
+}
+
 #[test]
 fn a_store_that_hangs_takes_nothing_else_with_it() {
     if !able(&["bindfs"]) {
@@ -167,14 +182,7 @@ fn a_store_that_hangs_takes_nothing_else_with_it() {
         behind.mailbox("2026-11-19", ALICE).number("cur", number);
         plain.mailbox("2026-11-20", ALICE).number("cur", number);
     }
-    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
-    let sources = vec![
-        hanging.path.to_str().unwrap().to_owned(),
-        plain.path.to_str().unwrap().to_owned(),
-    ];
-    let config = Config::new(&scratch, &plain)
-        .set("source.snapshots", sources)
-        .set("source.timeout", "2s");
+    let (hanging, config) = beside_one_that_hangs(&scratch, &plain, &behind, "2s");
     let mount = Mount::new(&config).expecting_warnings();
     let inbox = |day: &str| mount.join(day).join(ALICE).join("INBOX");
     let (hung, well) = (inbox("2026-11-19"), inbox("2026-11-20"));
@@ -500,14 +508,7 @@ fn a_newest_store_that_hangs_keeps_no_date_from_showing_and_no_listing_waiting()
     behind.mailbox("2026-11-20", ALICE).number("cur", 1);
     behind.mailbox("2026-11-20", ALICE).number("Archive/cur", 2);
     plain.mailbox("2026-11-19", ALICE).number("cur", 1);
-    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
-    let sources = vec![
-        hanging.path.to_str().unwrap().to_owned(),
-        plain.path.to_str().unwrap().to_owned(),
-    ];
-    let config = Config::new(&scratch, &plain)
-        .set("source.snapshots", sources)
-        .set("source.timeout", "2s");
+    let (hanging, config) = beside_one_that_hangs(&scratch, &plain, &behind, "2s");
     let mount = Mount::new(&config).expecting_warnings();
     let mailbox = mount.join("2026-11-20").join(ALICE);
     // Which folders there are is known then, and no more of them.
@@ -537,14 +538,7 @@ fn a_new_policy_waits_for_no_reader_and_a_daemon_killed_meanwhile_ends() {
     let plain = Store::new(scratch.join("plain"));
     behind.mailbox("2026-11-19", ALICE).number("cur", 1);
     plain.mailbox("2026-11-20", ALICE).number("cur", 1);
-    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
-    let sources = vec![
-        hanging.path.to_str().unwrap().to_owned(),
-        plain.path.to_str().unwrap().to_owned(),
-    ];
-    let config = Config::new(&scratch, &plain)
-        .set("source.snapshots", sources)
-        .set("source.timeout", "60s");
+    let (hanging, config) = beside_one_that_hangs(&scratch, &plain, &behind, "60s");
     let mount = Mount::new(&config).expecting_warnings();
     let inbox = mount.join("2026-11-19").join(ALICE).join("INBOX");
     let name = only(&inbox);

@@ -10,7 +10,7 @@ use super::answer::{Refusal, html, see_other};
 use super::form::{Fields, Posted};
 use super::page::Page;
 use super::person::Person;
-use super::place::when;
+use super::place::{Place, when};
 use super::sessions::hex;
 use super::take::{all_there, gone};
 use super::text::{self, fill};
@@ -236,11 +236,14 @@ async fn of_deleted(
     if ids.is_empty() {
         return Err(Refusal::Senseless);
     }
-    let (mailbox, ids) = (mailbox.to_owned(), ids.to_vec());
+    let ids = ids.to_vec();
+    let place = Place {
+        mailbox: mailbox.to_owned(),
+        when: When::Deleted,
+        folder,
+    };
     let origins = state.read(move |fs| {
-        let contents = fs.contents(&mailbox, &When::Deleted, &folder)?;
-        let contents = contents.ok_or_else(gone)?;
-        let positions = all_there(fs, &contents, &ids)?;
+        let (contents, positions) = all_there(fs, &place, &ids)?;
         let origins = positions.iter().map(|at| fs.origin(&contents, *at));
         origins.collect::<Option<Vec<Origin>>>().ok_or_else(gone)
     });

@@ -343,9 +343,7 @@ async fn chosen_mbox(
     }
     let there = place.clone();
     let mbox = state.read(move |fs| {
-        let contents = fs.contents(&there.mailbox, &there.when, &there.folder)?;
-        let contents = contents.ok_or_else(gone)?;
-        let positions = all_there(fs, &contents, &ids)?;
+        let (contents, positions) = all_there(fs, &there, &ids)?;
         chosen(fs, &contents, &positions)
     });
     let body = body(&state, mbox.await?).await?;
@@ -362,10 +360,7 @@ async fn chosen_maildir(
         return Ok(nothing(&posted.person));
     }
     let (there, wanted) = (place.clone(), ids.clone());
-    let looked = state.read(move |fs| {
-        let contents = fs.contents(&there.mailbox, &there.when, &there.folder)?;
-        all_there(fs, &contents.ok_or_else(gone)?, &wanted).map(|_| ())
-    });
+    let looked = state.read(move |fs| all_there(fs, &there, &wanted).map(|_| ()));
     looked.await?;
     let folder = Folder {
         directory: Vec::new(),
@@ -375,12 +370,14 @@ async fn chosen_maildir(
     archive(&state, &place, vec![folder]).await
 }
 
-/// Where the chosen messages are; an error if one is not there.
-pub(super) fn all_there(fs: &Fs, contents: &Contents, ids: &[String]) -> Result<Vec<u32>> {
-    let positions = fs.positions(contents, ids);
+/// A folder, and where the chosen messages are in it; an error if one is not there.
+pub(super) fn all_there(fs: &Fs, place: &Place, ids: &[String]) -> Result<(Contents, Vec<u32>)> {
+    let contents = fs.contents(&place.mailbox, &place.when, &place.folder)?;
+    let contents = contents.ok_or_else(gone)?;
+    let positions = fs.positions(&contents, ids);
     let distinct: HashSet<&String> = ids.iter().collect();
     match positions.len() == distinct.len() {
-        true => Ok(positions),
+        true => Ok((contents, positions)),
         false => Err(gone()),
     }
 }

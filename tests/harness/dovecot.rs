@@ -120,6 +120,16 @@ impl Dovecot {
         found
     }
 
+    /// Takes in the messages of a Maildir, which is Dovecot's then.
+    pub fn import(&self, maildir: &Path) {
+        run(Command::new("chown")
+            .arg("-R")
+            .arg(OWNER.to_string())
+            .arg(maildir));
+        let from = format!("maildir:{}", maildir.display());
+        self.adm(&["import", &from, "", "all"]);
+    }
+
     /// Appends a line to the configuration.
     pub fn set(&self, line: &str) {
         let conf = fs::read_to_string(&self.conf).unwrap();
@@ -198,12 +208,7 @@ pub fn deliver(dovecot: &Dovecot, scratch: &Scratch, numbers: std::ops::Range<i6
         .unwrap();
         store::set_time(&path, 1_794_000_000 + number * 3601);
     }
-    run(Command::new("chown")
-        .arg("-R")
-        .arg(OWNER.to_string())
-        .arg(&source));
-    let from = format!("maildir:{}", source.display());
-    dovecot.adm(&["import", &from, "", "all"]);
+    dovecot.import(&source);
 }
 
 /// Messages with all kinds of flags, copied, moved, expunged and filed by Dovecot.

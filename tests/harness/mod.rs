@@ -4,13 +4,14 @@
 //! hope that something is ready by then; a test that can't run here says so, and fails where `CI=true`.
 //!
 //! The cast: [`dovecot`] has Dovecot fill stores and say what is in them, [`imap_server`] is one that runs; [`store`] writes mail stores and snapshots byte
-//! for byte; [`mount`] writes a configuration and runs the daemon; [`hanging`] is a store that can be stopped;
+//! for byte; [`certificate`] is one for TLS; [`mount`] writes a configuration and runs the daemon; [`hanging`] is a store that can be stopped;
 //! [`subject`] does things as another user; [`trace`] sees the daemon's system calls; [`tree`] reads what a mount shows;
 //! this file holds what all need.
 
 // Each test program uses a part of the harness only.
 #![allow(dead_code, unused_imports)]
 
+pub mod certificate;
 pub mod dovecot;
 pub mod hanging;
 pub mod imap_server;

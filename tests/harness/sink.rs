@@ -1,6 +1,7 @@
 //! A mail server that keeps every letter, and misbehaves when it is told to. With a certificate it offers STARTTLS or begins
 //! with TLS, and lets nobody send who has not signed in.
 
+use super::certificate::certificate;
 use super::run;
 use base64ct::Encoding;
 use rustls::pki_types::pem::PemObject;
@@ -89,18 +90,7 @@ pub const USER: (&str, &str) = ("mailtm", "a word");
 impl Security {
     /// Makes a certificate for `localhost` in this directory.
     pub fn new(dir: &Path, at_once: bool) -> Self {
-        let (key, certificate) = (dir.join("sink.key"), dir.join("sink.pem"));
-        run(Command::new("openssl")
-            .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            ])
-            .args(["-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate));
+        let (key, certificate) = certificate(dir, &[]);
         let chain = CertificateDer::pem_file_iter(&certificate).unwrap();
         let chain = chain.map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(&key).unwrap();

@@ -1,7 +1,8 @@
 //! Asking the mail server about a password: over TLS, with a certificate that has to be good.
 
+use crate::harness::certificate::certificate;
 use crate::harness::imap_server::{PASSWORD, Server};
-use crate::harness::{able, output, run};
+use crate::harness::{able, output};
 use crate::world::{ALICE, World};
 use std::process::Command;
 
@@ -42,25 +43,8 @@ fn passwords_go_over_tls_to_a_server_that_is_believed() {
     }
     let outside = Outside::new("198.51.100.77");
     let mut world = World::new();
-    let (key, certificate) = (world.scratch.join("key"), world.scratch.join("certificate"));
-    run(Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:198.51.100.77"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate));
+    let scratch = world.scratch.subdirectory("tls");
+    let (key, certificate) = certificate(&scratch, &["IP:198.51.100.77"]);
     let more = format!(
         "ssl = yes\nssl_cert = <{}\nssl_key = <{}\nlisten = 127.0.0.1, {}\nauth_failure_delay = 0\n",
         certificate.display(),

@@ -1,7 +1,8 @@
 //! Through a mail server, whatever its store is.
 
+use crate::harness::certificate::certificate;
 use crate::harness::imap_server::ALICE;
-use crate::harness::{able, output, run};
+use crate::harness::{able, output};
 use crate::maildir::{World, comes_back_in};
 use crate::{DAY, report, restore};
 use serde_json::json;
@@ -31,33 +32,8 @@ fn mdbox() {
 /// A server with TLS, a certificate of its own, and a master user; and where the certificate is.
 pub fn behind_tls() -> (crate::harness::Scratch, World) {
     let scratch = crate::harness::Scratch::new();
-    let (key, cert, users) = (
-        scratch.join("key"),
-        scratch.join("cert"),
-        scratch.join("users"),
-    );
-    run(Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args([
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert));
+    let (key, cert) = certificate(&scratch.subdirectory("tls"), &[]);
+    let users = scratch.join("users");
     fs::write(&users, "restorer:{PLAIN}master word\n").unwrap();
     let (key_text, cert_text, users) = (key.display(), cert.display(), users.display());
     let more = format!(

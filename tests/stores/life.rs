@@ -1,6 +1,6 @@
 //! A mailbox that lives for a week: what its owner does each day, and what Dovecot says of it then.
 
-use crate::harness::dovecot::{Dovecot, FOLDERS, Fetched, OWNER};
+use crate::harness::dovecot::{Dovecot, FOLDERS, Fetched};
 use crate::harness::store::set_time;
 use crate::harness::{Numbers, Scratch, Store, mail, run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,12 +214,7 @@ fn deliver(dovecot: &Dovecot, scratch: &Scratch, numbers: Range<usize>) {
         fs::write(&path, mail("Bob <b@example.com>", &subject, &body(number))).unwrap();
         set_time(&path, 1_780_000_000 + 613 * i64::try_from(number).unwrap());
     }
-    run(Command::new("chown")
-        .arg("-R")
-        .arg(OWNER.to_string())
-        .arg(&source));
-    let from = format!("maildir:{}", source.display());
-    dovecot.adm(&["import", &from, "", "all"]);
+    dovecot.import(&source);
     fs::remove_dir_all(source).unwrap();
 }
 
