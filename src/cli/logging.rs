@@ -45,8 +45,7 @@ pub(super) fn start(global: &Global) {
         .with_target("mailtm", level)
         // What the policy wants logged is logged, however quiet the rest.
         .with_target("audit", LevelFilter::INFO)
-        // A request whose asker was killed meanwhile has nobody who takes the reply: nothing went wrong.
-        .with_target("fuser::reply", replies)
+        .with_target(crate::fuse::REPLY_LOG, replies)
         .with_default(libraries);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(Output);

@@ -44,6 +44,10 @@ use std::time::SystemTime;
 /// An id is never used for two things, so it needs no generation.
 const GENERATION: Generation = Generation(0);
 
+/// Where the library logs replies that the kernel does not take. It does not where the asker was killed meanwhile, and nobody
+/// misses them.
+pub const REPLY_LOG: &str = "fuser::reply";
+
 const ACL: &str = "system.posix_acl_access";
 
 /// The file system as the kernel sees it.
