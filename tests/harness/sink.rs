@@ -114,6 +114,12 @@ impl Sink {
         Self::start_with(None)
     }
 
+    /// Its certificate, if it has one.
+    pub fn certificate(&self) -> Option<&Path> {
+        let security = self.shared.security.as_ref();
+        security.map(|security| security.certificate.as_path())
+    }
+
     pub fn start_with(security: Option<Security>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

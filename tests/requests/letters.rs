@@ -123,7 +123,7 @@ fn safe(at_once: bool) -> World {
     std::fs::write(&file, format!("{}\nmore\n", USER.1)).unwrap();
     let scheme = if at_once { "smtps" } else { "smtp" };
     let server = format!("{scheme}://localhost:{}", world.sink.port);
-    let authority = world.scratch.join("sink.pem");
+    let authority = world.sink.certificate().unwrap().to_owned();
     world.configure(|config| {
         config
             .set("portal.smtp", server)
