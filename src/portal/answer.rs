@@ -166,7 +166,7 @@ pub(super) async fn finish(
     let visitor = language_of(request.headers(), &state.options);
     let here = request.uri().path_and_query().map(ToString::to_string);
     let is_get = request.method() == axum::http::Method::GET;
-    let mut response = next.run(request).await;
+    let mut response = held(next.run(request).await, &state, &asking);
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         let known = asking.0.get();
         let language = known.map_or(visitor, |(language, _)| *language);
@@ -187,6 +187,20 @@ pub(super) async fn finish(
     state.metrics.answered(response.status());
     dress(&mut response, &state.options);
     response
+}
+
+/// An answer that is counted as long as it is being taken; a refusal if that would be too much.
+fn held(response: Response, state: &Shared, asking: &Asking) -> Response {
+    let known = asking.0.get();
+    let who = known.map_or("", |(_, signed)| signed.address.as_str());
+    let (parts, body) = response.into_parts();
+    match state.budget.hold(who, body) {
+        Some(body) => Response::from_parts(parts, body),
+        None => {
+            tracing::info!(address = who, "too much is being taken at a time");
+            Refusal::Busy.into_response()
+        }
+    }
 }
 
 /// The headers that every answer has.

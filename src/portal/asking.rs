@@ -111,7 +111,7 @@ async fn ask(
 
 async fn ask_for_chosen(
     axum::extract::State(state): axum::extract::State<Shared>,
-    Posted { person, fields }: Posted,
+    Posted { person, fields, .. }: Posted,
 ) -> Result<Response, Refusal> {
     form(&state, &person, &fields).await
 }
@@ -314,7 +314,7 @@ async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown,
 
 async fn send(
     axum::extract::State(state): axum::extract::State<Shared>,
-    Posted { person, fields }: Posted,
+    Posted { person, fields, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let t = text::Requests::of(person.language);
     let wanted = wanted(&state, &person, &fields).await?;

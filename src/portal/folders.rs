@@ -46,8 +46,7 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// `page`: the page to go to on the date before and after.
-    pub async fn around(person: &Person, place: &Place, page: &str) -> Result<Self, Refusal> {
+    pub async fn around(person: &Person, place: &Place) -> Result<Self, Refusal> {
         let t = Reading::of(person.language);
         let dates = person.dates(&place.mailbox).await?;
         let here = dates.iter().position(|date| date.label == place.time());
@@ -55,9 +54,12 @@ impl Dates {
             let day = person.language.day(date.taken.date());
             format!("{day}, {}", date.taken.format("%H:%M"))
         };
+        let switch = place.address("switch");
+        // Not to the folder itself: it may not be there then.
         let beside = |at: Option<usize>| {
             let date = at.and_then(|at| dates.get(at))?;
-            Some(place.at(When::Date(date.label.clone())).address(page))
+            let time: String = form_urlencoded::byte_serialize(date.label.as_bytes()).collect();
+            Some(format!("{switch}?time={time}"))
         };
         let mut all: Vec<(String, String, bool)> = dates
             .iter()
@@ -74,9 +76,9 @@ impl Dates {
         let kept = date.and_then(|date| date.expires);
         Ok(Self {
             all,
-            switch: place.address("switch"),
             earlier: beside(here.and_then(|here| here.checked_sub(1))),
             later: beside(here.map(|here| here + 1)),
+            switch,
             taken: match date {
                 Some(date) => fill(t.taken, &[&label(date)]),
                 None => t.gone_about.to_owned(),
@@ -142,7 +144,7 @@ async fn folders(
         state.read(move |fs| fs.folders(&there.mailbox, &there.when, Instant::now() + COUNTING));
     let found = found.await?.ok_or(Refusal::NotFound)?;
     let is_counting = found.iter().any(|f| f.holds_messages && f.tally.is_none());
-    let dates = Dates::around(&person, &place, "folders").await?;
+    let dates = Dates::around(&person, &place).await?;
     let missing = Fields::of(&uri).get("missing").to_owned();
     Ok(html(&Listed {
         page: person.page(),

@@ -1,18 +1,28 @@
 //! What people send: fields of forms and of addresses, and whether a form is one of ours.
 //!
 //! A POST is believed only if the browser says that it comes from a page of ours (`Sec-Fetch-Site`, `Origin`), as far as
-//! it says anything; and, of somebody who is signed in, only with the token of his session in the field `token`.
+//! it says anything; and, of somebody who is signed in, only with the token of his session in the field `token`. It takes up memory
+//! as long as it is looked at: a long one counts against the budget of its sender, and visitors send none.
 
 use super::answer::Refusal;
+use super::budget::Share;
 use super::person::Person;
 use super::{Options, Shared};
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, Uri, header};
+use hyper::body::Body as HttpBody;
 use std::time::Duration;
 
-/// Longest form, in bytes: ten thousand messages are chosen by their IDs in less.
+/// Longest form, in bytes, and most fields of it: ten thousand messages are chosen by their IDs in less.
 const LONGEST: usize = 1 << 20;
+const MOST: usize = 10_100;
+
+/// Longest form of somebody who need not be signed in.
+const LONGEST_OF_VISITORS: usize = 16 << 10;
+
+/// How many times the length of a form is taken up by it.
+const TIMES: u64 = 4;
 
 /// A form that takes longer is not waited for.
 const SENDING: Duration = Duration::from_secs(20);
@@ -29,6 +39,12 @@ impl Fields {
 
     fn parse(bytes: &[u8]) -> Self {
         Self(form_urlencoded::parse(bytes).into_owned().collect())
+    }
+
+    /// Those of a form; `None` if there are too many: a field takes up far more than the two bytes it is sent in.
+    fn of_form(bytes: &[u8]) -> Option<Self> {
+        let separators = bytes.iter().filter(|b| **b == b'&').count();
+        (separators < MOST).then(|| Self::parse(bytes))
     }
 
     /// The first field of this name; empty if there is none.
@@ -50,19 +66,24 @@ impl FromRequest<Shared> for Sent {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, Refusal> {
-        if !is_ours(request.headers(), &state.options) {
-            return Err(Refusal::Forged);
-        }
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.split(';').next().map(str::trim) != Some("application/x-www-form-urlencoded") {
-            return Err(Refusal::Senseless);
-        }
-        let body = to_bytes(request.into_body(), LONGEST);
-        match tokio::time::timeout(SENDING, body).await {
-            Ok(Ok(bytes)) => Ok(Self(Fields::parse(&bytes))),
-            _ => Err(Refusal::Senseless),
-        }
+        sent(request, state, LONGEST_OF_VISITORS).await.map(Self)
+    }
+}
+
+/// The fields of a form from a page of ours.
+async fn sent(request: Request, state: &Shared, longest: usize) -> Result<Fields, Refusal> {
+    if !is_ours(request.headers(), &state.options) {
+        return Err(Refusal::Forged);
+    }
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/x-www-form-urlencoded") {
+        return Err(Refusal::Senseless);
+    }
+    let body = to_bytes(request.into_body(), longest);
+    match tokio::time::timeout(SENDING, body).await {
+        Ok(Ok(bytes)) => Fields::of_form(&bytes).ok_or(Refusal::Senseless),
+        _ => Err(Refusal::Senseless),
     }
 }
 
@@ -70,6 +91,8 @@ impl FromRequest<Shared> for Sent {
 pub struct Posted {
     pub person: Person,
     pub fields: Fields,
+    /// Of the memory that it takes up.
+    _share: Share,
 }
 
 impl FromRequest<Shared> for Posted {
@@ -79,12 +102,21 @@ impl FromRequest<Shared> for Posted {
         let (mut parts, body) = request.into_parts();
         let person =
             <Person as FromRequestParts<Shared>>::from_request_parts(&mut parts, state).await?;
+        // What is not said to be shorter may be as long as a form can be.
+        let length = HttpBody::size_hint(&body).exact().unwrap_or(u64::MAX);
+        let length = length.min(LONGEST as u64);
+        let share = state.budget.take(&person.address, TIMES * length);
+        let share = share.ok_or(Refusal::Busy)?;
         let request = Request::from_parts(parts, body);
-        let Sent(fields) = Sent::from_request(request, state).await?;
+        let fields = sent(request, state, LONGEST).await?;
         if !same(fields.get("token").as_bytes(), person.token.as_bytes()) {
             return Err(Refusal::Forged);
         }
-        Ok(Self { person, fields })
+        Ok(Self {
+            person,
+            fields,
+            _share: share,
+        })
     }
 }
 
@@ -136,6 +168,13 @@ mod tests {
         assert_eq!(fields.all("id").collect::<Vec<_>>(), ["a", "b c"]);
         assert_eq!(fields.get("x"), "ä\0");
         assert_eq!(fields.get("none"), "");
+    }
+
+    #[test]
+    fn a_form_of_too_many_fields_is_none() {
+        let of = |fields: usize| Fields::of_form("a&".repeat(fields - 1).as_bytes());
+        assert_eq!(of(MOST).map(|fields| fields.0.len()), Some(MOST - 1));
+        assert_eq!(of(MOST + 1), None);
     }
 
     #[test]

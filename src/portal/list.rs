@@ -89,9 +89,10 @@ pub(super) fn crumbs(place: &Place, t: &'static Reading) -> Vec<(String, String)
     let names: Vec<String> = place.folder.split('/').map(str::to_owned).collect();
     let crumb = |level: usize| {
         let path = names.get(..=level)?;
-        let known = special::use_of(path).map(|special| special.name(t).to_owned());
-        let name = known.or_else(|| path.last().cloned())?;
-        Some((name, place.folder(&path.join("/")).address("list")))
+        Some((
+            special::name(path, t)?,
+            place.folder(&path.join("/")).address("list"),
+        ))
     };
     (0..names.len()).filter_map(crumb).collect()
 }
@@ -100,6 +101,7 @@ pub(super) fn crumbs(place: &Place, t: &'static Reading) -> Vec<(String, String)
 struct Column {
     name: &'static str,
     address: String,
+    is_number: bool,
     /// `ascending` or `descending`, if they are sorted by it.
     sorted: &'static str,
     said: &'static str,
@@ -152,7 +154,7 @@ async fn list(
     let here = place.address("list");
     let at = |page: usize| Some(format!("{here}?{}&page={page}", query(order)));
     let start = (number - 1) * ON_A_PAGE;
-    let dates = Dates::around(&person, &place, "list").await?;
+    let dates = Dates::around(&person, &place).await?;
     Ok(html(&List {
         page: person.page(),
         t,
@@ -222,6 +224,7 @@ fn columns(here: &str, order: Order, t: &'static Reading) -> Vec<Column> {
                 SortBy::Size => t.size,
             },
             address: format!("{here}?{}", query(other)),
+            is_number: *by == SortBy::Size,
             sorted: match (is_sorted, order.descending) {
                 (false, _) => "",
                 (true, true) => "descending",

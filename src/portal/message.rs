@@ -156,7 +156,7 @@ async fn message(
         let address = place.message("message", &message.id);
         Some((message.subject, address))
     };
-    let dates = Dates::around(&person, place, "list").await?;
+    let dates = Dates::around(&person, place).await?;
     let subject = match (letter.fields.subject.trim(), found.summary.subject.trim()) {
         ("", "") => t.no_subject,
         ("", listed) => listed,

@@ -10,6 +10,7 @@
 //! - Nothing is changed by a GET, and by a POST only with the token of the session, from a page of ours ([`form::Posted`]).
 //! - No request waits for a store on a thread of the server: [`State::read`] runs it under the deadlines of [`crate::disk::lane`],
 //!   so many at a time; what would be more is told to come back.
+//! - Memory is bounded, whatever people send and however slowly they take: what is long is counted (`budget`).
 //! - Whatever people or messages say is escaped by the templates; no page needs `unsafe-inline`, but for frames of messages.
 //!
 //! # The cast
@@ -33,6 +34,7 @@ pub mod text;
 mod archive;
 mod asking;
 mod assets;
+mod budget;
 mod calendar;
 mod folders;
 mod health;

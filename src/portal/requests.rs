@@ -264,13 +264,13 @@ async fn one(
     };
     let details = details(&state, &person, &id).await?;
     let mut request = details.request;
-    request.why = told(person.is_admin, request.state, request.why);
+    request.why = told(t, person.is_admin, request.state, request.why);
     let planned = match person.is_admin && !request.state.is_final() {
         true => plan(&state, t, request.id).await?,
         false => Planned::No,
     };
     let events = details.events.into_iter().map(|event| {
-        let why = told(person.is_admin, event.to, event.why).unwrap_or_default();
+        let why = told(t, person.is_admin, event.to, event.why).unwrap_or_default();
         (moment(&state, event.at), tag(t, event.to), event.who, why)
     });
     Ok(html(&One {
@@ -279,7 +279,7 @@ async fn one(
         line: line(&state, person.language, &request),
         expires: request.expires.map(|day| person.language.day(day)),
         events: events.collect(),
-        trouble: told(person.is_admin, request.state, details.trouble)
+        trouble: told(t, person.is_admin, request.state, details.trouble)
             .filter(|_| !request.state.is_final()),
         is_new: !fields.get("new").is_empty(),
         can_decide: person.is_admin && request.state == Stage::Pending,
@@ -292,8 +292,16 @@ async fn one(
 
 /// Why a request came to a state, as far as this person is told: a decision's reason was written for him; what went wrong
 /// speaks to administrators, of places on the server.
-fn told(is_admin: bool, stage: Stage, why: Option<String>) -> Option<String> {
-    why.filter(|_| is_admin || stage == Stage::Declined)
+fn told(
+    t: &'static text::Requests,
+    is_admin: bool,
+    stage: Stage,
+    why: Option<String>,
+) -> Option<String> {
+    match stage {
+        Stage::Lapsed => why.map(|_| t.backup_is_gone.to_owned()),
+        _ => why.filter(|_| is_admin || stage == Stage::Declined),
+    }
 }
 
 /// What a request would do now.
@@ -346,7 +354,7 @@ async fn approve(
 async fn decline(
     axum::extract::State(state): axum::extract::State<Shared>,
     Path(id): Path<String>,
-    Posted { person, fields }: Posted,
+    Posted { person, fields, .. }: Posted,
 ) -> Result<Response, Refusal> {
     let id = for_admins(&state, &person, &id).await?;
     let why = fields.get("reason").trim().to_owned();
@@ -396,10 +404,13 @@ mod tests {
     #[test]
     fn where_the_server_keeps_things_is_for_administrators() {
         let why = || Some("/srv/vmail: no Maildir is there now".to_owned());
+        let t = text::Requests::of(Language::Italian);
         for stage in [Stage::Failed, Stage::Approved, Stage::Running] {
-            assert_eq!(told(false, stage, why()), None);
-            assert_eq!(told(true, stage, why()), why());
+            assert_eq!(told(t, false, stage, why()), None);
+            assert_eq!(told(t, true, stage, why()), why());
         }
-        assert_eq!(told(false, Stage::Declined, why()), why());
+        assert_eq!(told(t, false, Stage::Declined, why()), why());
+        let lapsed = told(t, false, Stage::Lapsed, why());
+        assert_eq!(lapsed.as_deref(), Some(t.backup_is_gone));
     }
 }

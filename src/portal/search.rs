@@ -7,6 +7,7 @@ use super::list::size;
 use super::page::Page;
 use super::person::Person;
 use super::place::{Place, Trail, of_mailbox};
+use super::special;
 use super::text::{Reading, fill};
 use crate::fs::Fs;
 use crate::fs::browse::When;
@@ -280,7 +281,7 @@ fn row(fs: &Fs, found: &Found, on: Option<&str>, t: &'static Reading) -> crate::
             .format("%Y-%m-%d %H:%M")
             .to_string(),
         size: size(found.size),
-        folder: last.map(|place| place.folder.clone()).unwrap_or_default(),
+        folder: last.map_or_else(String::new, |place| special::called(&place.folder, t)),
         seen: match found.first == found.last {
             true => found.first.clone(),
             false => fill(t.seen_from_to, &[&found.first, &found.last]),

@@ -121,6 +121,19 @@ pub fn use_of(decoded: &[String]) -> Option<Use> {
     found.filter(|found| *found != Use::Inbox || decoded.len() == 1)
 }
 
+/// What people call the last folder of a path; `None` if the path is empty.
+pub fn name(path: &[String], t: &'static Reading) -> Option<String> {
+    let known = use_of(path).map(|known| known.name(t).to_owned());
+    known.or_else(|| path.last().cloned())
+}
+
+/// A path with slashes between the folders, each as people call it.
+pub fn called(path: &str, t: &'static Reading) -> String {
+    let path: Vec<String> = path.split('/').map(str::to_owned).collect();
+    let names = (1..=path.len()).filter_map(|levels| name(path.get(..levels)?, t));
+    names.collect::<Vec<_>>().join("/")
+}
+
 impl Use {
     /// What people call it.
     pub fn name(self, text: &'static Reading) -> &'static str {
@@ -146,6 +159,19 @@ mod tests {
                 .map(|name| (*name).to_owned())
                 .collect::<Vec<_>>(),
         )
+    }
+
+    #[test]
+    fn paths_as_people_call_them() {
+        let t = Reading::of(crate::language::Language::Italian);
+        for (path, expected) in [
+            ("INBOX", "Ricevuti"),
+            ("INBOX/Trash/2024", "Ricevuti/Cestino/2024"),
+            ("Work/Sent", "Work/Sent"),
+            ("", ""),
+        ] {
+            assert_eq!(called(path, t), expected);
+        }
     }
 
     #[test]

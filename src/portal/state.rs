@@ -1,6 +1,7 @@
 //! What all requests share, and how they reach the mail.
 
 use super::answer::Refusal;
+use super::budget::Budget;
 use super::metrics::Metrics;
 use super::requests::PLANS;
 use super::sessions::Sessions;
@@ -86,6 +87,7 @@ pub struct State {
     pub(super) planning: Arc<Semaphore>,
     pub(super) sessions: Sessions,
     pub(super) throttle: Throttle,
+    pub(super) budget: Arc<Budget>,
     pub(super) metrics: Metrics,
     /// Turns at asking the mail server.
     pub(super) asking: Arc<Semaphore>,
@@ -117,6 +119,7 @@ impl State {
             decided: asked.decided,
             planning: Arc::new(Semaphore::new(PLANS)),
             sessions,
+            budget: Arc::default(),
             metrics: Metrics::default(),
             asking: Arc::new(Semaphore::new(ASKING)),
             workers,

@@ -38,6 +38,9 @@ const PIECE: usize = 512 << 10;
 /// Pieces that wait for the client.
 const AHEAD: usize = 2;
 
+/// Bytes of all pieces of a download at a time: one is made, and one is with the connection.
+pub(super) const AHEAD_BYTES: u64 = ((AHEAD + 2) * PIECE) as u64;
+
 /// How often, and how long apart, a turn is asked for again while many are reading.
 const ATTEMPTS: usize = 60;
 const PAUSE: Duration = Duration::from_secs(1);

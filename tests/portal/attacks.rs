@@ -1,8 +1,9 @@
 //! What nobody should be able to do, over plain HTTP.
 
-use crate::harness::able;
 use crate::harness::imap_server::PASSWORD;
+use crate::harness::{able, eventually};
 use crate::http::{encode, parse, say};
+use crate::reading::{link, list, page};
 use crate::world::{ALICE, BOB, DAYS, World};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -294,6 +295,59 @@ fn odd_and_slow_clients_hold_up_nobody() {
         status.success() && took < Duration::from_secs(6),
         "{took:?}"
     );
+}
+
+#[test]
+fn who_takes_slowly_takes_up_little() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    let attached = "0123456789abcdef0123456789abcdef0123456789abcdef\r\n".repeat(480 << 10);
+    let message = format!(
+        "From: x@example.com\r\nSubject: Large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: application/x-y\r\nContent-Transfer-Encoding: binary\r\n\
+         Content-Disposition: attachment; filename=y\r\n\r\n{attached}\r\n--b--\r\n"
+    );
+    let mailbox = world.store.mailbox(DAYS[0], ALICE);
+    mailbox.put("Large/cur", "1.L.mx:2,S", &message, 1000);
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let shown = page(&mut alice, &list("Large"));
+    let shown = page(&mut alice, &link(&shown, "/message/"));
+    let path = link(&shown, "/attachment/");
+    let words = alice.words("GET", &path, None);
+    let status = |words: &str| {
+        let mut stream = TcpStream::connect(portal.at).unwrap();
+        stream.write_all(words.as_bytes()).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        (stream, String::from_utf8_lossy(&first[9..]).into_owned())
+    };
+    // What one person may take up at a time has room for three of them, and what is taken further is taken whole.
+    let taken: Vec<_> = (0..5).map(|_| status(&words)).collect();
+    let of = |status: &str| taken.iter().filter(|(_, s)| s == status).count();
+    assert_eq!((of("200"), of("503")), (3, 2));
+    assert_eq!(status(&words).1, "503");
+    assert_eq!(alice.get("/").status, 200, "pages are short");
+    assert_eq!(portal.signed_in(BOB).get("/").status, 200);
+    drop(taken);
+    eventually(Duration::from_secs(10), "room", || {
+        alice.get(&path).status == 200
+    });
+    assert!(alice.get(&path).body == attached.as_bytes());
+
+    // A field of two bytes takes up fifty.
+    let token = alice.token();
+    let many = |fields: usize| format!("token={token}{}", "&a".repeat(fields));
+    for (fields, status) in [(100, 404), (50_000, 400)] {
+        let answer = alice.request("POST", "/take/mbox", Some(&many(fields)));
+        assert_eq!(answer.status, status, "{fields} fields");
+    }
+    let answer = portal
+        .browser()
+        .request("POST", "/sign-in", Some(&"a".repeat(20_000)));
+    assert_eq!(answer.status, 400, "a long form of a visitor");
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn look(browser: &Chromium, name: &str, axe: Option<&str>) {
     for (size, width, height, scheme) in WAYS {
         browser.resize(width, height);
         browser.prefer(scheme);
-        // Until that is painted, frames included.
+        // Until that is painted; a frame is not before somebody gets to see it.
+        browser.run("document.querySelector('iframe')?.scrollIntoView({ block: 'center' })");
         browser.wait_for("const done = arguments[arguments.length - 1]; setTimeout(() => requestAnimationFrame(() => done(1)), 100)");
         browser.picture(&format!("{name}-{size}"));
         let wider = browser.run("return document.documentElement.scrollWidth > innerWidth");
@@ -196,7 +197,12 @@ fn reading_by_way_of_the_pages() {
     sign_in(&browser, &portal, ALICE);
     browser.see("2026");
     look(&browser, "calendar", axe);
-    browser.click("main a[href^='/folders/']");
+    // Another day than the one that is offered.
+    browser.click(&format!(".month a[href$='/{}']", DAYS[0]));
+    browser.see("20 November 2026");
+    browser.see("Broken");
+    browser.click(&format!(".dates a[href$='time={}']", DAYS[1]));
+    browser.see("21 November 2026");
     browser.see("Sent");
     look(&browser, "folders", axe);
     browser.click("main a[href^='/list/']");
@@ -254,6 +260,11 @@ fn reading_by_way_of_the_pages() {
     );
     browser.click("a[href^='/search/'], form[action^='/search/'] button");
     look(&browser, "search", axe);
+    browser.write("#subject", "gone since\u{e007}");
+    browser.see("Found: 1");
+    look(&browser, "found", axe);
+    browser.click("td.subject a");
+    browser.see("Gone since");
     browser.open(&format!("http://{}/list/{ALICE}/deleted/Sent", portal.at));
     look(&browser, "gone", axe);
     let chosen =

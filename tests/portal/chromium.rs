@@ -52,6 +52,8 @@ impl Chromium {
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
+            // They lie on the page on a telephone, and hide what is at its edge.
+            "--hide-scrollbars",
             "--disable-quic",
             "--disable-dev-shm-usage",
             "--no-first-run",
@@ -204,6 +206,7 @@ impl Chromium {
         let Some(directory) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else {
             return;
         };
+        std::fs::create_dir_all(&directory).unwrap();
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.devtools("Page.captureScreenshot", &whole);
         let bytes = base64(picture["data"].as_str().unwrap());

@@ -107,6 +107,47 @@ fn the_mount_tells_how_it_goes() {
     drop(silent);
 }
 
+/// The alerts for Prometheus ask for what is told, by the very names and labels.
+#[test]
+fn alerts_are_about_what_is_told() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let mut world = World::new();
+    world.config = world.config.clone().set("portal.metrics", "127.0.0.1:0");
+    let portal = world.portal();
+    let at = portal.line.split("metrics: http://").nth(1).unwrap();
+    let at = at.split('/').next().unwrap().parse().unwrap();
+    let mut told = Browser::new(at).get("/metrics").text();
+    let scratch = crate::harness::Scratch::new();
+    let config = Config::new(&scratch, &world.store).set("metrics.listen", "127.0.0.1:0");
+    let mount = Mount::new(&config);
+    told += &Browser::new(metrics_of(&mount)).get("/metrics").text();
+
+    let rules = include_str!("../../packaging/prometheus/mailtm.rules.yml");
+    let mut asked = 0;
+    for expression in rules
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("expr: "))
+    {
+        for part in expression.split("mailtm_").skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+            let (name, rest) = part.split_at(end.unwrap_or(part.len()));
+            let labels = rest
+                .split_inclusive('}')
+                .next()
+                .filter(|l| l.starts_with('{'));
+            let sample = format!("mailtm_{name}{} ", labels.unwrap_or_default());
+            let is_told = told.lines().any(|line| line.starts_with(&sample));
+            assert!(is_told, "{sample}is asked for by {expression}: {told}");
+            let is_counter = told.contains(&format!("# TYPE mailtm_{name} counter"));
+            assert_eq!(is_counter, expression.contains("increase("), "{expression}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 12, "{asked}");
+}
+
 /// The lines of `/proc/PID/task/TID/status`, of every thread.
 fn threads(pid: i32) -> Vec<BTreeMap<String, String>> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();

@@ -9,7 +9,7 @@ texts! {
         calendar: "Backups of {}", "Backup di {}";
         no_dates: "There are no backups of this mailbox yet.", "Non ci sono ancora backup di questa casella.";
         latest: "Latest backup", "Ultimo backup";
-        taken: "Taken {}", "Preso {}";
+        taken: "Taken {}", "Eseguito {}";
         kept_until: "kept to the end of {}", "conservato fino alla fine di {}";
         until: "until {}", "fino al {}";
         other_days: "All days", "Tutti i giorni";
@@ -28,8 +28,8 @@ texts! {
         messages: "{} messages", "{} messaggi";
         one_message: "1 message", "1 messaggio";
         counting: "The rest is being counted: load the page again.", "Il resto è in conteggio: ricarica la pagina.";
-        more_folders: "{} more folders have no room on this page. A search finds what is in them, and the download of everything has them.",
-            "Altre {} cartelle non entrano in questa pagina. La ricerca trova ciò che contengono e lo scaricamento completo le comprende.";
+        more_folders: "Folders that have no room on this page: {}. A search finds what is in them, and the download of everything has them.",
+            "Cartelle che non entrano in questa pagina: {}. La ricerca trova ciò che contengono e lo scaricamento completo le comprende.";
         not_then: "The folder {} is not in this backup.", "La cartella {} non è in questo backup.";
         inbox: "Inbox", "Ricevuti";
         drafts: "Drafts", "Bozze";
@@ -43,9 +43,9 @@ texts! {
         earlier: "Day before", "Giorno prima";
         later: "Day after", "Giorno dopo";
         empty: "This folder is empty.", "Questa cartella è vuota.";
-        choose: "Choose", "Scegli";
-        choose_one: "Choose: {}", "Scegli: {}";
-        choose_all: "Choose all on this page", "Scegli tutti in questa pagina";
+        choose: "Choose", "Seleziona";
+        choose_one: "Choose: {}", "Seleziona: {}";
+        choose_all: "Choose all on this page", "Seleziona tutti in questa pagina";
         from: "From", "Da";
         to: "To", "A";
         cc: "Cc", "Cc";
@@ -69,15 +69,15 @@ texts! {
         next: "Next", "Successiva";
         last: "Last", "Ultima";
         taking: "What to do with them", "Che cosa farne";
-        chosen_mbox: "Download chosen (MBOX)", "Scarica i scelti (MBOX)";
-        chosen_maildir: "Download chosen (Maildir)", "Scarica i scelti (Maildir)";
-        chosen_restore: "Ask to restore chosen", "Chiedi il ripristino dei scelti";
+        chosen_mbox: "Download chosen (MBOX)", "Scarica i selezionati (MBOX)";
+        chosen_maildir: "Download chosen (Maildir)", "Scarica i selezionati (Maildir)";
+        chosen_restore: "Ask to restore chosen", "Chiedi il ripristino dei selezionati";
         folder_mbox: "Download folder (MBOX)", "Scarica la cartella (MBOX)";
         folder_maildir: "Download folder (Maildir)", "Scarica la cartella (Maildir)";
         folder_restore: "Ask to restore this folder", "Chiedi il ripristino della cartella";
         mailbox_maildir: "Download everything (Maildir)", "Scarica tutto (Maildir)";
         mailbox_restore: "Ask to restore everything", "Chiedi il ripristino di tutto";
-        nothing_chosen: "Nothing was chosen", "Nessuna scelta";
+        nothing_chosen: "Nothing was chosen", "Nessuna selezione";
 
         older: "Older message", "Messaggio più vecchio";
         newer: "Newer message", "Messaggio più recente";
@@ -114,13 +114,13 @@ texts! {
         which_days: "Which backups", "Quali backup";
         all_days: "All", "Tutti";
         only_gone: "Only what is gone since", "Solo ciò che non c’è più";
-        found: "{} found", "{} trovati";
+        found: "Found: {}", "Trovati: {}";
         found_more: "The newest {} are shown; narrow the search to see others.", "Sono mostrati i {} più recenti; restringi la ricerca per vedere gli altri.";
         found_none: "Nothing was found.", "Nessun risultato.";
         nothing_asked: "Say what to look for: words, a sender, a subject or a time.", "Indica che cosa cercare: parole, mittente, oggetto o periodo.";
         not_a_day: "A date is not understood: write it as 2026-11-20.", "Una data non è comprensibile: scrivila come 2026-11-20.";
         behind: "What is new is still being learned: search again in a minute.", "Le novità sono ancora in lettura: ripeti la ricerca tra un minuto.";
-        unsearched: "{} messages or backups could not be read and were not searched.", "{} messaggi o backup non erano leggibili e non sono stati cercati.";
+        unsearched: "Messages or backups that could not be read, and were not searched: {}", "Messaggi o backup non leggibili, in cui non si è cercato: {}";
         folder: "Folder", "Cartella";
         seen: "In backups", "Nei backup";
         seen_from_to: "{} to {}", "dal {} al {}";

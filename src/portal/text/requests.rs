@@ -15,7 +15,7 @@ texts! {
         a_folder: "The folder {} with all below it", "La cartella {} con tutto il suo contenuto";
         one_message: "1 message of the folder {}", "1 messaggio della cartella {}";
         some_messages: "{} messages of the folder {}", "{} messaggi della cartella {}";
-        and_more: "and {} more", "e altri {}";
+        and_more: "and {} more", "e {} in più";
         expires: "This backup is kept until", "Questo backup è conservato fino al";
         kept_until: "kept until {}", "conservato fino al {}";
         several_backups: "They are in {} backups: a request is made for each.", "Sono in {} backup: viene fatta una richiesta per ciascuno.";
@@ -76,6 +76,7 @@ texts! {
         approve: "Confirm: restore it now", "Conferma: ripristina ora";
         decline: "Decline", "Rifiuta";
         decline_reason: "Reason, which the person is told", "Motivo, che viene comunicato alla persona";
+        backup_is_gone: "Its backup is gone, and nobody had decided.", "Il suo backup non c’è più e nessuno aveva deciso.";
         late: "Somebody has decided on this already.", "Qualcuno ha già deciso.";
         needs_reason: "Write the reason, of 2000 characters at most.", "Scrivi il motivo, di 2000 caratteri al massimo.";
 

@@ -28,7 +28,7 @@ texts! {
         refused: "The address or the password is not right.", "L’indirizzo o la password non sono corretti.";
         server_silent: "Your mail server does not answer, so nobody can sign in now. Try again in a few minutes.",
             "Il server di posta non risponde, quindi ora nessuno può accedere. Riprova tra qualche minuto.";
-        too_many: "Too many attempts. Try again in {} seconds.", "Troppi tentativi. Riprova tra {} secondi.";
+        too_many: "Too many attempts. Try again in {} s.", "Troppi tentativi. Riprova tra {} s.";
         signed_out: "You are signed out.", "Sei uscito.";
         no_backup: "No backup of this mailbox", "Nessun backup di questa casella";
         no_backup_about: "Your password is right, but the backups hold no mailbox that is {} and nobody else’s. If it was made today, it is in the next backup; otherwise ask your administrator.",
