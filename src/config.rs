@@ -403,7 +403,7 @@ fn walk(top: &Section<'_>) -> Config {
                 .string("method", "\"auto\"", restore::Method::parse)
                 .unwrap_or_default(),
             imap: s.string("imap", "\"imaps://mail.example.com\"", Address::parse),
-            master_user: s.string("master_user", "\"restorer\"", |name| Ok(name.to_owned())),
+            master_user: s.string("master_user", "\"restorer\"", value::login),
             password_file: s.string(
                 "password_file",
                 "\"/etc/mailtm/imap.password\"",

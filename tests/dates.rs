@@ -247,3 +247,31 @@ fn moments_that_share_a_minute_are_all_shown() {
         assert_eq!(fs::read(inbox.join(only(&inbox))).unwrap(), mail);
     }
 }
+
+#[test]
+fn latest_is_the_one_taken_last_whatever_its_name() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    for (snapshot, messages) in [
+        ("2026-11-20T10:05:01", 1),
+        ("2026-11-20T10:05:02", 2),
+        ("2026-11-20T10:06:00", 3),
+    ] {
+        let alice = store.mailbox(snapshot, ALICE);
+        (0..messages).for_each(|number| drop(alice.number("cur", number)));
+    }
+    let config = Config::new(&scratch, &store).set("granularity", "snapshot");
+    let mount = Mount::new(&config);
+    let shown = ["2026-11-20_1005", "2026-11-20_1006", "2026-11-20_1007"];
+    assert_eq!(dates(&mount.path), shown);
+    for (date, messages) in shown.into_iter().chain(["latest"]).zip([1, 3, 2, 3]) {
+        let inbox = mount.join(date).join(ALICE).join("INBOX");
+        assert_eq!(ls(inbox).len(), messages, "{date}");
+    }
+    assert_eq!(
+        fs::read_link(mount.join("latest")).unwrap().to_str(),
+        Some("2026-11-20_1006")
+    );
+}

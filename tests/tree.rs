@@ -504,6 +504,7 @@ fn mboxes_can_be_left_out_of_listings() {
     }
     let mount = Mount::new(&config.set("mbox.listed", "when-sized"));
     let top = mount.join(DAY).join(ALICE);
+    assert_eq!(ls(&top), [ABOUT, "INBOX"]);
     let size = fs::metadata(top.join("INBOX.mbox")).unwrap().len();
     assert_eq!(fs::read(top.join("INBOX.mbox")).unwrap().len() as u64, size);
     eventually(

@@ -20,7 +20,7 @@
 //! | `sandbox` | `wanted`; whether this kernel can restrict `files` and system `calls` |
 //! | `source` | `why` these directories, `below`: the path inside each snapshot |
 //! | `directories` | for each: `path`, `kind`, `snapshots`, `dated_by` (`how`: `pattern`, `name`, `info_xml`, `root_time`; `style`, `count`), `not_snapshots` (`name`, `why`) |
-//! | `dates` | `granularity`, `keep_days`, `snapshots`, `labels`, `first`, `last`, `clashing` labels, `newest_age_seconds`, `usual_interval_seconds`, `late` |
+//! | `dates` | `granularity`, `keep_days`, `snapshots`, `labels`, `first`, `last`, `newest_age_seconds`, `usual_interval_seconds`, `late` |
 //! | `mailboxes` | of the newest date, or `null`: `date`, `count`, `templates` (empty: recognised), `shapes` and `domains` with counts, `examples`, `renamed` (`name`, `path`) |
 //! | `contents` | of the newest date, or `null`: `mailboxes` looked into, `folders`, `messages`, `empty` mailboxes and `oddities` (each `count`, `examples`), `formats`, `messages_opened`, and their `compressions` |
 //! | `access` | or `null`: `owner`, `admins`, `unresolved` names, `grants` (`patterns` with counts, `to`), `mailboxes` looked into, `owners_unresolved`, `only_admins` (each `count`, `examples`), `shared_owners` (`uid`, `name`, `count`), `entries` of each mailbox if there are few: `mailbox`, `owner`, `users`, `groups` |

@@ -77,7 +77,7 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
             })
             .unwrap_or_default(),
         smtp: section.string("smtp", "\"smtp://localhost:25\"", smtp),
-        smtp_user: section.string("smtp_user", "\"mailtm\"", |name| Ok(name.to_owned())),
+        smtp_user: section.string("smtp_user", "\"mailtm\"", value::login),
         smtp_password_file: section.string(
             "smtp_password_file",
             "\"/etc/mailtm/smtp.password\"",

@@ -160,6 +160,10 @@ fn mistakes_of_the_portal() {
             "url = \"mtm.example.com\"",
             "portal.url: \"mtm.example.com\" is no",
         ),
+        (
+            "smtp_user = \"a\\u0000b\"",
+            "portal.smtp_user: \"a\\0b\" is no user's name",
+        ),
     ] {
         let told = mistake(&format!("[portal]\n{text}\n"));
         assert!(told.contains(start), "{told}");
@@ -262,6 +266,11 @@ fn wrong_values_are_told_with_what_to_write() {
         ),
         ("access.grant = 1", "access.grant: ", "[[access.grant]]"),
         ("mbox.listed = \"no\"", "mbox.listed: ", "\"never\""),
+        (
+            "restore.master_user = \" \"",
+            "restore.master_user: ",
+            "as the server knows it",
+        ),
         ("index.warm = \"on\"", "index.warm: ", "\"off\""),
     ] {
         let told = mistake(text);

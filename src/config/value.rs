@@ -213,6 +213,16 @@ pub(super) fn snapshot_pattern(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// A user's name as a server is told it, where a NUL would begin the password.
+pub(super) fn login(text: &str) -> Result<String> {
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return wrong(format!(
+            "{text:?} is no user's name: write it as the server knows it"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// An address and port to listen on.
 pub(super) fn socket(text: &str) -> Result<SocketAddr> {
     let with_host = text

@@ -89,12 +89,12 @@ impl Fs {
 
     pub(super) fn latest_attr(&self) -> Option<Attr> {
         let shown = self.shown();
-        let (label, open) = shown.by_label.iter().next_back()?;
+        let open = shown.by_time.last()?;
         let mtime = Time::from_secs(open.snapshot.time);
         let dir = public(node::LATEST, mtime, self.options.refresh);
         Some(Attr {
             kind: NodeKind::Symlink,
-            size: label.len() as u64,
+            size: open.snapshot.label.len() as u64,
             mode: 0o777,
             ..dir
         })

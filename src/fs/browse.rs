@@ -80,11 +80,7 @@ impl Fs {
     /// The dates that are shown, the oldest first.
     pub fn dates(&self) -> Vec<Date> {
         let shown = self.shown();
-        shown
-            .by_label
-            .values()
-            .map(|open| self.date(open))
-            .collect()
+        shown.by_time.iter().map(|open| self.date(open)).collect()
     }
 
     /// The dates that have a mailbox, the oldest first; one that cannot be looked into is among them.
@@ -100,7 +96,7 @@ impl Fs {
                 true
             }
         };
-        let dates = shown.by_label.values().filter(has);
+        let dates = shown.by_time.iter().filter(has);
         dates.map(|open| self.date(open)).collect()
     }
 

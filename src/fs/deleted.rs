@@ -201,7 +201,7 @@ impl Fs {
         somebody: &Arc<Somebody>,
         live: Option<&Live<'_>>,
     ) -> (u64, Time) {
-        let newest = shown.by_label.values().next_back();
+        let newest = shown.by_time.last();
         let newest = Time::from_secs(newest.map_or(0, |open| open.snapshot.time));
         let mark = live.map_or(0, |live| live.mark);
         let changed = live.map_or(newest, |live| live.changed.max(newest));
@@ -253,7 +253,7 @@ impl Fs {
         let mut dates = Vec::new();
         let mut complete = true;
         let is_live = self.deleted.live.is_some();
-        for open in shown.by_label.values().rev() {
+        for open in shown.by_time.iter().rev() {
             match self.dated(open, &somebody.mailbox.path) {
                 Ok(dated) => dates.push((open, dated)),
                 // Without a live store this is the present state.

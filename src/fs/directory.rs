@@ -122,6 +122,30 @@ impl Fs {
         }
     }
 
+    /// Whether a directory of a mailbox has all that it will ever list: an mbox may be left out until its size is known.
+    pub fn listing_stays(&self, id: NodeId) -> Result<bool> {
+        if self.options.mbox_listed != MboxListed::WhenSized {
+            return Ok(true);
+        }
+        let (inside, above) = match self.resolve(id)? {
+            Meaning::Mailbox(inside) => (inside, None),
+            Meaning::Branch(inside, position) => (inside, Some(position)),
+            _ => return Ok(true),
+        };
+        for &position in inside.nested.tree.below(above) {
+            if inside.folder(position).is_none() {
+                continue;
+            }
+            let id = self.branch_id(&inside, position)?.with_ordinal(1);
+            match self.known_mbox_size(&inside, position, id) {
+                Ok(Some(_)) => {}
+                Err(e) if is_for_all(&e) => return Err(e),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
     fn prepare_entries(
         &self,
         directory: &mut Directory,

@@ -103,22 +103,24 @@ struct Shown {
     policy: Arc<Policy>,
     by_serial: HashMap<u32, Arc<Open>>,
     by_label: BTreeMap<String, Arc<Open>>,
+    /// The same, oldest first: labels need not be in that order.
+    by_time: Vec<Arc<Open>>,
     /// The mtime of what lists the dates: another one for other dates, since an NFS client keeps its listing until that
     /// changes, and the same after a restart.
     changed: Time,
 }
 
 /// The newest date's time to the second, and behind that a number which is another one for other dates.
-fn changed(by_label: &BTreeMap<String, Arc<Open>>) -> Time {
+fn changed(by_time: &[Arc<Open>]) -> Time {
     let mut dates = Sha256::new();
-    for (label, open) in by_label {
-        dates.update(label);
+    for open in by_time {
+        dates.update(&open.snapshot.label);
         dates.update([0]);
         dates.update(&open.snapshot.key);
         dates.update([0]);
     }
     let [a, b, c, d, ..] = <[u8; 32]>::from(dates.finalize());
-    let newest = by_label.values().next_back();
+    let newest = by_time.last();
     Time {
         secs: newest.map_or(0, |open| open.snapshot.time),
         nanos: u32::from_le_bytes([a, b, c, d]) % 1_000_000_000,
@@ -127,7 +129,7 @@ fn changed(by_label: &BTreeMap<String, Arc<Open>>) -> Time {
 
 impl Shown {
     fn newest_is(&self, open: &Open) -> bool {
-        let newest = self.by_label.values().next_back();
+        let newest = self.by_time.last();
         newest.is_some_and(|newest| newest.serial == open.serial)
     }
 }
@@ -188,6 +190,7 @@ impl Fs {
             policy: Arc::new(policy),
             by_serial: HashMap::new(),
             by_label: BTreeMap::new(),
+            by_time: Vec::new(),
             changed: Time::default(),
         };
         let fs = Self {
@@ -225,9 +228,9 @@ impl Fs {
         self.shown().policy.clone()
     }
 
-    /// Whether listings are the same for every caller.
-    pub fn same_for_all(&self) -> bool {
-        !self.shown().policy.hide_unreadable
+    /// Whether listings are the same for every caller and stay as they are.
+    pub fn listings_stay(&self) -> bool {
+        !self.shown().policy.hide_unreadable && self.options.mbox_listed != MboxListed::WhenSized
     }
 
     /// Lets another policy decide from now on. What the kernel was told by the old one is found and pushed by a
@@ -243,6 +246,7 @@ impl Fs {
             policy: Arc::new(policy),
             by_serial: before.by_serial.clone(),
             by_label: before.by_label.clone(),
+            by_time: before.by_time.clone(),
             changed: before.changed,
         });
         self.owners.keep(shown.generation, || {
@@ -267,6 +271,7 @@ impl Fs {
         let serials = self.index.serials(Table::Snapshot, &keys)?;
         let mut by_serial = HashMap::with_capacity(serials.len());
         let mut by_label = BTreeMap::new();
+        let mut by_time = Vec::new();
         let mut fresh = Vec::new();
         for (snapshot, serial) in dates.all.iter().zip(serials) {
             let kept = before
@@ -288,12 +293,13 @@ impl Fs {
             });
             by_serial.insert(serial, open);
         }
-        for (label, snapshot) in &dates.shown {
+        for snapshot in dates.newest_first().rev() {
             if let Some(open) = by_serial
                 .values()
                 .find(|open| open.snapshot.key == snapshot.key)
             {
-                by_label.insert(label.clone(), open.clone());
+                by_label.insert(snapshot.label.clone(), open.clone());
+                by_time.push(open.clone());
             }
         }
         let gone: Vec<u32> = before
@@ -318,8 +324,8 @@ impl Fs {
                 forget.push(Invalidation::Node(NodeId::new(serial, 0, ordinal)));
             }
         }
-        let latest = by_label.keys().next_back();
-        if latest != before.by_label.keys().next_back() {
+        let label = |open: Option<&Arc<Open>>| open.map(|open| open.snapshot.label.clone());
+        if label(by_time.last()) != label(before.by_time.last()) {
             forget.extend([
                 Invalidation::Name(node::ROOT, "latest".into()),
                 Invalidation::Node(node::LATEST),
@@ -332,9 +338,10 @@ impl Fs {
         let shown = Arc::new(Shown {
             generation,
             policy: before.policy.clone(),
-            changed: changed(&by_label),
+            changed: changed(&by_time),
             by_serial,
             by_label,
+            by_time,
         });
         self.owners.replace(generation, || {
             *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
@@ -370,7 +377,7 @@ impl Fs {
     /// the store takes. May hang with the store.
     pub fn prepare(&self) {
         let shown = self.shown();
-        let Some(open) = shown.by_label.values().next_back() else {
+        let Some(open) = shown.by_time.last() else {
             return;
         };
         if let Err(e) = self.space() {
@@ -460,9 +467,8 @@ impl Fs {
     }
 
     pub fn readlink(&self, id: NodeId) -> Result<Vec<u8>> {
-        let latest = self.shown().by_label.keys().next_back().cloned();
-        match latest {
-            Some(label) if id == node::LATEST => Ok(label.into_bytes()),
+        match self.shown().by_time.last() {
+            Some(open) if id == node::LATEST => Ok(open.snapshot.label.clone().into_bytes()),
             _ => Err(Error::new(Kind::Invalid, "not a symbolic link")),
         }
     }
@@ -516,7 +522,7 @@ impl Fs {
     pub fn space(&self) -> Result<Space> {
         let lock = || self.space.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = self.shown();
-        let Some(newest) = shown.by_label.values().next_back() else {
+        let Some(newest) = shown.by_time.last() else {
             return Ok(Space::default());
         };
         let known = *lock();

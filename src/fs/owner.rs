@@ -185,7 +185,7 @@ impl Fs {
 
     /// Who owns a mailbox's directory in the newest shown snapshot that holds it.
     fn newest_uid(&self, shown: &Shown, path: &[u8]) -> Result<Option<u32>> {
-        for open in shown.by_label.values().rev() {
+        for open in shown.by_time.iter().rev() {
             match self.populated(open) {
                 Ok(populated) => {
                     if let Some(mailbox) = populated.mailboxes.at(path) {
@@ -216,7 +216,7 @@ impl Fs {
         let mut result = Ok(());
         for mailbox in self.owners.told() {
             let shown = self.shown();
-            let Some(newest) = shown.by_label.values().next_back() else {
+            let Some(newest) = shown.by_time.last() else {
                 break;
             };
             let uid = match self.owners.known(shown.generation, &mailbox.path) {

@@ -76,7 +76,7 @@ impl Fs {
 
     fn look_for_reader(&self, address: &str) -> Result<Option<Reader>> {
         let shown = self.shown();
-        for open in shown.by_label.values().rev() {
+        for open in shown.by_time.iter().rev() {
             let populated = match self.populated(open) {
                 Err(e) if e.kind() == Kind::Stale => continue,
                 other => other?,
@@ -136,7 +136,7 @@ impl Fs {
         let shown = self.shown();
         let open = match date {
             Some(date) => shown.by_label.get(date),
-            None => shown.by_label.values().next_back(),
+            None => shown.by_time.last(),
         };
         let Some(open) = open else {
             return Ok(Vec::new());
@@ -157,7 +157,7 @@ impl Fs {
     /// How many mailboxes the newest date has, as far as that is known without looking.
     pub fn newest_mailboxes(&self) -> Option<usize> {
         let shown = self.shown();
-        let newest = shown.by_label.values().next_back()?;
+        let newest = shown.by_time.last()?;
         let populated = self.mailboxes.peek(&newest.serial)?;
         Some(populated.mailboxes.iter().len())
     }
@@ -183,7 +183,7 @@ impl Fs {
         if uid == 0 || uid == NOBODYS_UID {
             return Ok(None);
         }
-        for shown in self.shown().by_label.values().rev() {
+        for shown in self.shown().by_time.iter().rev() {
             let populated = match self.populated(shown) {
                 Err(e) if e.kind() == Kind::Stale => continue,
                 other => other?,

@@ -232,7 +232,7 @@ impl Fs {
             let tree = Tree::read(&*mailbox.store(&open.root)).map_err(gone)?;
             if tree.oddities > 0 {
                 tracing::warn!(
-                    "{}: {}: {} links or too deeply nested directories among the folders are not shown",
+                    "{}: {}: {} links, too deeply nested directories or files that hold no mail are among the folders and are not shown",
                     open.root.path().display(),
                     mailbox.name,
                     tree.oddities

@@ -32,7 +32,7 @@ impl Fs {
     /// How many dates [`warm`](Self::warm) has not been through since this process began.
     pub fn not_warmed(&self) -> usize {
         let (shown, warmed) = (self.shown(), self.warmed());
-        let left = shown.by_label.values();
+        let left = shown.by_time.iter();
         left.filter(|open| !warmed.contains(&open.serial)).count()
     }
 
@@ -43,7 +43,7 @@ impl Fs {
     fn warm_all(&self, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Result<Progress> {
         let mut sum = Progress::default();
         let shown = self.shown();
-        for open in shown.by_label.values().rev() {
+        for open in shown.by_time.iter().rev() {
             let populated = match self.populated(open) {
                 Ok(populated) => populated,
                 Err(e) => {

@@ -232,18 +232,26 @@ impl Filesystem for Mail {
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        if self.fs.same_for_all() {
+        if self.fs.listings_stay() {
             return reply.error(Errno::ENOSYS);
         }
         let directory = id(ino);
         // The root ages; a date's listing differs by caller.
-        let cached = directory != node::ROOT && directory.parts().place != 0;
-        let flags = if cached {
-            FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
-        } else {
-            FopenFlags::empty()
-        };
-        reply.opened(FileHandle(0), flags);
+        let of_a_mailbox = directory != node::ROOT && directory.parts().place != 0;
+        self.answer(
+            reply,
+            Context::Node,
+            move |fs| Ok(of_a_mailbox && fs.listing_stays(directory)?),
+            |_, reply, stays| {
+                let flags = if stays {
+                    FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE
+                } else {
+                    FopenFlags::empty()
+                };
+                reply.opened(FileHandle(0), flags);
+                Ok(())
+            },
+        );
     }
 
     fn readdir(

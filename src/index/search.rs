@@ -48,7 +48,7 @@ use std::time::{Duration, Instant};
 const LAYOUT: Layout = Layout {
     name: "search.sqlite",
     application_id: 0x6d74_6d57,
-    version: 1,
+    version: 2,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "

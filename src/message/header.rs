@@ -128,9 +128,7 @@ impl<'a> Fields<'a> {
         let subject = self.subject.map(subject).unwrap_or_default();
         let message_id = match self.message_id.and_then(message_id) {
             Some(id) => Some(id),
-            None if sender.is_empty() && subject.trim().is_empty() => None,
-            // No Message-ID begins like this.
-            None => hash(&[b"\n", header]),
+            None => unnumbered(header, !sender.is_empty() || !subject.trim().is_empty()),
         };
         Headers {
             sender,
@@ -277,6 +275,12 @@ pub(super) fn message_id(value: &[u8]) -> Option<u128> {
         return None;
     }
     hash(&[value.trim_ascii()])
+}
+
+/// What stands for the Message-ID of a message without one, which has a sender or a subject or `is_named` not.
+pub(super) fn unnumbered(header: &[u8], is_named: bool) -> Option<u128> {
+    // No Message-ID begins like this.
+    is_named.then(|| hash(&[b"\n", header])).flatten()
 }
 
 fn is_blank(message_id: &[u8]) -> bool {

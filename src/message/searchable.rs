@@ -6,7 +6,7 @@
 //! Invariant: no input is refused, and none costs more than in proportion to its length.
 
 use super::field;
-use super::header::message_id;
+use super::header::{message_id, unnumbered};
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use memchr::memchr_iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +53,8 @@ impl Searchable {
             }
         });
         let header = message.get(..end).unwrap_or(message);
+        let is_named = !found.sender.is_empty() || !found.subject.trim().is_empty();
+        found.message_id = found.message_id.or_else(|| unnumbered(header, is_named));
         if with_body || may_have_names(header) {
             // It is somebody else's parser, and somebody else's message.
             let parse = || {

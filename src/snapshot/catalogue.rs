@@ -31,7 +31,7 @@ pub struct Catalogue {
 struct Shared {
     rules: Rules,
     places: Vec<Place>,
-    state: Mutex<State>,
+    state: Mutex<Arc<Dates>>,
     /// Seconds since 1970.
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -53,12 +53,6 @@ struct Turn {
     finished: u64,
     /// Another scan is wanted after the one that runs.
     again: bool,
-}
-
-struct State {
-    dates: Arc<Dates>,
-    /// Labels of several snapshots that were warned of.
-    clashes: Vec<String>,
 }
 
 impl Catalogue {
@@ -93,10 +87,7 @@ impl Catalogue {
         let shared = Arc::new(Shared {
             places: places.collect(),
             rules: Rules::new(options)?,
-            state: Mutex::new(State {
-                dates: Arc::default(),
-                clashes: Vec::new(),
-            }),
+            state: Mutex::default(),
             clock,
         });
         shared.rescan(0..shared.places.len(), Report::Error)?;
@@ -222,7 +213,7 @@ enum Report {
 
 impl Shared {
     fn dates(&self) -> Arc<Dates> {
-        Arc::clone(&lock(&self.state).dates)
+        Arc::clone(&lock(&self.state))
     }
 
     /// Scans these directories at once and merges the results.
@@ -297,24 +288,12 @@ impl Shared {
             |time| self.rules.keeps(time, now),
             each.then_some(&label),
         );
-        let is_same = dates.all == state.dates.all;
-        if is_same && dates.is_whole == state.dates.is_whole {
+        let is_same = dates.all == state.all;
+        if is_same && dates.is_whole == state.is_whole {
             return;
         }
-        dates.generation = state.dates.generation + u64::from(!is_same);
-        if each {
-            let clashes = dates.clashes();
-            for label in clashes
-                .iter()
-                .filter(|label| !state.clashes.contains(label))
-            {
-                tracing::warn!(
-                    "several snapshots are of one moment, {label}; only the last of them is shown"
-                );
-            }
-            state.clashes = clashes;
-        }
-        state.dates = Arc::new(dates);
+        dates.generation = state.generation + u64::from(!is_same);
+        *state = Arc::new(dates);
     }
 
     fn warn_of_nothing(&self, listed: &Listed) {

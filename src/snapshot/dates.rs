@@ -4,19 +4,24 @@
 
 use super::Snapshot;
 use super::directory::natural;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+
+/// How a label begins.
+const DATE: &str = "YYYY-MM-DD";
 
 /// The snapshots at one moment. Never changes.
 #[derive(Debug, Default)]
 pub struct Dates {
     /// Grows by one with every change.
     pub generation: u64,
-    /// By label: of the snapshots with one label, the last; of those with one moment too, that of the directory
-    /// configured later; of those, the one whose name is later (`_9` before `_10`).
+    /// By label: of the snapshots with one label, the last in `all`.
     pub shown: BTreeMap<String, Arc<Snapshot>>,
-    /// Every snapshot within `keep_days`, oldest first, those included that a later one of their label hides.
+    /// Every snapshot within `keep_days`, oldest first, those included that a later one of their label hides. Of those
+    /// with one moment the one of the directory configured later is later; of those, the one whose name is (`_9` before
+    /// `_10`).
     pub all: Vec<Arc<Snapshot>>,
     /// Every directory has a snapshot. One that has none may be a file system that is not mounted.
     pub is_whole: bool,
@@ -40,7 +45,7 @@ impl NewestAge {
 
 impl Dates {
     /// Merges what the directories hold, in the order in which they are configured. With `label`, which gives that of a
-    /// moment, each moment has a label of its own.
+    /// moment, each snapshot has a label of its own.
     pub(super) fn merge(
         lists: Vec<Vec<Arc<Snapshot>>>,
         keeps: impl Fn(i64) -> bool,
@@ -73,24 +78,18 @@ impl Dates {
         }
     }
 
-    /// Labels that more than one snapshot has, sorted.
-    pub fn clashes(&self) -> Vec<String> {
-        let mut count = BTreeMap::new();
-        for snapshot in &self.all {
-            *count.entry(snapshot.label.as_str()).or_insert(0usize) += 1;
-        }
-        let several = count.into_iter().filter(|(_, n)| *n > 1);
-        several.map(|(label, _)| label.to_owned()).collect()
-    }
-
     /// The label that `latest` points to.
     pub fn latest(&self) -> Option<&str> {
-        self.shown.last_key_value().map(|(label, _)| label.as_str())
+        self.newest_first().next().map(|s| s.label.as_str())
     }
 
-    /// What is shown, newest first.
+    /// What is shown, newest first: by moment, as labels need not be in that order.
     pub fn newest_first(&self) -> impl DoubleEndedIterator<Item = &Arc<Snapshot>> {
-        self.shown.values().rev()
+        let is_shown = |s: &&Arc<Snapshot>| {
+            let shown = self.shown.get(&s.label);
+            shown.is_some_and(|shown| Arc::ptr_eq(shown, s))
+        };
+        self.all.iter().rev().filter(is_shown)
     }
 
     /// How old the newest snapshot is at `now`; `None` if there are none.
@@ -126,40 +125,38 @@ fn tell_apart(all: &mut [Arc<Snapshot>]) {
     }
 }
 
-/// Moments that have one label (in one minute, or in the hour that comes twice when summer time ends) get one each: the
-/// first keeps it, a later one has that of the next minute that is nobody's. `all` is sorted by moment.
-fn spread(all: &mut [Arc<Snapshot>], label: impl Fn(i64) -> String) {
+/// Snapshots that have one label (in one minute, or in the hour that comes twice when summer time ends) get one each: the
+/// first keeps it, a later one has the next that is nobody's. `all` is sorted by moment.
+fn spread(all: &mut [Arc<Snapshot>], label: &dyn Fn(i64) -> String) {
     let mut taken: HashSet<String> = all.iter().map(|s| s.label.clone()).collect();
-    // By label: the moment that the last search for a free one came to.
-    let mut searched: HashMap<String, i64> = HashMap::new();
-    let mut last: Option<(i64, String)> = None;
+    let mut searches = HashMap::new();
     for snapshot in all {
-        let own = match &last {
-            Some((time, label)) if *time == snapshot.time => label.clone(),
-            _ => match searched.get_mut(&snapshot.label) {
-                None => {
-                    searched.insert(snapshot.label.clone(), snapshot.time);
-                    snapshot.label.clone()
+        match searches.entry(snapshot.label.clone()) {
+            Entry::Vacant(first) => {
+                first.insert(others(snapshot.time, label));
+            }
+            Entry::Occupied(mut search) => {
+                if let Some(own) = search.get_mut().find(|free| taken.insert(free.clone())) {
+                    Arc::make_mut(snapshot).label = own;
                 }
-                Some(time) => {
-                    *time = snapshot.time.max(*time);
-                    loop {
-                        *time = time.saturating_add(60);
-                        let free = label(*time);
-                        if taken.insert(free.clone()) {
-                            break free;
-                        }
-                    }
-                }
-            },
-        };
-        if own != snapshot.label {
-            let mut apart = Snapshot::clone(snapshot);
-            apart.label.clone_from(&own);
-            *snapshot = Arc::new(apart);
+            }
         }
-        last = Some((snapshot.time, own));
     }
+}
+
+/// The labels of the minutes after a moment, and then of those before it, as far as they are of its date; those of later
+/// dates after them.
+fn others(time: i64, label: &dyn Fn(i64) -> String) -> impl Iterator<Item = String> {
+    let date = move |label: &str| label.get(..DATE.len()).map(str::to_owned);
+    let own = date(&label(time));
+    let minutes = move |step: i64| {
+        (1..).map(move |n: i64| label(time.saturating_add(n.saturating_mul(step))))
+    };
+    let of_date = move |step| {
+        let own = own.clone();
+        minutes(step).take_while(move |label| date(label) == own)
+    };
+    of_date(60).chain(of_date(-60)).chain(minutes(60))
 }
 
 /// How a state differs from an earlier one.

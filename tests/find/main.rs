@@ -199,6 +199,26 @@ fn where_a_message_is_or_since_when_it_is_gone() {
 }
 
 #[test]
+fn a_message_without_a_message_id_is_followed_when_it_is_moved() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, store, config) = setup();
+    let mail = b"From: Bob <bob@example.com>\nSubject: no number\n\nThe body.\n";
+    for (day, folder, name) in [
+        (DAYS[0], "cur", "1.moved:2,S"),
+        (DAYS[1], "Archive/cur", "11.moved:2,S"),
+    ] {
+        let alice = store.mailbox(day, ALICE);
+        alice.put(folder, name, mail, utc("2026-11-01 08:00:00"));
+    }
+    let moved = one(&config, &["number"]);
+    assert_eq!(moved["gone_since"], Value::Null);
+    assert_eq!(moved["places"].as_array().map(Vec::len), Some(2));
+    assert_eq!(subjects(&find(&config, &["--gone"])), [""; 0]);
+}
+
+#[test]
 fn what_is_asked_for_must_hold_all_of_it() {
     if !able(&[]) {
         return;

@@ -58,8 +58,6 @@ pub struct Dates {
     pub labels: Vec<String>,
     pub first: Option<String>,
     pub last: Option<String>,
-    /// Labels of several snapshots, of which one is shown, where each snapshot should have its own.
-    pub clashing: Vec<String>,
     pub newest_age_seconds: Option<i64>,
     pub usual_interval_seconds: Option<i64>,
     pub late: bool,
@@ -203,17 +201,10 @@ fn dated_by(snapshots: &[Arc<Snapshot>]) -> Vec<Dated> {
 
 pub fn dates(config: &Config, dates: &snapshot::Dates, findings: &mut Findings) -> Dates {
     let labels: Vec<String> = dates.shown.keys().cloned().collect();
-    let (granularity, clashing) = match config.granularity {
-        config::Granularity::Day => ("day", Vec::new()),
-        config::Granularity::Snapshot => ("snapshot", dates.clashes()),
+    let granularity = match config.granularity {
+        config::Granularity::Day => "day",
+        config::Granularity::Snapshot => "snapshot",
     };
-    if !clashing.is_empty() {
-        findings.warn(format!(
-            "several snapshots are of one moment, and only the last of each is shown: {}: leave some out with name under \
-             [source]",
-            list(clashing.iter().map(String::as_str), EXAMPLES)
-        ));
-    }
     let newest = dates.newest_age(now());
     let late = newest.is_some_and(|newest| newest.is_late());
     if let Some(newest) = newest {
@@ -240,7 +231,6 @@ pub fn dates(config: &Config, dates: &snapshot::Dates, findings: &mut Findings) 
         first: labels.first().cloned(),
         last: labels.last().cloned(),
         labels,
-        clashing,
         newest_age_seconds: newest.map(|newest| newest.age),
         usual_interval_seconds: newest.and_then(|newest| newest.interval),
         late,

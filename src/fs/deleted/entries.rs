@@ -68,7 +68,7 @@ impl LostMessages {
 impl Fs {
     pub(in crate::fs) fn deleted_attr(&self) -> Attr {
         let shown = self.shown();
-        let newest = shown.by_label.values().next_back();
+        let newest = shown.by_time.last();
         let time = newest.map_or(0, |open| open.snapshot.time);
         public(node::DELETED, Time::from_secs(time), self.options.refresh)
     }
@@ -118,7 +118,7 @@ impl Fs {
 
     /// The key of a serial that the table has lost.
     fn find_on_dates(&self, id: NodeId, place: u32) -> Result<Arc<[u8]>> {
-        for open in self.shown().by_label.values().rev() {
+        for open in self.shown().by_time.iter().rev() {
             match self.find_again(open, place) {
                 Err(e) if e.kind() == Kind::Stale => {}
                 found => return found,

@@ -45,7 +45,7 @@ impl Fs {
     /// The mailboxes of all dates.
     pub(super) fn everybody(&self) -> Result<Arc<Everybody>> {
         let shown = self.shown();
-        let Some(newest) = shown.by_label.values().next_back() else {
+        let Some(newest) = shown.by_time.last() else {
             return Ok(Arc::default());
         };
         self.deleted
@@ -70,7 +70,7 @@ impl Fs {
         };
         let mut paths = HashSet::new();
         let mut names = HashSet::new();
-        for open in shown.by_label.values().rev() {
+        for open in shown.by_time.iter().rev() {
             let populated = match self.populated(open) {
                 // Removed a moment ago: the catalogue will notice.
                 Err(e) if e.kind() == Kind::Stale => {

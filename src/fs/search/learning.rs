@@ -60,17 +60,20 @@ pub(super) struct Date {
 pub(super) type Wanted<'a> = dyn Fn(&Open, &Mailbox) -> bool + 'a;
 
 impl Fs {
-    /// The dates that are shown, the oldest first.
+    /// The dates that are shown, the oldest first; of those with one moment, each a second after the one before.
     pub(super) fn search_dates(&self) -> Vec<Date> {
         let shown = self.shown();
-        let dates = shown.by_label.values().map(|open| Date {
-            open: open.clone(),
-            moment: open.snapshot.time,
-            key: number(&[&open.snapshot.key]),
+        let mut next = i64::MIN;
+        let dates = shown.by_time.iter().map(|open| {
+            let moment = open.snapshot.time.max(next);
+            next = moment.saturating_add(1);
+            Date {
+                open: open.clone(),
+                moment,
+                key: number(&[&open.snapshot.key]),
+            }
         });
-        let mut dates: Vec<Date> = dates.collect();
-        dates.sort_by_key(|date| date.moment);
-        dates
+        dates.collect()
     }
 
     /// Learns what is not yet in the search index of the mailboxes that are `wanted`; `None`: all.

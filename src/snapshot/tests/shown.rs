@@ -49,11 +49,17 @@ fn every_snapshot_can_have_its_own_label() {
         ..store.options()
     });
     let dates = catalogue.dates();
-    assert_eq!(labels(&dates), ["2026-11-20_1005", "2026-11-20_1105"]);
-    assert_eq!(names(&dates)[0], "hourly.2026-11-20_1005");
     assert_eq!(
-        (dates.all.len(), dates.clashes()),
-        (3, vec!["2026-11-20_1005".to_owned()])
+        labels(&dates),
+        ["2026-11-20_1005", "2026-11-20_1006", "2026-11-20_1105"]
+    );
+    assert_eq!(
+        names(&dates),
+        [
+            "daily.2026-11-20_1005",
+            "hourly.2026-11-20_1005",
+            "hourly.2026-11-20_1105"
+        ]
     );
 }
 
@@ -80,7 +86,8 @@ fn snapshots_of_one_minute_get_labels_of_their_own() {
             "2026-11-20_1005",
             "2026-11-20_1006",
             "2026-11-20_1007",
-            "2026-11-20_1008"
+            "2026-11-20_1008",
+            "2026-11-20_1009"
         ]
     );
     assert_eq!(
@@ -88,16 +95,48 @@ fn snapshots_of_one_minute_get_labels_of_their_own() {
         [
             "s.2026-11-20_100501",
             "s.2026-11-20_100600",
+            "s.2026-11-20_100502",
             "t.2026-11-20_100502",
             "s.2026-11-20_100503"
         ]
     );
-    assert_eq!(dates.clashes(), ["2026-11-20_1007"]);
+    assert_eq!(dates.latest(), Some("2026-11-20_1006"));
+    let newest_first: Vec<_> = dates.newest_first().map(|s| s.time).collect();
+    assert!(newest_first.is_sorted_by(|a, b| a >= b), "{newest_first:?}");
 
     // The name that was in the way is free again.
     fs::remove_dir(store.path().join("s.2026-11-20_100501")).unwrap();
     catalogue.refresh().unwrap();
-    assert_eq!(names(&catalogue.dates())[0], "t.2026-11-20_100502");
+    assert_eq!(names(&catalogue.dates())[0], "s.2026-11-20_100502");
+}
+
+#[test]
+fn snapshots_of_the_last_minute_stay_on_their_date() {
+    let store = Store::new();
+    for name in [
+        "s.2026-11-20_235800",
+        "s.2026-11-20_235901",
+        "s.2026-11-20_235959",
+        "s.2026-11-21_000000",
+    ] {
+        store.make(name);
+    }
+    let catalogue = store.open(Options {
+        granularity: Granularity::Snapshot,
+        ..store.options()
+    });
+    let dates = catalogue.dates();
+    assert_eq!(
+        labels(&dates),
+        [
+            "2026-11-20_2357",
+            "2026-11-20_2358",
+            "2026-11-20_2359",
+            "2026-11-21_0000"
+        ]
+    );
+    assert_eq!(names(&dates)[0], "s.2026-11-20_235959");
+    assert_eq!(dates.latest(), Some("2026-11-21_0000"));
 }
 
 #[test]
