@@ -271,8 +271,12 @@ fn clock_after(name: &[u8], date_end: usize) -> Option<Clock> {
     let seconds = name.get(at + 5) == Some(&between) && digits(name, at + 6) == 2;
     let second = if seconds { number(name, at + 6, 2)? } else { 0 };
     let mut end = if seconds { at + 8 } else { at + 5 };
-    if seconds && one_of(name, end, b".,").is_some() {
-        let fraction = digits(name, end + 1);
+    if seconds {
+        let fraction = match (name.get(end), digits(name, end + 1)) {
+            (Some(b'.' | b','), length) => length,
+            (Some(point), 3) if *point == separator => 3,
+            _ => 0,
+        };
         end += if fraction > 0 { 1 + fraction } else { 0 };
     }
     let time = clock(hour, minute, second)?;

@@ -122,6 +122,11 @@ const MAKERS: &[(&str, &str, Style)] = &[
         Style::Restic,
     ),
     (
+        "daily-2026-11-14T03_00_00_000Z",
+        "2026-11-14T03:00:00Z",
+        Style::Dated,
+    ),
+    (
         "host-2026-11-14T03:00:00",
         "2026-11-14T03:00:00+01:00",
         Style::Borg,
