@@ -134,6 +134,98 @@ fn a_message_is_gone_when_no_folder_has_it() {
     }
 }
 
+/// What the listing of a directory is believed by over NFS: while its time of change stays, so does the listing.
+fn stamps(directories: &[&Path]) -> Vec<(i64, i64)> {
+    let stamp = |path: &&Path| {
+        let meta = fs::metadata(path).unwrap();
+        (meta.mtime(), meta.mtime_nsec())
+    };
+    directories.iter().map(stamp).collect()
+}
+
+#[test]
+fn up_to_date_within_a_refresh() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let live = scratch.subdirectory("live");
+    let now = Mailbox::new(&live, ALICE, Layout::MaildirPlusPlus);
+    for (day, subjects) in [
+        ("2026-11-17", &["oldest", "stays"][..]),
+        ("2026-11-18", &["deleted", "stays"]),
+    ] {
+        for subject in subjects {
+            let base = format!("{subject}.mx");
+            put(&store.mailbox(day, ALICE), "cur", &base, subject);
+        }
+    }
+    store.mailbox("2026-11-17", BOB).number("cur", 1);
+    for subject in ["deleted", "stays"] {
+        put(&now, "cur", &format!("{subject}.mx"), subject);
+    }
+    let without = Config::new(&scratch, &store);
+    let with = Config::new(&scratch, &store).set("source.live", live.to_str().unwrap());
+    let (without, with) = (Mount::new(&without), Mount::new(&with));
+    let refreshed = |what: &str, lost: [&[(&str, &str)]; 2], others: &[&str]| {
+        // The refresh is a second; the rest is for a machine that is busy.
+        for (mount, lost) in [&without, &with].into_iter().zip(lost) {
+            let top = mount.join("deleted");
+            eventually(Duration::from_secs(5), what, || {
+                try_gone(&top.join(ALICE)).is_ok_and(|gone| gone.len() == lost.len())
+                    && ls(&top) == others
+            });
+            assert_eq!(subjects(&top.join(ALICE)), expected(lost), "{what}");
+        }
+    };
+    let tops = [without.join("deleted"), with.join("deleted")];
+    let hers = tops.clone().map(|top| top.join(ALICE));
+    let inboxes = hers.clone().map(|hers| hers.join("INBOX"));
+    let all: Vec<&Path> = [&tops, &hers, &inboxes]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let (oldest, deleted) = (("oldest", "INBOX"), ("deleted", "INBOX"));
+    refreshed("at first", [&[oldest], &[oldest]], &[ALICE, BOB]);
+
+    let before = stamps(&all);
+    fs::remove_file(now.path.join("cur/deleted.mx:2,S")).unwrap();
+    refreshed(
+        "deleted now",
+        [&[oldest], &[oldest, deleted]],
+        &[ALICE, BOB],
+    );
+    let after = stamps(&all);
+    let same: Vec<bool> = before.iter().zip(&after).map(|(a, b)| a == b).collect();
+    // Without a live store nothing is new, and of the other one the mailbox alone.
+    assert_eq!(same, [true, true, true, false, true, false]);
+
+    put(
+        &store.mailbox("2026-11-19", ALICE),
+        "cur",
+        "stays.mx",
+        "stays",
+    );
+    refreshed("a new date", [&[oldest, deleted]; 2], &[ALICE, BOB]);
+    let newer = other_stamps(&all, &after);
+
+    // The newest date stays; what the oldest alone had goes with it.
+    fs::rename(store.path.join("2026-11-17"), scratch.join("removed")).unwrap();
+    refreshed("a date less", [&[deleted]; 2], &[ALICE]);
+    other_stamps(&all, &newer);
+}
+
+/// Waits until all directories have another time of change than before.
+fn other_stamps(directories: &[&Path], before: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    eventually(Duration::from_secs(5), "other times of change", || {
+        let now = stamps(directories);
+        now.iter().zip(before).all(|(now, before)| now != before)
+    });
+    stamps(directories)
+}
+
 #[test]
 fn a_live_store_that_is_not_there_leaves_nothing_out() {
     if !able(&[]) {

@@ -201,10 +201,8 @@ impl Fs {
         somebody: &Arc<Somebody>,
         live: Option<&Live<'_>>,
     ) -> (u64, Time) {
-        let newest = shown.by_time.last();
-        let newest = Time::from_secs(newest.map_or(0, |open| open.snapshot.time));
         let mark = live.map_or(0, |live| live.mark);
-        let changed = live.map_or(newest, |live| live.changed.max(newest));
+        let changed = changed(shown.changed, live);
         let now = Instant::now();
         let mut all = self.deleted.told();
         let told = all.entry(somebody.serial).or_insert_with(|| Told {
@@ -340,6 +338,19 @@ impl Fs {
                 .for_each(&mut push);
         }
         result
+    }
+}
+
+/// The mtime of what is gone from a mailbox: the last change of the dates or of the live mailbox to the second, and behind that
+/// a number which is another one for other dates or another state, since an NFS client keeps its listing until that changes.
+fn changed(dates: Time, live: Option<&Live<'_>>) -> Time {
+    let Some(live) = live else {
+        return dates;
+    };
+    let number = (live.mark ^ u64::from(dates.nanos)) % 1_000_000_000;
+    Time {
+        secs: live.changed.secs.max(dates.secs),
+        nanos: number as u32,
     }
 }
 

@@ -124,6 +124,20 @@ impl Messages {
             })
     }
 
+    /// The messages at these positions alone.
+    pub fn only(&self, positions: &[u32]) -> Self {
+        let mut some = Self {
+            keywords: self.keywords.clone(),
+            ..Self::default()
+        };
+        for message in positions.iter().filter_map(|&p| self.get(p as usize)) {
+            let name = some.names.len() as u32;
+            some.names.extend_from_slice(self.locator(message));
+            some.rows.push(Message { name, ..*message });
+        }
+        some
+    }
+
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
         self.names.capacity() + self.rows.capacity() * size_of::<Message>() + self.keywords.weight()
@@ -205,7 +219,7 @@ impl Messages {
 }
 
 /// The keywords of a folder, and the sets of them that its messages have.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keywords {
     pub names: Vec<Vec<u8>>,
     /// Bitmaps over the names, the lowest bit of the first byte for the first name. The first set is number 1.
@@ -315,6 +329,22 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(Messages::decode(&mut &bytes[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn some_alone_are_what_they_were() {
+        let all = messages();
+        let some = all.only(&[1]);
+        let (one, whole) = (some.get(0).unwrap(), all.get(1).unwrap());
+        assert_eq!(some.len(), 1);
+        assert_eq!(some.locator(one), all.locator(whole));
+        assert_eq!(some.identity(one), all.identity(whole));
+        let keywords = |of: &Messages, one| of.keywords(one).count();
+        assert_eq!(keywords(&all.only(&[0]), &all.only(&[0]).rows[0]), 2);
+        assert!(all.only(&[0, 1]).equals(&Messages {
+            oddities: 0,
+            ..messages()
+        }));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub struct LostFolder {
     renamed: BTreeMap<u32, String>,
 }
 
-/// Messages of one listing.
+/// Messages of one listing. That is not at hand any more: a few messages may be gone from each of many dates that have many.
 #[derive(Debug)]
 pub struct Part {
     /// Which of the dates that were compared, and the folder's position in its tree.
@@ -78,6 +78,14 @@ pub struct Part {
     pub first: u32,
     /// Positions in the listing, in order.
     pub ordinals: Vec<u32>,
+    /// What the listing says of these messages alone, in the same order.
+    pub listing: Arc<Listing>,
+}
+
+impl Part {
+    fn weight(&self) -> usize {
+        self.ordinals.len() * 4 + self.listing.weight() + size_of::<Self>()
+    }
 }
 
 impl Lost {
@@ -96,11 +104,7 @@ impl Lost {
     pub fn weight(&self) -> usize {
         let folders = self.folders.values().map(|folder| {
             folder.by_name.len() * size_of::<(u64, u32)>()
-                + folder
-                    .parts
-                    .iter()
-                    .map(|part| part.ordinals.len() * 4 + size_of::<Part>())
-                    .sum::<usize>()
+                + folder.parts.iter().map(Part::weight).sum::<usize>()
                 + folder
                     .renamed
                     .values()
@@ -129,13 +133,11 @@ impl LostFolder {
         self.parts.iter().skip(passed)
     }
 
-    /// The part that has a position, and the message's position in the listing.
-    pub fn at(&self, position: u32) -> Option<(&Part, u32)> {
+    /// The part that has a position, and the message's place in it.
+    pub fn at(&self, position: u32) -> Option<(&Part, usize)> {
         let part = self.parts_from(position).next()?;
-        let ordinal = part
-            .ordinals
-            .get(position.checked_sub(part.first)? as usize)?;
-        Some((part, *ordinal))
+        let place = position.checked_sub(part.first)? as usize;
+        Some((part, place))
     }
 
     /// The positions that a name may stand for; there is one mostly.
@@ -169,12 +171,13 @@ struct Gone {
     date: u32,
     folder: u32,
     ordinal: u32,
-    /// Of its name.
-    hash: u64,
+    /// Messages of its listing, and its place among them.
+    found: Arc<Listing>,
+    place: u32,
 }
 
 /// Arranges what is gone, which is in the order of invariant 1, in the folders where it was.
-fn arrange(dates: &[&dyn Moment], gone: &[Gone], complete: bool) -> Result<Lost> {
+fn arrange(dates: &[&dyn Moment], gone: &[Gone], complete: bool) -> Lost {
     let source = |gone: &Gone| {
         let tree = dates.get(gone.date as usize)?.tree();
         match &tree.get(gone.folder)?.source {
@@ -209,44 +212,47 @@ fn arrange(dates: &[&dyn Moment], gone: &[Gone], complete: bool) -> Result<Lost>
             continue;
         };
         let gone = found.remove(stored).unwrap_or_default();
-        let folder = fill(dates, &gone, &lost.tree.taken(position))?;
+        let folder = fill(&gone, &lost.tree.taken(position));
         lost.folders.insert(position, folder);
     }
-    Ok(lost)
+    lost
 }
 
-fn fill(dates: &[&dyn Moment], gone: &[&Gone], taken: &HashSet<String>) -> Result<LostFolder> {
+fn fill(gone: &[&Gone], taken: &HashSet<String>) -> LostFolder {
     let mut folder = LostFolder::default();
     let mut hashes: HashSet<u64> = taken.iter().map(|name| hash(name)).collect();
-    for (position, gone) in (0u32..).zip(gone) {
-        let same = |part: &&mut Part| (part.date, part.folder) == (gone.date, gone.folder);
-        match folder.parts.last_mut().filter(same) {
-            Some(part) => part.ordinals.push(gone.ordinal),
-            None => folder.parts.push(Part {
-                date: gone.date,
-                folder: gone.folder,
-                first: position,
-                ordinals: vec![gone.ordinal],
-            }),
+    for part in gone.chunk_by(|a, b| (a.date, a.folder) == (b.date, b.folder)) {
+        let Some(one) = part.first() else {
+            continue;
+        };
+        let listing = match one.found.len() == part.len() {
+            true => one.found.clone(),
+            false => {
+                let places: Vec<u32> = part.iter().map(|gone| gone.place).collect();
+                Arc::new(one.found.only(&places))
+            }
+        };
+        let first = folder.by_name.len() as u32;
+        for (position, item) in (first..).zip(listing.iter()) {
+            let mut known = hash(item.name);
+            let mut chars = 2 * name::ID_CHARS;
+            while !hashes.insert(known) && chars <= name::MAX_ID_CHARS {
+                let identity = listing.messages().identity(item.stored);
+                let longer = name::with_id(item.name, &identity, chars);
+                known = hash(&longer);
+                folder.renamed.insert(position, longer);
+                chars += name::ID_CHARS;
+            }
+            folder.by_name.push((known, position));
         }
-        let mut known = gone.hash;
-        let mut chars = 2 * name::ID_CHARS;
-        while !hashes.insert(known) && chars <= name::MAX_ID_CHARS {
-            let Some(moment) = dates.get(gone.date as usize) else {
-                break;
-            };
-            let listing = moment.listing(gone.folder)?;
-            let Some(item) = listing.get(gone.ordinal as usize) else {
-                break;
-            };
-            let identity = listing.messages().identity(item.stored);
-            let longer = name::with_id(item.name, &identity, chars);
-            known = hash(&longer);
-            folder.renamed.insert(position, longer);
-            chars += name::ID_CHARS;
-        }
-        folder.by_name.push((known, position));
+        folder.parts.push(Part {
+            date: one.date,
+            folder: one.folder,
+            first,
+            ordinals: part.iter().map(|gone| gone.ordinal).collect(),
+            listing,
+        });
     }
     folder.by_name.sort_unstable();
-    Ok(folder)
+    folder
 }

@@ -141,6 +141,15 @@ impl Listing {
         (0..self.len()).filter_map(|position| self.get(position))
     }
 
+    /// The messages at these positions alone: what may be kept where all of them would take too much memory.
+    pub fn only(&self, positions: &[u32]) -> Self {
+        let rows = Arc::new(self.rows.only(positions));
+        Self {
+            complete: self.complete,
+            ..Self::of(rows, Vec::new(), self.changed)
+        }
+    }
+
     /// The position of the message with this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         let by_name = self.by_name.get_or_init(|| {

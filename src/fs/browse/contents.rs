@@ -88,32 +88,29 @@ pub struct Page {
     pub total: usize,
 }
 
-/// Messages of one listing; all of it, or some.
+/// Messages of one folder of a date; all of it, or some.
 pub(super) struct Part {
     open: Arc<Open>,
     pub inside: Inside,
     /// Position of the folder in the mailbox's tree.
     pub folder: u32,
     id: NodeId,
+    /// Of these messages alone.
     listing: Arc<Listing>,
     /// Where its messages begin among those of the folder.
     first: u32,
-    /// Positions in the listing; `None`: all.
+    /// Their positions among all messages that the date's folder has; `None`: the same as here.
     ordinals: Option<Vec<u32>>,
 }
 
 impl Part {
-    fn len(&self) -> usize {
-        let some = self.ordinals.as_ref();
-        some.map_or(self.listing.len(), Vec::len)
-    }
-
-    fn ordinal(&self, position: u32) -> Option<u32> {
-        let at = position.checked_sub(self.first)?;
-        match &self.ordinals {
-            None => Some(at),
-            Some(ordinals) => ordinals.get(at as usize).copied(),
-        }
+    /// The node of the message at a place of the listing.
+    fn node(&self, place: u32) -> NodeId {
+        let ordinal = match &self.ordinals {
+            None => place,
+            Some(ordinals) => ordinals.get(place as usize).copied().unwrap_or(place),
+        };
+        self.id.with_ordinal(node::FIRST_MESSAGE + ordinal)
     }
 }
 
@@ -127,7 +124,7 @@ pub struct Contents {
 
 impl Contents {
     pub fn len(&self) -> usize {
-        self.parts.iter().map(Part::len).sum()
+        self.parts.iter().map(|part| part.listing.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -160,29 +157,30 @@ impl Contents {
 
     /// What the message at a position is called in a Maildir, and whether it is in `new` there.
     pub fn maildir_name(&self, position: u32) -> Option<(Vec<u8>, bool)> {
-        let (part, ordinal) = self.at(position)?;
+        let (part, place) = self.at(position)?;
         let messages = part.listing.messages();
-        let message = messages.get(ordinal as usize)?;
+        let message = messages.get(place as usize)?;
         let name = maildir::file_name(messages, message, part.inside.mailbox.format);
         Some((name, message.new))
     }
 
     /// What the store calls the message at a position: the order of messages that came at the same time.
     pub fn store_name(&self, position: u32) -> Option<&[u8]> {
-        let (part, ordinal) = self.at(position)?;
+        let (part, place) = self.at(position)?;
         let messages = part.listing.messages();
-        Some(messages.store_name(messages.get(ordinal as usize)?))
+        Some(messages.store_name(messages.get(place as usize)?))
     }
 
+    /// The part that has a position, and the place in it.
     fn at(&self, position: u32) -> Option<(&Part, u32)> {
         let after = self.parts.partition_point(|part| part.first <= position);
         let part = self.parts.get(after.checked_sub(1)?)?;
-        Some((part, part.ordinal(position)?))
+        Some((part, position.checked_sub(part.first)?))
     }
 
     fn item(&self, position: u32) -> Option<(&Part, u32, Item<'_>)> {
-        let (part, ordinal) = self.at(position)?;
-        Some((part, ordinal, part.listing.get(ordinal as usize)?))
+        let (part, place) = self.at(position)?;
+        Some((part, place, part.listing.get(place as usize)?))
     }
 
     /// The name that a message is shown under.
@@ -255,12 +253,12 @@ impl Fs {
                 };
                 let mut parts = Vec::new();
                 for part in folder.parts_from(0) {
-                    let (inside, listing) = self.lost_listing(&somebody, &kept, part)?;
+                    let inside = self.last_inside(&somebody, &kept, part)?;
                     parts.push(Part {
                         open: inside.open.clone(),
                         id: self.branch_id(&inside, part.folder)?,
                         folder: part.folder,
-                        listing,
+                        listing: part.listing.clone(),
                         inside,
                         first: part.first,
                         ordinals: Some(part.ordinals.clone()),
@@ -395,12 +393,12 @@ impl Fs {
         let facts = self.facts(contents, positions)?;
         let mut summaries = Vec::with_capacity(positions.len());
         for (&position, facts) in positions.iter().zip(facts) {
-            let Some((part, ordinal, item)) = contents.item(position) else {
+            let Some((part, place, item)) = contents.item(position) else {
                 continue;
             };
             summaries.push(Summary {
                 id: contents.id(position, part, &item, self.view.names),
-                node: part.id.with_ordinal(node::FIRST_MESSAGE + ordinal),
+                node: part.node(place),
                 name: contents.name(position, &item).to_owned(),
                 sender: facts.sender,
                 subject: facts.subject,
@@ -422,8 +420,8 @@ impl Fs {
             let Some((part, _)) = run.first().and_then(|p| contents.at(*p)) else {
                 return Err(Error::new(Kind::Stale, "no such message"));
             };
-            let ordinals = run.iter().filter_map(|&p| part.ordinal(p));
-            let ordinals: Vec<u32> = ordinals.collect();
+            let places = run.iter().filter_map(|&p| Some(contents.at(p)?.1));
+            let places: Vec<u32> = places.collect();
             let folder = part.inside.folder(part.folder).unwrap_or_default();
             let (store, listing) = (part.inside.store(), &part.listing);
             let each = |learned: Option<Learned>| {
@@ -433,7 +431,7 @@ impl Fs {
                 facts.push(Facts { sender, subject });
             };
             self.view
-                .each_learned(&*store, folder, listing, &ordinals, each)?;
+                .each_learned(&*store, folder, listing, &places, each)?;
         }
         Ok(facts)
     }

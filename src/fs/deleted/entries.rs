@@ -10,7 +10,7 @@ use crate::fs::{Attr, Cookie, Entry, Fs, NodeKind};
 use crate::index::Table;
 use crate::time::Time;
 use crate::view::deleted::Part;
-use crate::view::listing::{Item, Listing};
+use crate::view::listing::Item;
 use std::sync::Arc;
 
 /// Messages that are made ready for one request: more than a reply has room for.
@@ -18,7 +18,6 @@ const ENOUGH: usize = 1024;
 
 /// Where messages that are gone were last: a folder of a date.
 struct Source {
-    listing: Arc<Listing>,
     folder: NodeId,
     permissions: Arc<Permissions>,
 }
@@ -48,10 +47,8 @@ impl LostMessages {
         let start = from.index().saturating_sub(self.first) as u32;
         for (part, source) in folder.parts_from(start).zip(&self.sources) {
             let passed = start.saturating_sub(part.first);
-            for (position, &ordinal) in (part.first..).zip(&part.ordinals).skip(passed as usize) {
-                let Some(item) = source.listing.get(ordinal as usize) else {
-                    return;
-                };
+            let items = part.ordinals.iter().zip(part.listing.iter());
+            for (position, (&ordinal, item)) in (part.first..).zip(items).skip(passed as usize) {
                 let entry = Entry {
                     name: folder.name(position, item.name).into(),
                     next: Cookie::after(self.first + position as usize),
@@ -67,10 +64,7 @@ impl LostMessages {
 
 impl Fs {
     pub(in crate::fs) fn deleted_attr(&self) -> Attr {
-        let shown = self.shown();
-        let newest = shown.by_time.last();
-        let time = newest.map_or(0, |open| open.snapshot.time);
-        public(node::DELETED, Time::from_secs(time), self.options.refresh)
+        public(node::DELETED, self.shown().changed, self.options.refresh)
     }
 
     pub(in crate::fs) fn somebody_attr(&self, somebody: &Arc<Somebody>) -> Result<Attr> {
@@ -154,14 +148,14 @@ impl Fs {
             return Ok(None);
         };
         for position in folder.named(name) {
-            let Some((part, ordinal)) = folder.at(position) else {
+            let Some((part, place)) = folder.at(position) else {
                 continue;
             };
-            let source = self.lost_part(somebody, kept, part)?;
-            let Some(item) = source.listing.get(ordinal as usize) else {
-                continue;
-            };
-            if folder.name(position, item.name) == name {
+            let item = part.listing.get(place).zip(part.ordinals.get(place));
+            if let Some((item, &ordinal)) = item
+                && folder.name(position, item.name) == name
+            {
+                let source = self.lost_source(somebody, kept, part)?;
                 return Ok(Some(source.attr(ordinal, &item)));
             }
         }
@@ -169,28 +163,26 @@ impl Fs {
     }
 
     /// Where messages that are gone were last.
-    fn lost_part(&self, somebody: &Somebody, kept: &Kept, part: &Part) -> Result<Source> {
-        let (inside, listing) = self.lost_listing(somebody, kept, part)?;
+    fn lost_source(&self, somebody: &Somebody, kept: &Kept, part: &Part) -> Result<Source> {
+        let inside = self.last_inside(somebody, kept, part)?;
         Ok(Source {
-            listing,
             folder: self.branch_id(&inside, part.folder)?,
             permissions: self.permissions(&inside)?,
         })
     }
 
-    pub(in crate::fs) fn lost_listing(
+    /// The mailbox on the date that has messages last which are gone.
+    pub(in crate::fs) fn last_inside(
         &self,
         somebody: &Somebody,
         kept: &Kept,
         part: &Part,
-    ) -> Result<(Inside, Arc<Listing>)> {
+    ) -> Result<Inside> {
         let vanished = || Error::new(Kind::Stale, "the date is no longer there");
         let open = kept.dates.get(part.date as usize).ok_or_else(vanished)?;
         let populated = self.populated(open)?;
         let mailbox = populated.mailboxes.at(&somebody.mailbox.path);
-        let inside = self.inside(open, &populated, mailbox.ok_or_else(vanished)?)?;
-        let listing = self.listing(&inside, part.folder)?.ok_or_else(vanished)?;
-        Ok((inside, listing))
+        self.inside(open, &populated, mailbox.ok_or_else(vanished)?)
     }
 
     /// The directories right below one in `deleted`; returns the messages behind them, or `None` if `add` was full.
@@ -228,7 +220,7 @@ impl Fs {
                 break;
             }
             ready += part.ordinals.len() - start.saturating_sub(part.first) as usize;
-            sources.push(self.lost_part(somebody, kept, part)?);
+            sources.push(self.lost_source(somebody, kept, part)?);
         }
         Ok(Some(LostMessages {
             kept: kept.clone(),

@@ -1,6 +1,6 @@
 //! Finds what is missing: folder by folder from the newest date back, and then what of it is elsewhere under another name.
 
-use super::{Gone, Lost, Moment, arrange, hash};
+use super::{Gone, Lost, Moment, arrange};
 use crate::error::{Error, Kind, Result};
 use crate::view::listing::{Listing, is_for_all};
 use crate::view::tree::{Source, Tree};
@@ -30,7 +30,7 @@ pub fn lost(present: &dyn Moment, dates: &[&dyn Moment]) -> Result<Lost> {
     }
     search.forgive_copies()?;
     let gone = search.last_seen();
-    arrange(dates, &gone, search.complete)
+    Ok(arrange(dates, &gone, search.complete))
 }
 
 /// Stands for a store identity.
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
         date: u32,
         moment: &dyn Moment,
         folder: u32,
-        listing: &Listing,
+        listing: &Arc<Listing>,
         mut ordinals: Vec<u32>,
     ) -> Result<()> {
         let here = match &mut self.here {
@@ -237,19 +237,24 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let ids = moment.message_ids(folder, listing, &ordinals)?;
-        for (ordinal, message_id) in ordinals.into_iter().zip(ids) {
-            let Some(item) = listing.get(ordinal as usize) else {
+        let found = match ordinals.len() == listing.len() {
+            true => listing.clone(),
+            false => Arc::new(listing.only(&ordinals)),
+        };
+        for ((place, ordinal), message_id) in (0u32..).zip(ordinals).zip(ids) {
+            let Some(item) = found.get(place as usize) else {
                 continue;
             };
             self.missing.push(Missing {
-                mark: mark(&[&messages.identity(item.stored)]),
+                mark: mark(&[&found.messages().identity(item.stored)]),
                 message_id,
                 size: item.size,
                 gone: Gone {
                     date,
                     folder,
                     ordinal,
-                    hash: hash(item.name),
+                    found: found.clone(),
+                    place,
                 },
             });
         }

@@ -90,6 +90,20 @@ impl Rows {
         })
     }
 
+    /// The rows at these positions alone.
+    pub fn only(&self, positions: &[u32]) -> Self {
+        let mut some = Self {
+            messages: self.messages.only(positions),
+            ..Self::default()
+        };
+        for shown in positions.iter().filter_map(|&p| self.shown.get(p as usize)) {
+            let name = some.names.len() as u32;
+            some.names.push_str(self.name(shown));
+            some.shown.push(Shown { name, ..*shown });
+        }
+        some
+    }
+
     /// Whether a name was made of the message alone, and not longer for a clash.
     pub fn has_plain_name(&self, shown: &Shown) -> bool {
         name::id_in(self.name(shown)).is_some_and(|id| id.len() == name::ID_CHARS)
