@@ -263,6 +263,17 @@ impl Fs {
 
     /// A folder's messages; `None` for a parent that is no folder.
     pub(super) fn listing(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Listing>>> {
+        // Somebody who waits for this date should not have to wait for the disk of another.
+        self.listing_beside(inside, position, lane::current_beat().is_none())
+    }
+
+    /// The same; who looks at the other dates as well may wait for their disks.
+    pub(super) fn listing_beside(
+        &self,
+        inside: &Inside,
+        position: u32,
+        is_reachable: bool,
+    ) -> Result<Option<Arc<Listing>>> {
         let Some(folder) = inside.folder(position) else {
             return Ok(None);
         };
@@ -275,6 +286,7 @@ impl Fs {
                 .map(|(open, listing)| Neighbour {
                     store: inside.mailbox.store(&open.root),
                     listing: listing.clone(),
+                    is_reachable,
                 })
                 .collect();
             let listing = self
@@ -295,8 +307,7 @@ impl Fs {
         Ok(Some(listing))
     }
 
-    /// The dates after and before, with their listings of the same folder as far as those are at hand. Somebody who
-    /// waits for this date should not have to wait for the disk of another: for him, only those that are at hand.
+    /// The dates after and before, with their listings of the same folder as far as those are at hand.
     fn around(
         &self,
         inside: &Inside,
@@ -312,7 +323,6 @@ impl Fs {
             .into_iter()
             .flatten()
             .map(|(_, open)| (open.clone(), self.listings.peek(&(open.serial, place))))
-            .filter(|(_, listing)| listing.is_some() || lane::current_beat().is_none())
             .collect()
     }
 

@@ -30,7 +30,7 @@ pub struct Message {
 }
 
 /// The messages of a folder in byte order of their identities.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Messages {
     pub(super) names: Vec<u8>,
     pub(super) rows: Vec<Message>,

@@ -73,6 +73,8 @@ pub struct Neighbour<'a> {
     pub store: Box<dyn Store + 'a>,
     /// Its listing of the folder, if it is at hand.
     pub listing: Option<Arc<Listing>>,
+    /// Whether its disk may be waited for, too.
+    pub is_reachable: bool,
 }
 
 /// One message of a listing.
@@ -407,7 +409,18 @@ impl View {
                 && listing.holds_everywhere()
                 && listing.key.starts_with(any_state)
             {
-                return (listing.rows.clone(), Some(listing.key.clone()));
+                let mut rows = listing.rows.clone();
+                // To copy it costs less than to look at each file again.
+                if other.is_reachable
+                    && rows.messages.device.is_none()
+                    && let Ok(Some(device)) = other.store.device(folder)
+                {
+                    Arc::make_mut(&mut rows).messages.device = Some(device);
+                }
+                return (rows, Some(listing.key.clone()));
+            }
+            if !other.is_reachable {
+                continue;
             }
             // That date may be gone, or have no such folder.
             let Ok(stamp) = other.store.stamp(folder) else {

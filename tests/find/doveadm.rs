@@ -45,6 +45,29 @@ impl Dovecot {
         String::from_utf8(said).unwrap()
     }
 
+    /// The subjects of the messages that have an attachment whose name contains this, as their BODYSTRUCTURE has it. (Its search
+    /// by names crashes.)
+    fn attached(&self, name: &str) -> BTreeSet<String> {
+        let said = self.adm(&[
+            "-f",
+            "flow",
+            "fetch",
+            "hdr.subject.utf8 imap.bodystructure",
+            "mailbox",
+            "*",
+            "all",
+        ]);
+        let messages = said.lines().filter_map(|line| {
+            let (subject, structure) = line
+                .strip_prefix("hdr.subject.utf8=")?
+                .split_once(" imap.bodystructure=")?;
+            Some((subject.to_owned(), structure.to_lowercase()))
+        });
+        let wanted = name.to_lowercase();
+        let found = messages.filter(|(_, structure)| structure.contains(&wanted));
+        found.map(|(subject, _)| subject).collect()
+    }
+
     /// The subjects of the messages that a query finds in all folders.
     fn search(&self, query: &[&str]) -> BTreeSet<String> {
         let fetch = ["-f", "pager", "fetch", "hdr.subject.utf8", "mailbox", "*"];
@@ -94,9 +117,32 @@ fn message(number: usize) -> String {
         ],
         7,
     );
+    let attachment = pick(
+        &[
+            "application/pdf; name=\"Fattura 2026.pdf\"",
+            "image/png; name=foto.png",
+            "application/vnd.ms-excel; name=\"Report final.xlsx\"",
+        ],
+        4,
+    );
+    let name = &attachment[attachment.find('=').unwrap() + 1..];
+    let text = format!(
+        "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n{body}\n"
+    );
+    let content = match number % 4 {
+        0 => format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n{text}\n--b\nContent-Type: {attachment}\n\
+             Content-Disposition: attachment; filename={name}\nContent-Transfer-Encoding: base64\n\n\
+             c2VjcmV0bHk=\n--b--\n"
+        ),
+        1 => "Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: base64\n\n\
+              PHA+R3LDvMOfZSBhdXMgPGI+VHJpZXN0ZTwvYj48L3A+\n"
+            .to_owned(),
+        _ => text,
+    };
     format!(
         "From: {sender}\nTo: {to}\n{cc}Subject: nr{number} {subject}\nMessage-ID: <{number}@example.com>\n\
-         MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n{body}\n"
+         MIME-Version: 1.0\n{content}"
     )
 }
 
@@ -193,6 +239,11 @@ fn compare(location: &str) {
         (&["body", "quarterly"], &["--body", "quarterly"]),
         (&["body", "münchen"], &["--body", "münchen"]),
         (&["body", "figures are"], &["--body", "figures are"]),
+        (&["body", "grüße aus"], &["--body", "grüße aus"]),
+        (&["body", "trieste"], &["--body", "trieste"]),
+        // What is in an attachment that is no text is looked through by neither.
+        (&["body", "secretly"], &["--body", "secretly"]),
+        (&["text", "müller"], &["müller"]),
         (&["since", "2026-10-30"], &["--since", "2026-10-30"]),
         (&["before", "2026-10-30"], &["--until", "2026-10-29"]),
         (
@@ -216,6 +267,13 @@ fn compare(location: &str) {
         found += truth.len();
     }
     assert!(found > 1000, "{found}");
+    for name in ["fattura 2026", "PNG", "final.xlsx", "docx"] {
+        let truth = dovecot.attached(name);
+        let report = find(&config, &["--attachment", name, "--limit", "0"]);
+        let answer: BTreeSet<String> = subjects(&report).iter().map(|&s| s.to_owned()).collect();
+        assert_eq!(answer, truth, "{name}");
+        assert_eq!(answer.is_empty(), name == "docx", "{name}");
+    }
     for (folder, shown) in [
         ("Archive/2024", "Archive/2024"),
         ("日本語", "日本語"),

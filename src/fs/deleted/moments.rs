@@ -105,7 +105,7 @@ impl Moment for Dated<'_> {
     }
 
     fn listing(&self, folder: u32) -> Result<Arc<Listing>> {
-        let listing = self.fs.listing(&self.inside, folder)?;
+        let listing = self.fs.listing_beside(&self.inside, folder, true)?;
         listing.ok_or_else(|| self.inside.id.stale())
     }
 

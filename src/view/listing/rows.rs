@@ -62,7 +62,7 @@ impl BodyForm {
 }
 
 /// What a listing knows of its messages, in the order of their identities.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     pub messages: Messages,
     pub shown: Vec<Shown>,
