@@ -83,23 +83,6 @@ impl Fs {
         shown.by_time.iter().map(|open| self.date(open)).collect()
     }
 
-    /// The dates that have a mailbox, the oldest first; one that cannot be looked into is among them.
-    pub fn dates_of(&self, mailbox: &str) -> Vec<Date> {
-        let shown = self.shown();
-        let has = |open: &&Arc<Open>| match self.populated(open) {
-            Ok(populated) => {
-                let mailboxes = &populated.mailboxes;
-                mailboxes.named(mailbox).is_some() || !mailboxes.is_complete()
-            }
-            Err(e) => {
-                tracing::warn!("{}: {e}", open.snapshot.label);
-                true
-            }
-        };
-        let dates = shown.by_time.iter().filter(has);
-        dates.map(|open| self.date(open)).collect()
-    }
-
     fn date(&self, open: &Open) -> Date {
         let taken = self.local(open.snapshot.time);
         let days = self.options.keep_days.map(u64::from).map(Days::new);

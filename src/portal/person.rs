@@ -66,20 +66,56 @@ impl Person {
         readable.await
     }
 
-    /// The dates on which he may read the mailbox of a name, the oldest first.
+    /// The dates on which he may read the mailbox of a name, the oldest first. One that cannot be looked into now is among
+    /// them, and opens when it can.
     pub async fn dates(&self, mailbox: &str) -> Result<Vec<Date>, Refusal> {
         let reader = self.reader.clone().ok_or(Refusal::NotFound)?;
-        let name = mailbox.to_owned();
-        let dates = self.state.read(move |fs| {
+        let all = self.state.fs.dates();
+        let dark = self.state.dark.labels();
+        let (asked, (name, of)) = (all.clone(), (mailbox.to_owned(), reader.clone()));
+        let together = self.state.read(move |fs| {
             let mut dates = Vec::new();
-            for date in fs.dates_of(&name) {
-                if fs.may_read(&reader, &name, Some(&date.label))? {
-                    dates.push(date);
+            for date in &asked {
+                if dark.contains(&date.label) || fs.may_read(&of, &name, Some(&date.label))? {
+                    dates.push(date.clone());
                 }
             }
             Ok(dates)
         });
-        dates.await
+        match together.await {
+            Err(Refusal::Unreadable) => self.dates_apart(reader, mailbox, all).await,
+            dates => dates,
+        }
+    }
+
+    /// The same where a store does not answer: each date is waited for by itself, all at the same time.
+    async fn dates_apart(
+        &self,
+        reader: Arc<Reader>,
+        mailbox: &str,
+        all: Vec<Date>,
+    ) -> Result<Vec<Date>, Refusal> {
+        let looking = all.into_iter().map(|date| {
+            let (state, reader, name) = (self.state.clone(), reader.clone(), mailbox.to_owned());
+            tokio::spawn(async move {
+                let label = date.label.clone();
+                let allowed = state.read(move |fs| fs.may_read(&reader, &name, Some(&label)));
+                let allowed = match allowed.await {
+                    Err(Refusal::Unreadable) => {
+                        state.dark.add(date.label.clone());
+                        true
+                    }
+                    other => other?,
+                };
+                Ok::<_, Refusal>(allowed.then_some(date))
+            })
+        });
+        let looking: Vec<_> = looking.collect();
+        let mut dates = Vec::new();
+        for date in looking {
+            dates.extend(date.await.map_err(|_| Refusal::Fault)??);
+        }
+        Ok(dates)
     }
 
     /// Lets him into the mailbox that has this name on a date; with no date, on all that have one of that name. If it is

@@ -13,16 +13,20 @@ use crate::fs::Fs;
 use crate::language::Language;
 use crate::requests::{Restorers, Store};
 use crate::restore::imap::transport::Address;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 
 /// How many requests may read mail at once, and how many may wait for their turn; who would be one more comes back later.
 const READING: usize = 64;
 const WAITING: usize = 256;
+
+/// A date that could not be looked into is not waited for again for so long.
+const DARK: Duration = Duration::from_secs(60);
 
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,12 +92,30 @@ pub struct State {
     pub(super) sessions: Sessions,
     pub(super) throttle: Throttle,
     pub(super) budget: Arc<Budget>,
+    pub(super) dark: Dark,
     pub(super) metrics: Metrics,
     /// Turns at asking the mail server.
     pub(super) asking: Arc<Semaphore>,
     workers: Arc<Workers>,
     reading: Arc<Semaphore>,
     waiting: Semaphore,
+}
+
+/// Labels of dates that could not be looked into, and when each was tried last.
+#[derive(Debug, Default)]
+pub(super) struct Dark(Mutex<HashMap<String, Instant>>);
+
+impl Dark {
+    pub fn labels(&self) -> HashSet<String> {
+        let mut dark = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        dark.retain(|_, tried| tried.elapsed() < DARK);
+        dark.keys().cloned().collect()
+    }
+
+    pub fn add(&self, label: String) {
+        let mut dark = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        dark.insert(label, Instant::now());
+    }
 }
 
 /// As handlers get it: `State(state): axum::extract::State<Shared>`.
@@ -120,6 +142,7 @@ impl State {
             planning: Arc::new(Semaphore::new(PLANS)),
             sessions,
             budget: Arc::default(),
+            dark: Dark::default(),
             metrics: Metrics::default(),
             asking: Arc::new(Semaphore::new(ASKING)),
             workers,

@@ -4,7 +4,7 @@ use crate::harness::hanging::Hanging;
 use crate::harness::store::uid_of;
 use crate::harness::{able, eventually};
 use crate::http::Browser;
-use crate::reading::{ids, list};
+use crate::reading::{ids, list, page};
 use crate::world::{ALICE, BOB, DAYS, World};
 use rustix::process::{Signal, kill_process};
 use std::time::{Duration, Instant};
@@ -178,6 +178,27 @@ fn a_store_that_hangs_keeps_only_its_own_readers_waiting() {
         assert_eq!(status, 503);
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
+    hanging.signal(Signal::CONT);
+    eventually(SOON, "it is back", || {
+        alice.get(&hung("Sent")).status == 200
+    });
+
+    // A date that was never looked into is told of, though it may not be hers; it keeps nobody from the others.
+    drop(portal);
+    let portal = world.portal();
+    hanging.signal(Signal::STOP);
+    let mut alice = portal.signed_in(ALICE);
+    for longest in [8, 1] {
+        let start = Instant::now();
+        let shown = page(&mut alice, "/");
+        assert!(start.elapsed() < Duration::from_secs(longest));
+        assert!(
+            shown.contains(&format!("/folders/{ALICE}/{day}\"")),
+            "{shown}"
+        );
+        assert_eq!(alice.get(&list("INBOX")).status, 200);
+    }
+    assert_eq!(alice.get(&hung("INBOX")).status, 503);
     hanging.signal(Signal::CONT);
     eventually(SOON, "it is back", || {
         alice.get(&hung("Sent")).status == 200

@@ -81,8 +81,6 @@ fn dates_and_folders() {
         .map(|date| date.label)
         .collect();
     assert_eq!(labels, ["2026-11-20", "2026-11-21"]);
-    assert_eq!(world.fs.dates_of(ANN).len(), 2);
-    assert_eq!(world.fs.dates_of("nobody@a.example").len(), 0);
     let folders = world
         .fs
         .folders(ANN, &on("2026-11-20"), soon())
