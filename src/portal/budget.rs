@@ -27,7 +27,7 @@ const OF_ALL: u64 = 512 << 20;
 const SHORT: u64 = 128 << 10;
 
 /// What an answer takes up that is made while it is taken.
-const STREAM: u64 = super::take::AHEAD_BYTES;
+const STREAM: u64 = super::download::AHEAD_BYTES;
 
 /// So much of an answer is handed over to the connection at once.
 const PIECE: usize = 64 << 10;

@@ -5,6 +5,7 @@
 //! lets it do nothing.
 
 use super::answer::{Refusal, html};
+use super::download::disposition;
 use super::folders::Dates;
 use super::form::Fields;
 use super::letter::html::policy;
@@ -13,7 +14,7 @@ use super::letter::{Attachment, DEEPEST, Form, LARGEST, Letter, Parts, within};
 use super::list::{crumbs, size};
 use super::page::Page;
 use super::place::{Message, Part, Place, Visit};
-use super::take::{disposition, gone};
+use super::take::gone;
 use super::text::Reading;
 use super::{Shared, State};
 use crate::error::{Error, Kind, Result};

@@ -21,7 +21,7 @@
 //! each page has around it. `metrics` and `health` tell machines how it goes. Then one module for each group of pages, with its
 //! `routes()`; their templates extend `templates/layout.html`. Of those, `calendar`, `folders`, `list`, `message` and `search` show mail,
 //! each at a `place`, where a `Visit` lets its reader in; [`letter`] makes a message harmless, `special` knows the folders that everybody has, `take` gives mail away, with
-//! `archive` for Maildirs.
+//! `archive` for Maildirs and `download` for the pace.
 
 pub mod answer;
 pub mod form;
@@ -36,6 +36,7 @@ mod asking;
 mod assets;
 mod budget;
 mod calendar;
+mod download;
 mod folders;
 mod health;
 mod list;

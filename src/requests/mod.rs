@@ -15,7 +15,7 @@
 //!    the same Message-ID.
 //! 5. What people have written is text: it never becomes a header field of a letter, HTML, or a formula of a spreadsheet.
 //!
-//! The cast: [`Store`] is the database, with `database` its file; [`Request`] and [`New`] are what is in it, [`State`] how far
+//! The cast: [`Store`] is the database, with `database` its file and `row` its rows; [`Request`] and [`New`] are what is in it, [`State`] how far
 //! a request has come, [`outbox`] the letters that are to be sent; `csv` is for accounting. [`Worker`] works, when it is its
 //! process's [`Turn`]: `carry` restores, `letter` writes, [`Post`] sends.
 
@@ -26,6 +26,7 @@ mod letter;
 pub mod outbox;
 mod post;
 mod request;
+mod row;
 mod state;
 mod store;
 mod turn;

@@ -6,7 +6,8 @@
 use super::State;
 use super::database::Refusal;
 use super::request::{Id, moment, moment_if_any};
-use super::store::{Options, Store, read_count};
+use super::row::read_count;
+use super::store::{Options, Store};
 use crate::error::Result;
 use crate::language::Language;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};

@@ -7,15 +7,14 @@ use super::request::{
     Details, Event, Filter, Id, MOST_PENDING, New, Report, Request, Tally, check_length, clean,
     invalid,
 };
+use super::row::{COLUMNS, events, read_count, read_json, read_request, read_state};
 use super::state::State;
 use super::turn::Turn;
 use crate::error::{Error, Kind, Result};
 use crate::language::Language;
 use crate::time::Zone;
 use chrono::{Days, NaiveDate, Utc};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use serde::de::DeserializeOwned;
+use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,14 +49,6 @@ pub struct Store {
     options: Options,
     database: Mutex<Database>,
 }
-
-/// Columns of a [`Request`].
-const COLUMNS: &str = "
-    SELECT r.id, r.state, r.mailbox, r.asked_by, r.asked, r.date, r.snapshot_time, r.folder, r.message_count, r.put_into,
-        r.note, r.language, r.expires, r.cost, d.who, d.at, e.why, e.at, r.report
-    FROM request r
-    LEFT JOIN event d ON d.request = r.id AND d.to_state IN ('approved', 'declined')
-    LEFT JOIN event e ON e.request = r.id AND e.to_state IN ('done', 'partial', 'failed', 'declined', 'lapsed')";
 
 impl Store {
     /// Opens the database; it is made where it is missing.
@@ -457,68 +448,4 @@ fn unknown(id: Id) -> Error {
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|e| Error::new(Kind::Failed, format!("writing a request: {e}")))
-}
-
-fn events(connection: &Connection, id: Id) -> rusqlite::Result<Vec<Event>> {
-    let mut select = connection.prepare_cached(
-        "SELECT at, who, from_state, to_state, why FROM event WHERE request = ?1 ORDER BY id",
-    )?;
-    let rows = select.query_map([id.0], |row| {
-        let from: Option<String> = row.get(2)?;
-        Ok(Event {
-            at: row.get(0)?,
-            who: row.get(1)?,
-            from: from.map(|_| read_state(row, 2)).transpose()?,
-            to: read_state(row, 3)?,
-            why: row.get(4)?,
-        })
-    })?;
-    rows.collect()
-}
-
-fn read_request(row: &Row<'_>) -> rusqlite::Result<Request> {
-    let language: String = row.get(11)?;
-    let expires: Option<String> = row.get(12)?;
-    Ok(Request {
-        id: Id(row.get(0)?),
-        state: read_state(row, 1)?,
-        mailbox: row.get(2)?,
-        asked_by: row.get(3)?,
-        asked: row.get(4)?,
-        date: row.get(5)?,
-        snapshot_time: row.get(6)?,
-        folder: row.get(7)?,
-        message_count: read_count(row, 8)?,
-        into: row.get(9)?,
-        note: row.get(10)?,
-        language: Language::named(&language).unwrap_or_default(),
-        expires: expires
-            .map(|day| day.parse().map_err(|e| strange(12, e)))
-            .transpose()?,
-        cost: row.get(13)?,
-        decided_by: row.get(14)?,
-        decided: row.get(15)?,
-        why: row.get(16)?,
-        ended: row.get(17)?,
-        report: read_json(row, 18)?,
-    })
-}
-
-pub(super) fn read_count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get(column).map(i64::unsigned_abs)
-}
-
-fn read_state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
-    let name: String = row.get(column)?;
-    State::named(&name).map_err(|e| strange(column, e))
-}
-
-fn read_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    let text: Option<String> = row.get(column)?;
-    let value = text.map(|text| serde_json::from_str(&text).map_err(|e| strange(column, e)));
-    value.transpose()
-}
-
-fn strange(column: usize, e: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e))
 }
