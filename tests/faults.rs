@@ -383,6 +383,58 @@ fn an_index_that_is_no_good_changes_nothing_that_is_shown() {
 }
 
 #[test]
+fn an_index_that_vanishes_changes_nothing_that_is_shown() {
+    if !able(&[]) {
+        return;
+    }
+    // What is cleared away while it is in use: the files alone, or the directory too.
+    for whole in [false, true] {
+        let (scratch, store, config) = setup();
+        let mount = Mount::new(&config).expecting_warnings();
+        let truth = manifest(&mount.path);
+        if whole {
+            fs::remove_dir_all(&config.index).unwrap();
+        } else {
+            index_files(&config)
+                .iter()
+                .for_each(|file| fs::remove_file(file).unwrap());
+        }
+        same("in use", &truth, &manifest(&mount.path));
+        // What is new is learned, and gets numbers.
+        store.link("2026-11-20", "2026-11-21");
+        let hers = store.mailbox("2026-11-21", ALICE);
+        hers.number("cur", 50);
+        hers.number("New/cur", 51);
+        eventually(Duration::from_secs(10), "the new date", || {
+            dates(&mount.path).contains(&"2026-11-21".to_owned())
+        });
+        let newer = manifest(&mount.path);
+        mount.wait_for_warning(&["index", "removed while it was in use"]);
+        same(
+            "another index",
+            &newer,
+            &manifest(&Mount::new(&Config::new(&scratch, &store)).path),
+        );
+        assert_eq!(mount.warnings().len(), 1, "{:?}", mount.warnings());
+        if !whole {
+            for file in ["facts.sqlite", "serials.sqlite"] {
+                assert!(
+                    config.index.join(file).is_file(),
+                    "{file} was not made anew"
+                );
+            }
+        }
+        drop(mount);
+        // Numbers and all come out the same.
+        same(
+            "after a restart",
+            &newer,
+            &manifest(&Mount::new(&config).path),
+        );
+    }
+}
+
+#[test]
 fn an_index_that_is_in_use_or_cannot_be_written_is_done_without() {
     if !able(&[]) {
         return;

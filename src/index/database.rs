@@ -3,7 +3,8 @@
 //! Nothing is known about a file that stands where ours should be: it may be empty, garbage, cut off, another
 //! program's, of another version, locked for ever. What opens is ours, of this version, with all its tables; for
 //! everything else there is a [`Fault`], and where a new file can take its place, the old one is renamed to
-//! `<name>.damaged` first.
+//! `<name>.damaged` first. A file that is open may be removed all the same: SQLite goes on with what nobody will find again, so
+//! who writes asks [`file_at`] first.
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::collections::HashSet;
@@ -28,6 +29,8 @@ pub(super) enum Trouble {
     Damaged,
     /// Another program's, or of another version.
     Foreign,
+    /// Removed while it was in use.
+    Vanished,
     Locked,
     Unwritable,
     Full,
@@ -40,6 +43,7 @@ impl Trouble {
         match self {
             Self::Damaged => "nothing need be done; check the disk if it happens again",
             Self::Foreign => "give mailtm a directory of its own as [index] path",
+            Self::Vanished => "see that nothing clears that directory",
             Self::Locked => "stop the other process that holds it (see `fuser -v`), then remount",
             Self::Unwritable => {
                 "make it writable for mailtm's user, or set another [index] path, then remount"
@@ -63,6 +67,10 @@ impl Fault {
             trouble,
             detail: detail.into(),
         }
+    }
+
+    pub fn vanished() -> Self {
+        Self::new(Trouble::Vanished, "it was removed while it was in use")
     }
 
     pub fn cure(&self) -> &'static str {
@@ -251,6 +259,12 @@ impl Layout {
 /// Makes the directory of an index, for its user alone.
 pub(super) fn make_directory(dir: &Path) -> Result<(), Fault> {
     Ok(DirBuilder::new().recursive(true).mode(0o700).create(dir)?)
+}
+
+/// Which file is at a path, by its numbers: another one is there if that was removed and made anew.
+pub(super) fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// CRC-32 of parts, each with its length, so that nothing can move from one part to the next.

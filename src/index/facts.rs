@@ -4,7 +4,9 @@
 //! thread, from the [`Queue`]. Whoever finds the file damaged asks that thread to set it aside and make a new one;
 //! meanwhile and after other troubles there are no facts for a while.
 
-use super::database::{Fault, Layout, Notices, Rest, Trouble, checksum, lock};
+use super::database::{
+    Fault, Layout, Notices, Rest, Trouble, checksum, file_at, lock, make_directory,
+};
 use super::queue::{self, Job, Pack, Queue};
 use super::writer;
 use crate::time::Time;
@@ -117,6 +119,8 @@ pub(super) struct Shared {
     /// Idle readers. Whoever reads holds the lock shared, whoever replaces the file holds it alone.
     readers: RwLock<Mutex<Vec<Connection>>>,
     rest: Mutex<Rest>,
+    /// Which file is open.
+    file: Mutex<Option<(u64, u64)>>,
     /// A reader found the file damaged, and it has not been replaced since.
     pub damaged: AtomicBool,
 }
@@ -130,6 +134,7 @@ impl Facts {
             notices,
             readers: RwLock::default(),
             rest: Mutex::default(),
+            file: Mutex::default(),
             damaged: AtomicBool::new(false),
         });
         match Self::start(&shared) {
@@ -155,6 +160,7 @@ impl Facts {
         if connection.is_readonly("main")? {
             return Err(Fault::new(Trouble::Unwritable, "the file is not writable"));
         }
+        *lock(&shared.file) = file_at(&LAYOUT.path(&shared.dir));
         let shared = Arc::clone(shared);
         Builder::new()
             .name("index-writer".into())
@@ -268,6 +274,11 @@ impl Shared {
             }
             Err(fault) => {
                 lock(&self.rest).begin();
+                if !self.is_there() {
+                    // The writer tells.
+                    self.queue.put(Job::Renew);
+                    return None;
+                }
                 if fault.trouble == Trouble::Damaged {
                     self.damaged.store(true, Ordering::Relaxed);
                     self.queue.put(Job::Renew);
@@ -284,11 +295,32 @@ impl Shared {
         Ok(reader)
     }
 
+    /// Whether the file that is open can still be found.
+    pub fn is_there(&self) -> bool {
+        file_at(&LAYOUT.path(&self.dir)) == *lock(&self.file)
+    }
+
     /// Makes a new file in place of a damaged one, while nobody reads it.
     pub fn renew(&self) -> Result<Connection, Fault> {
+        self.change(|| LAYOUT.renew(&self.dir))
+    }
+
+    /// Makes the file anew that was removed, or opens the one that somebody else has made there.
+    pub fn reopen(&self) -> Result<Connection, Fault> {
+        self.change(|| {
+            make_directory(&self.dir)?;
+            LAYOUT.open(&self.dir).map(|(connection, _)| connection)
+        })
+    }
+
+    fn change(
+        &self,
+        open: impl FnOnce() -> Result<Connection, Fault>,
+    ) -> Result<Connection, Fault> {
         let readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
         lock(&readers).clear();
-        let connection = LAYOUT.renew(&self.dir)?;
+        let connection = open()?;
+        *lock(&self.file) = file_at(&LAYOUT.path(&self.dir));
         *lock(&self.rest) = Rest::default();
         self.damaged.store(false, Ordering::Relaxed);
         Ok(connection)

@@ -8,7 +8,9 @@
 //! A damaged file is set aside and made anew from the rows that can still be read; things whose row is lost get the
 //! number that their seed wants, which is mostly the one they had.
 
-use super::database::{Fault, Layout, Notices, Rest, Trouble, checksum, lock};
+use super::database::{
+    Fault, Layout, Notices, Rest, Trouble, checksum, file_at, lock, make_directory,
+};
 use super::numbers::{Numbers, Table, Taken};
 use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, Row as Record, Transaction, TransactionBehavior, params};
@@ -53,6 +55,8 @@ pub(super) struct Serials {
 struct Log {
     /// `None` where numbers live in memory only.
     connection: Option<Connection>,
+    /// Which file is open, or was until it was removed; `None` if there never was one.
+    file: Option<(u64, u64)>,
     state: State,
 }
 
@@ -83,6 +87,7 @@ impl Serials {
         Self {
             log: Mutex::new(Log {
                 connection: None,
+                file: None,
                 state: State {
                     last_id: 0,
                     taken: Table::ALL.map(Taken::new),
@@ -102,7 +107,9 @@ impl Serials {
         let mut serials = Self::new(LAYOUT.path(dir), notices);
         match serials.load(dir) {
             Ok(connection) => {
-                lock(&serials.log).connection = Some(connection);
+                let file = file_at(&serials.path);
+                let log = &mut *lock(&serials.log);
+                (log.connection, log.file) = (Some(connection), file);
                 serials.persistent = true;
             }
             Err(fault) => serials.report(&fault, "new serial numbers are kept in memory only"),
@@ -196,7 +203,9 @@ impl Serials {
         }
         {
             // Another process may have given it.
-            let Log { connection, state } = &mut *lock(&self.log);
+            let Log {
+                connection, state, ..
+            } = &mut *lock(&self.log);
             if let Some(connection) = connection
                 && state.rest.is_over()
                 && let Err(fault) = self.catch_up(state, connection, false)
@@ -216,7 +225,13 @@ impl Serials {
 
     /// Gives numbers to those that have none: on disk if that can be, else in memory. Fails only if the table is full.
     fn give(&self, table: Table, wanted: &[(&[u8], u64)]) -> Result<()> {
-        let Log { connection, state } = &mut *lock(&self.log);
+        let log = &mut *lock(&self.log);
+        if log.state.rest.is_over() {
+            self.find_again(log);
+        }
+        let Log {
+            connection, state, ..
+        } = log;
         let transaction = match connection {
             Some(connection) if state.rest.is_over() => Some(self.begin(state, connection)),
             _ => None,
@@ -234,6 +249,42 @@ impl Serials {
         }
         self.adopt(&rows);
         Ok(())
+    }
+
+    /// Makes the file anew if it was removed while it was in use, or opens the one that somebody else has made there; with all
+    /// numbers that are known.
+    fn find_again(&self, log: &mut Log) {
+        if log.file.is_none() || file_at(&self.path) == log.file {
+            return;
+        }
+        log.connection = None;
+        let fault = Fault::vanished();
+        match self.make_again(&mut log.state) {
+            Ok(connection) => {
+                (log.connection, log.file) = (Some(connection), file_at(&self.path));
+                self.report(&fault, "made anew with all that is known");
+            }
+            Err(e) => {
+                log.state.rest.begin();
+                self.report(&fault, &format!("{FROM_MEMORY} ({})", e.detail));
+            }
+        }
+    }
+
+    fn make_again(&self, state: &mut State) -> Result<Connection, Fault> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        make_directory(dir)?;
+        let (mut connection, _) = LAYOUT.open(dir)?;
+        connection.busy_handler(Some(pause))?;
+        state.last_id = 0;
+        for table in Table::ALL {
+            let numbers = self.read(table);
+            let all = numbers.iter().map(|(number, _)| (table, number));
+            state.unsaved.extend(all);
+        }
+        let transaction = self.begin(state, &connection)?;
+        self.commit(state, transaction, &[])?;
+        Ok(connection)
     }
 
     /// A transaction in which nobody else gives numbers, and all that were given are known.
@@ -329,7 +380,11 @@ impl Serials {
 
 impl Drop for Serials {
     fn drop(&mut self) {
-        let Log { connection, state } = &mut *lock(&self.log);
+        let log = &mut *lock(&self.log);
+        self.find_again(log);
+        let Log {
+            connection, state, ..
+        } = log;
         if let Some(connection) = connection
             && !state.unsaved.is_empty()
             && let Err(fault) = self

@@ -1,6 +1,7 @@
 //! The thread that writes to `facts.sqlite`.
 //!
-//! Each load of the queue is one transaction. A load that can't be written is given up; a damaged file is replaced.
+//! Each load of the queue is one transaction. A load that can't be written is given up; a damaged file is replaced, and one
+//! that was removed is made anew.
 
 use super::database::{Fault, Rest, Trouble};
 use super::facts::{Shared, hour, mailbox_id, pack_checksum, share_checksum};
@@ -25,6 +26,8 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(super) const MADE_ANEW: &str =
     "set aside as facts.sqlite.damaged and made anew; messages are read anew as they are looked at";
 
+const MADE_AGAIN: &str = "made anew; messages are read anew as they are looked at";
+
 const NOT_KEPT: &str = "what is learned meanwhile is not kept";
 
 /// Writes what comes through the queue until it is closed and empty.
@@ -34,6 +37,7 @@ pub(super) fn run(shared: &Shared, connection: Connection) {
     let mut renewals = 0;
     while let Some(jobs) = shared.queue.take() {
         let outcome = match &connection {
+            _ if rest.is_over() && !shared.is_there() => Err(Fault::vanished()),
             Some(_) if shared.damaged.load(Ordering::Relaxed) => {
                 Err(Fault::new(Trouble::Damaged, "it cannot be read"))
             }
@@ -42,7 +46,17 @@ pub(super) fn run(shared: &Shared, connection: Connection) {
         };
         if let Err(fault) = outcome {
             rest.begin();
-            if fault.trouble != Trouble::Damaged {
+            if fault.trouble == Trouble::Vanished {
+                connection = None;
+                match shared.reopen() {
+                    Ok(made) => {
+                        shared.report(&fault, MADE_AGAIN);
+                        connection = Some(made);
+                        rest = Rest::default();
+                    }
+                    Err(e) => shared.report(&fault, &format!("{NOT_KEPT} ({})", e.detail)),
+                }
+            } else if fault.trouble != Trouble::Damaged {
                 shared.report(&fault, NOT_KEPT);
             } else if renewals < RENEWALS {
                 renewals += 1;

@@ -23,8 +23,14 @@ server = imaplib.IMAP4('127.0.0.1', int(port))
 server.login(user, password)
 found = []
 for line in server.list()[1]:
-    folder = re.match(rb'\(.*?\) "[^"]*" "?(.*?)"?$', line).group(1).decode()
-    status, said = server.select('"' + folder.replace('"', '\\"') + '"', readonly=True)
+    if not line:
+        continue
+    if isinstance(line, tuple):
+        folder = line[1].decode()
+    else:
+        folder = re.match(rb'\(.*?\) "[^"]*" "?(.*?)"?$', line).group(1).decode()
+        folder = re.sub(r'\\(.)', r'\1', folder)
+    status, said = server.select('"' + re.sub(r'(["\\])', r'\\\1', folder) + '"', readonly=True)
     if status != 'OK' or said[0] == b'0':
         continue
     for part in server.uid('fetch', '1:*', '(FLAGS INTERNALDATE BODY.PEEK[])')[1]:

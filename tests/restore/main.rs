@@ -6,6 +6,7 @@
 mod harness;
 mod imap;
 mod interrupted;
+mod into;
 mod load;
 mod maildir;
 
