@@ -80,6 +80,36 @@ fn over_tls_as_a_master_user() {
 }
 
 #[test]
+fn what_everybody_shares_is_not_in_the_mailbox() {
+    if !able(&["doveadm", "dovecot"]) {
+        return;
+    }
+    let public = "namespace public {\n  type = public\n  prefix = Public/\n  separator = /\n  list = yes\n\
+                  \x20 subscriptions = no\n  location = sdbox:~/public\n}\n";
+    let mut world = World::new("sdbox:~/sdbox", public);
+    world.config = world
+        .config
+        .clone()
+        .set("source.mailboxes", "{domain}/{user}/sdbox");
+    for args in [
+        &["mailbox", "create", "Public/List"][..],
+        &["copy", "Public/List", "mailbox", "INBOX", "1:3"],
+        &["expunge", "mailbox", "INBOX", "1:3"],
+    ] {
+        world.server.adm(args);
+    }
+    let call = ["--date", DAY, "--mailbox", ALICE];
+    let plan = report(&world.config, &call, 0);
+    assert_eq!(
+        (&plan["create"], &plan["moved_to"]),
+        (&json!(3), &json!({}))
+    );
+    let done = report(&world.config, &[&call[..], &["--apply"]].concat(), 0);
+    assert_eq!(done["created"], 3, "{done}");
+    assert_eq!(report(&world.config, &call, 0)["create"], 0);
+}
+
+#[test]
 fn killed_and_gone_back() {
     if !able(&["doveadm", "dovecot", "strace"]) {
         return;

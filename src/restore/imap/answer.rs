@@ -58,22 +58,29 @@ pub fn literal(text: &[u8]) -> Option<(usize, u64)> {
     Some((start, digits.trim_end_matches('+').parse().ok()?))
 }
 
-/// The first strings of an answer: quoted, literal or bare. `NIL` is empty.
-pub fn strings(response: &Response, most: usize) -> Vec<Vec<u8>> {
-    let mut found = Vec::new();
+/// A part of an answer.
+enum Token {
+    Open,
+    Close,
+    /// A string: quoted, literal or bare. `NIL` is empty.
+    Text(Vec<u8>),
+}
+
+fn tokens(response: &Response) -> impl Iterator<Item = Token> {
     let mut literals = response.literals.iter();
     let mut bytes = response.text.iter().copied().peekable();
     // What is before the first bracket is no string.
     if response.text.starts_with(b"* ") {
         while bytes.next_if(|&b| b != b'(').is_some() {}
     }
-    while found.len() < most {
-        match bytes.next() {
-            None => break,
-            Some(b' ' | b'(' | b')') => {}
-            Some(0) => found.push(literals.next().cloned().unwrap_or_default()),
-            Some(b'"') => {
-                let mut text = Vec::new();
+    std::iter::from_fn(move || {
+        while bytes.next_if_eq(&b' ').is_some() {}
+        let mut text = Vec::new();
+        match bytes.next()? {
+            b'(' => return Some(Token::Open),
+            b')' => return Some(Token::Close),
+            0 => text = literals.next().cloned().unwrap_or_default(),
+            b'"' => {
                 while let Some(b) = bytes.next() {
                     match b {
                         b'"' => break,
@@ -81,18 +88,53 @@ pub fn strings(response: &Response, most: usize) -> Vec<Vec<u8>> {
                         b => text.push(b),
                     }
                 }
-                found.push(text);
             }
-            Some(first) => {
-                let mut text = vec![first];
+            first => {
+                text.push(first);
                 while let Some(b) = bytes.next_if(|b| !b" ()".contains(b)) {
                     text.push(b);
                 }
                 if text.eq_ignore_ascii_case(b"NIL") {
                     text.clear();
                 }
-                found.push(text);
             }
+        }
+        Some(Token::Text(text))
+    })
+}
+
+/// The first strings of an answer.
+pub fn strings(response: &Response, most: usize) -> Vec<Vec<u8>> {
+    let texts = tokens(response).filter_map(|token| match token {
+        Token::Text(text) => Some(text),
+        Token::Open | Token::Close => None,
+    });
+    texts.take(most).collect()
+}
+
+/// The prefixes of namespaces, of what follows `* NAMESPACE `: the user's own ones, those of other users, and shared ones.
+pub fn namespaces(response: &Response) -> [Vec<Vec<u8>>; 3] {
+    let mut found = [const { Vec::new() }; 3];
+    let (mut depth, mut group, mut is_first) = (0_usize, 0_usize, false);
+    for token in tokens(response) {
+        match token {
+            Token::Open => {
+                depth += 1;
+                is_first = true;
+            }
+            Token::Close => {
+                depth = depth.saturating_sub(1);
+                group += usize::from(depth == 0);
+            }
+            // There is none of this kind.
+            Token::Text(_) if depth == 0 => group += 1,
+            Token::Text(prefix) if depth == 2 && is_first => {
+                is_first = false;
+                found.get_mut(group).into_iter().for_each(|of_kind| {
+                    of_kind.push(prefix.clone());
+                });
+            }
+            Token::Text(_) => {}
         }
     }
     found
@@ -128,5 +170,26 @@ mod tests {
         assert_eq!(flags(text).unwrap(), b"\\Seen a b");
         assert_eq!(literal(b"x {12}"), Some((2, 12)));
         assert_eq!(literal(b"x {12} "), None);
+    }
+
+    #[test]
+    fn namespaces_of_each_kind() {
+        let of = |text: &[u8], literals: &[&[u8]]| {
+            namespaces(&Response {
+                text: text.to_vec(),
+                literals: literals.iter().map(|l| l.to_vec()).collect(),
+            })
+        };
+        let [own, others, shared] = of(
+            b"((\"\" \"/\")(\"Old/\" \"/\")) ((\0 \".\" \"X-PARAM\" (\"FLAG1\"))) ((\"a \\\"b/\" \"/\") (\"#news.\" NIL))",
+            &[b"user."],
+        );
+        assert_eq!(own, [&b""[..], b"Old/"]);
+        assert_eq!(others, [b"user."]);
+        assert_eq!(shared, [&b"a \"b/"[..], b"#news."]);
+        assert_eq!(of(b"NIL NIL ((\"s/\" \"/\"))", &[])[2], [b"s/"]);
+        for rubbish in [&b""[..], b")))((((", b"NIL NIL NIL NIL ((\"x\"))", b"\""] {
+            assert!(of(rubbish, &[]).iter().all(Vec::is_empty), "{rubbish:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! Source of the protocol: RFC 3501, RFC 4315 (UIDPLUS), RFC 4616 (PLAIN).
 
 use super::answer::{
-    Response, after, find, flags, is_fetch, literal, number, quoted, strings, tagged,
+    Response, after, find, flags, is_fetch, literal, namespaces, number, quoted, strings, tagged,
 };
 use super::transport::Transport;
 use crate::error::{Error, Kind, Result};
@@ -45,6 +45,8 @@ pub struct Session {
     end: usize,
     tags: u32,
     prefix: Vec<u8>,
+    /// What the names of folders begin with that are not the user's own.
+    foreign: Vec<Vec<u8>>,
     separator: Option<u8>,
     pub uidplus: bool,
 }
@@ -102,6 +104,7 @@ impl Session {
             end: 0,
             tags: 0,
             prefix: Vec::new(),
+            foreign: Vec::new(),
             separator: None,
             uidplus: false,
         }
@@ -151,10 +154,18 @@ impl Session {
 
     /// Learns how folders are named.
     fn look_around(&mut self) -> Result<()> {
-        let mut personal = None;
+        let (mut personal, mut foreign) = (None, Vec::new());
         let asked = self.command("NAMESPACE", &mut |response| {
-            if response.text.starts_with(b"* NAMESPACE ((") {
-                personal = Some(strings(response, 2));
+            if let Some(rest) = response.text.strip_prefix(b"* NAMESPACE ") {
+                let of_it = Response {
+                    text: rest.to_vec(),
+                    literals: response.literals.clone(),
+                };
+                if rest.starts_with(b"((") {
+                    personal = Some(strings(&of_it, 2));
+                }
+                let [_, others, shared] = namespaces(&of_it);
+                foreign = [others, shared].concat();
             }
             false
         });
@@ -164,6 +175,8 @@ impl Session {
             Err(e) if e.kind() == Kind::Invalid => {}
             Err(e) => return Err(e),
         }
+        foreign.retain(|prefix| !prefix.is_empty());
+        self.foreign = foreign;
         if let Some(found) = personal {
             let mut found = found.into_iter();
             self.prefix = found.next().unwrap_or_default();
@@ -172,10 +185,18 @@ impl Session {
         Ok(())
     }
 
-    /// All folders that can be opened.
+    /// All folders of the user's own that can be opened.
     pub fn folders(&mut self) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
         let mut separator = self.separator;
+        let foreign = self.foreign.clone();
+        // Another user's folder, or everybody's: what is there is not in this mailbox.
+        let is_foreign = |name: &[u8], separator: Option<u8>| {
+            foreign.iter().any(|prefix| {
+                let top = separator.and_then(|separator| prefix.strip_suffix(&[separator]));
+                name.starts_with(prefix) || top == Some(name)
+            })
+        };
         self.command("LIST \"\" \"*\"", &mut |response| {
             let Some(rest) = response.text.strip_prefix(b"* LIST (") else {
                 return false;
@@ -192,7 +213,11 @@ impl Session {
                 && !has(b"\\noselect")
                 && !has(b"\\nonexistent")
             {
-                separator = separator.or(between.first().copied());
+                let between = between.first().copied();
+                if is_foreign(name, between) {
+                    return false;
+                }
+                separator = separator.or(between);
                 found.push(name.clone());
             }
             false

@@ -57,6 +57,17 @@ fn folders_of_every_form() {
 }
 
 #[test]
+fn folders_of_others_are_not_the_users() {
+    let said = "* PREAUTH hello\r\n* CAPABILITY IMAP4rev1\r\nm1 OK\r\n\
+                * NAMESPACE ((\"\" \"/\")) ((\"user/\" \"/\")) ((\"Public/\" \"/\")(\"\" \"/\"))\r\nm2 OK\r\n\
+                * LIST () \"/\" INBOX\r\n* LIST () \"/\" Public\r\n* LIST () \"/\" Public/List\r\n\
+                * LIST () \"/\" user/bob\r\n* LIST () \"/\" Publications\r\nm3 OK\r\n";
+    let folders = session(said).unwrap().folders().unwrap();
+    let names: Vec<&str> = folders.iter().map(|f| f.decoded.as_str()).collect();
+    assert_eq!(names, ["INBOX", "Publications"]);
+}
+
+#[test]
 fn refusals_and_rubbish() {
     let mut refused = session(&format!("{HELLO}m3 NO there is not\r\n")).unwrap();
     assert_eq!(refused.open(b"x", false).unwrap_err().kind(), Kind::Invalid);
