@@ -190,6 +190,19 @@ fn an_empty_directory_of_snapshots_mounts_empty_with_a_warning() {
 }
 
 #[test]
+fn a_directory_without_a_date_among_those_with_one_is_warned_of() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store) = setup();
+    store.mailbox(DAY, ALICE).number("cur", 1);
+    store.snapshot("unpacked");
+    let mount = Mount::new(&Config::new(&scratch, &store)).expecting_warnings();
+    assert_eq!(dates(&mount.path).len(), 2);
+    mount.wait_for_warning(&["1 of 2", "unpacked", "set name"]);
+}
+
+#[test]
 fn a_live_directory_shows_the_snapshots_that_it_has() {
     if !able(&[]) {
         return;

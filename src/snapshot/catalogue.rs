@@ -9,9 +9,9 @@
 //! `Place::turn`, `Place::listed`, `State`; those three are never held while anything is waited for, nor together,
 //! except `State` and then `listed` to merge.
 
-use super::Options;
 use super::dates::{Changes, Dates};
 use super::directory::{Directory, Listed, Rules};
+use super::{DatedBy, Options, Snapshot};
 use crate::error::{Error, Kind, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -94,6 +94,7 @@ impl Catalogue {
         let catalogue = Self { shared };
         for listed in catalogue.directories() {
             catalogue.shared.warn_of_nothing(&listed);
+            warn_of_undated(&listed);
         }
         Ok(catalogue)
     }
@@ -312,6 +313,23 @@ impl Shared {
                 "none of the {others} names in the snapshot directory {path} is a snapshot"
             ),
         }
+    }
+}
+
+/// A directory without a date in its name among snapshots that have one may be something else.
+fn warn_of_undated(listed: &Listed) {
+    let is_undated = |s: &&Arc<Snapshot>| s.dated_by == DatedBy::RootTime;
+    let undated = listed.snapshots.iter().filter(is_undated).count();
+    if let Some(example) = listed.snapshots.iter().find(is_undated)
+        && undated < listed.snapshots.len()
+    {
+        tracing::warn!(
+            "{undated} of {} snapshots in {} have no date in their names, {:?} for instance, and are shown at the time of \
+             their directories: if they are something else, set name under [source] to how the real ones are called",
+            listed.snapshots.len(),
+            listed.path.display(),
+            example.name
+        );
     }
 }
 
