@@ -311,6 +311,33 @@ fn damaged_index_of_an_sdbox_folder() {
 }
 
 #[test]
+fn a_log_that_is_cut_short_hides_no_file_of_an_sdbox() {
+    let scratch = Scratch::new();
+    let Some((store, _, _)) = one_day(&scratch, "sdbox:~/sdbox") else {
+        return;
+    };
+    let snapshot = store.path.join(DAYS[0]);
+    let log = "example.com/alice/sdbox/mailboxes/Sent/dbox-Mails/dovecot.index.log";
+    let log = snapshot.join(log);
+    let read = || {
+        let mut found = read(&snapshot, "sdbox", "Sent").unwrap();
+        found.sort();
+        found
+    };
+    let (sound, whole) = (read(), fs::read(&log).unwrap());
+    for at in (0..whole.len()).step_by(4) {
+        let mut zeroed = whole.clone();
+        zeroed[at..].fill(0);
+        for bytes in [&whole[..at + 1], &zeroed] {
+            fs::write(&log, bytes).unwrap();
+            let found = read();
+            let lost: Vec<_> = sound.iter().filter(|text| !found.contains(text)).collect();
+            assert!(lost.is_empty(), "from {at} of {}: {lost:?}", whole.len());
+        }
+    }
+}
+
+#[test]
 fn damaged_index_of_an_mdbox_folder() {
     damaged_indexes("mdbox", "mailboxes/Sent/dbox-Mails/dovecot.index.log", 11);
 }

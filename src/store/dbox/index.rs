@@ -79,6 +79,9 @@ pub struct Index {
     cells: Vec<Cells>,
     keywords: KeywordTable,
     touched: usize,
+    /// Follows every UID that the index has or had.
+    next_uid: u32,
+    breaks_off: bool,
 }
 
 /// An error about an index that is not as it must be.
@@ -103,6 +106,8 @@ impl Index {
             cells: Vec::new(),
             keywords: KeywordTable::default(),
             touched: 0,
+            next_uid: 0,
+            breaks_off: false,
         };
         for &(_, width) in wanted {
             index.cells.push(Cells {
@@ -182,6 +187,7 @@ impl Index {
         if corrupted || header_size < base_size || header_size > LONGEST_HEADER || record_size < 5 {
             return Err(damaged("a damaged header"));
         }
+        self.next_uid = word(28);
         let mut header = vec![0; header_size as usize];
         if file.stat().size < u64::from(header_size) || file.read_at(&mut header, 0)? < header.len()
         {
@@ -252,7 +258,13 @@ impl Index {
                 self.apply(change?, extensions)?;
             }
         }
+        self.breaks_off = log.breaks_off();
         Ok(())
+    }
+
+    /// Where the log ends with a record that is not whole: the first UID that the index knows nothing of.
+    pub fn unknown_from(&self) -> Option<u32> {
+        self.breaks_off.then_some(self.next_uid)
     }
 
     fn apply(&mut self, change: Change<'_>, extensions: &mut Extensions) -> Result<()> {
@@ -326,6 +338,7 @@ impl Index {
         if self.rows.len() >= MOST_ROWS {
             return Err(damaged("more than 4 million messages"));
         }
+        self.next_uid = self.next_uid.max(uid.saturating_add(1));
         self.rows.push(Row {
             uid,
             flags,

@@ -35,6 +35,8 @@ pub struct Log<'a, 'b> {
     buffer: Vec<u8>,
     /// Where in the file the buffer begins.
     start: u64,
+    /// Where the record begins that was asked for last.
+    asked: u64,
 }
 
 /// One record: changes of one kind.
@@ -62,6 +64,9 @@ impl<'a, 'b> Log<'a, 'b> {
                 "no log, of an unknown version, or marked as damaged",
             ));
         }
+        if file.stat().size < header.size {
+            return Err(damaged("cut short"));
+        }
         Ok(header)
     }
 
@@ -76,6 +81,7 @@ impl<'a, 'b> Log<'a, 'b> {
             offset: inside.map_or(header.size, |from| from.offset.max(header.size)),
             buffer: Vec::new(),
             start: 0,
+            asked: 0,
         })
     }
 
@@ -97,23 +103,26 @@ impl<'a, 'b> Log<'a, 'b> {
         Ok(self.buffer.get(from..from + len))
     }
 
+    /// Whether the log, read to the end of what is whole, has more than that.
+    pub fn breaks_off(&self) -> bool {
+        self.asked < self.file.stat().size
+    }
+
     /// The next record; `None` at the end of what is whole.
     pub fn next(&mut self) -> Result<Option<Record<'_>>> {
         let offset = self.offset;
+        let whole = self.file.stat().size.saturating_sub(offset);
+        self.asked = offset;
         let Some(mut header) = self.bytes(offset, 8)? else {
             return Ok(None);
         };
-        let size = take(&mut header)
-            .map(u32::from_be_bytes)
-            .and_then(stored_size);
-        let kind = field(header, 0);
-        let Some(size) = size.filter(|&size| size >= 8) else {
-            return Ok(None);
+        let size = match take(&mut header).map(u32::from_be_bytes) {
+            // Not yet written.
+            None | Some(0) => return Ok(None),
+            Some(size) => stored_size(size).filter(|size| (8..=LONGEST_RECORD).contains(size)),
         };
-        if size > LONGEST_RECORD {
-            return Err(damaged(format!("a record of {size} bytes at {offset}")));
-        }
-        let whole = self.file.stat().size.saturating_sub(offset);
+        let size = size.ok_or_else(|| damaged(format!("a record of no size at {offset}")))?;
+        let kind = field(header, 0);
         self.offset = offset + size;
         let Some(body) = self.bytes(offset + 8, (size - 8) as usize)? else {
             return Ok(None);

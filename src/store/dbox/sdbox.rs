@@ -49,8 +49,22 @@ impl Dbox<'_> {
         }
         let (wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &[]) {
             Ok(Some(index)) => {
-                let rows = index.rows().map(|(_, row)| Wanted::from(row)).collect();
-                (rows, index.into_keywords(), true)
+                let mut rows: Vec<_> = index.rows().map(|(_, row)| Wanted::from(row)).collect();
+                let known = rows.len();
+                if let Some(first) = index.unknown_from() {
+                    let files = from_files(&dirs)?.into_iter();
+                    rows.extend(files.filter(|file| file.uid >= first));
+                }
+                let unknown = rows.len() - known;
+                if unknown > 0 {
+                    tracing::warn!(
+                        "{}: {}: the index of a folder is cut short; {unknown} messages that it does not know yet are \
+                         shown, without flags",
+                        self.root.path().display(),
+                        String::from_utf8_lossy(&join(self.path, folder))
+                    );
+                }
+                (rows, index.into_keywords(), unknown == 0)
             }
             Err(e) if !is_of_one(&e) => return Err(e),
             other => {
