@@ -12,7 +12,7 @@ use super::page::Page;
 use super::person::Person;
 use super::place::{Place, when};
 use super::sessions::hex;
-use super::take::{all_there, gone};
+use super::take::{all_there, gone, nothing};
 use super::text::{self, fill};
 use super::{Shared, State};
 use crate::error::Kind;
@@ -113,6 +113,10 @@ async fn ask_for_chosen(
     axum::extract::State(state): axum::extract::State<Shared>,
     Posted { person, fields, .. }: Posted,
 ) -> Result<Response, Refusal> {
+    // Not the whole folder, which is asked for by itself.
+    if fields.all("id").next().is_none() {
+        return Ok(nothing(&person));
+    }
     form(&state, &person, &fields).await
 }
 

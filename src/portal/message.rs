@@ -14,6 +14,7 @@ use super::letter::{Attachment, DEEPEST, Form, LARGEST, Letter, Parts, within};
 use super::list::{crumbs, size};
 use super::page::Page;
 use super::place::{Message, Part, Place, Visit};
+use super::state::{self, PATIENCE};
 use super::take::gone;
 use super::text::Reading;
 use super::{Shared, State};
@@ -300,11 +301,7 @@ async fn turn(message: &Summary) -> Result<Option<tokio::sync::SemaphorePermit<'
     if message.size <= LONG || message.size > LARGEST {
         return Ok(None);
     }
-    LONG_ONES
-        .acquire()
-        .await
-        .map(Some)
-        .map_err(|_| Refusal::Busy)
+    state::turn(&LONG_ONES, PATIENCE).await.map(Some)
 }
 
 /// Makes something of the bytes of a message; nothing is [`Refusal::NotFound`].

@@ -8,6 +8,7 @@ use super::page::Page;
 use super::person::Person;
 use super::place::{Place, Trail, of_mailbox};
 use super::special;
+use super::state::{PATIENCE, turn};
 use super::text::{Reading, fill};
 use crate::fs::Fs;
 use crate::fs::browse::When;
@@ -206,7 +207,7 @@ async fn search(
         on: is_date.then(|| asked.on.clone()),
         limit: MOST,
     };
-    let _turn = SEARCHING.acquire().await.map_err(|_| Refusal::Busy)?;
+    let _turn = turn(&SEARCHING, PATIENCE).await?;
     let found = state.read(move |fs| {
         // Who may read it was asked already, by other rules than those of a Unix user.
         let anybody = Asker {

@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 /// How many requests may read mail at once, and how many may wait for their turn; who would be one more comes back later.
 const READING: usize = 64;
@@ -29,7 +29,7 @@ const WAITING: usize = 256;
 const DARK: Duration = Duration::from_secs(60);
 
 /// How long one waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Of the threads that read, so many may wait for a disk on their own; the others leave it to the threads of its lane.
 const PERMITS: usize = 24;
@@ -196,6 +196,15 @@ impl State {
     }
 }
 
+/// A turn at what takes much. Whoever would wait longer comes back later.
+pub(super) async fn turn(
+    at: &'static Semaphore,
+    wait: Duration,
+) -> Result<SemaphorePermit<'static>, Refusal> {
+    let turn = tokio::time::timeout(wait, at.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)
+}
+
 /// A request on its way to the mail.
 struct Reading<T, W> {
     fs: Arc<Fs>,
@@ -231,5 +240,20 @@ impl<T: Send + 'static, W: Fn(&Fs) -> Result<T> + Send + Sync + 'static> Job for
     fn expire(&self) {
         let message = "the store does not answer";
         self.answer(Err(Error::new(Kind::Unreadable, message)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_turn_for_ever() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let wait = Duration::from_millis(10);
+        let first = turn(&ONE, wait).await.unwrap();
+        assert!(matches!(turn(&ONE, wait).await, Err(Refusal::Busy)));
+        drop(first);
+        assert!(turn(&ONE, wait).await.is_ok());
     }
 }

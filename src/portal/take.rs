@@ -9,7 +9,7 @@ use super::form::Posted;
 use super::message::summary;
 use super::person::Person;
 use super::place::{Message, Place, Visit, when};
-use super::text::{Reading, Shell};
+use super::text::Reading;
 use super::{Shared, answer};
 use crate::error::{Error, Kind, Result};
 use crate::fs::Fs;
@@ -132,11 +132,11 @@ async fn choice(posted: &Posted) -> Result<(Place, Vec<String>), Refusal> {
 }
 
 /// Says that nothing was chosen.
-fn nothing(person: &Person) -> Response {
-    let page = person.page();
+pub(super) fn nothing(person: &Person) -> Response {
+    let (page, t) = (person.page(), Reading::of(person.language));
     answer::html(&answer::Said {
-        title: Reading::of(person.language).nothing_chosen,
-        about: Shell::of(person.language).not_understood_about,
+        title: t.nothing_chosen,
+        about: t.nothing_chosen_about,
         page: &page,
     })
 }

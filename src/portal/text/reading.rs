@@ -78,6 +78,8 @@ texts! {
         mailbox_maildir: "Download everything (Maildir)", "Scarica tutto (Maildir)";
         mailbox_restore: "Ask to restore everything", "Chiedi il ripristino di tutto";
         nothing_chosen: "Nothing was chosen", "Nessuna selezione";
+        nothing_chosen_about: "Go back, and tick the boxes of the messages that it is about.",
+            "Torna indietro e spunta le caselle dei messaggi che ti interessano.";
 
         older: "Older message", "Messaggio più vecchio";
         newer: "Newer message", "Messaggio più recente";
