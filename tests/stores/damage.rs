@@ -2,6 +2,7 @@
 //! answers come, nothing is shown that was never there, the rest is as it was, and what is wrong is told.
 
 use crate::cyrus::{self, Cyrus};
+use crate::global_key;
 use crate::harness::dovecot::{Dovecot, OWNER, fill};
 use crate::harness::mount::mailtm;
 use crate::harness::tree::walk;
@@ -25,6 +26,8 @@ enum Reach {
     Plain,
     /// The folder Sent.
     Folder,
+    /// The folder Sent and its bytes, which nothing protects.
+    FolderBytes,
     /// The bytes of all messages, which nothing protects.
     Bytes,
     /// Every folder: what all have in common.
@@ -127,11 +130,14 @@ fn damage(store: &Store, mailbox: &str, targets: &[Target], config: Config) {
         let what = format!("{date}: {} {what}", target.file.display());
         let now = look(date);
         for digest in now.values().flatten().flatten() {
-            let may_differ = matches!(target.reach, Reach::Messages | Reach::Plain | Reach::Bytes);
+            let may_differ = matches!(
+                target.reach,
+                Reach::Messages | Reach::Plain | Reach::FolderBytes | Reach::Bytes
+            );
             let fine = may_differ || known.contains(digest);
             assert!(fine, "{what}: a message that there never was");
         }
-        if matches!(target.reach, Reach::Messages | Reach::Plain | Reach::Folder) {
+        if !matches!(target.reach, Reach::Mailbox | Reach::Bytes) {
             let others = |shown: &Shown| {
                 let mut shown = shown.clone();
                 shown.remove("Sent");
@@ -190,28 +196,36 @@ fn files(top: &Path, is_one: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
 
 /// A store as Dovecot fills it; `targets` finds the files in it.
 fn damage_dovecot(location: &str, plugin: &str, targets: impl Fn(&Path) -> Vec<Target>) {
-    if !able(&["doveadm"]) {
-        return;
+    if able(&["doveadm"]) {
+        damage_dovecot_in(&Scratch::new(), location, plugin, targets, |config| config);
     }
-    let scratch = Scratch::new();
+}
+
+fn damage_dovecot_in(
+    scratch: &Scratch,
+    location: &str,
+    plugin: &str,
+    targets: impl Fn(&Path) -> Vec<Target>,
+    configure: impl FnOnce(Config) -> Config,
+) {
     let store = Store::new(scratch.join("snapshots"));
     let mailbox = "example.com/alice";
     let home = store.snapshot(SOUND).join(mailbox);
-    let dovecot = Dovecot::new(&scratch, &home, location, plugin);
-    fill(&dovecot, &scratch);
-    let config = Config::new(&scratch, &store).unset("source.mailboxes");
+    let dovecot = Dovecot::new(scratch, &home, location, plugin);
+    fill(&dovecot, scratch);
+    let config = configure(Config::new(scratch, &store).unset("source.mailboxes"));
     damage(&store, mailbox, &targets(&home), config);
 }
 
+/// Two messages of Sent.
+fn of_sent(home: &Path) -> Vec<Target> {
+    let messages = files(home, |path| path.parent().unwrap().ends_with(".Sent/cur"));
+    vec![Target::new(&messages[0], &messages[1], Reach::Messages)]
+}
+
 fn damage_maildir(method: &str) {
-    damage_dovecot(
-        "maildir:~/Maildir",
-        &format!("zlib_save = {method}"),
-        |home| {
-            let messages = files(home, |path| path.parent().unwrap().ends_with(".Sent/cur"));
-            vec![Target::new(&messages[0], &messages[1], Reach::Messages)]
-        },
-    );
+    let plugin = format!("zlib_save = {method}");
+    damage_dovecot("maildir:~/Maildir", &plugin, of_sent);
 }
 
 #[test]
@@ -232,6 +246,19 @@ fn maildir_zstd() {
 #[test]
 fn maildir_lz4() {
     damage_maildir("lz4");
+}
+
+/// As mailcow has it.
+#[test]
+fn maildir_encrypted() {
+    if able(&["doveadm", "openssl"]) {
+        let scratch = Scratch::new();
+        let (plugin, key) = global_key(&scratch);
+        let plugin = format!("{plugin}\n  zlib_save = lz4");
+        damage_dovecot_in(&scratch, "maildir:~/Maildir", &plugin, of_sent, |config| {
+            config.set("source.mail_crypt_keys", vec![key])
+        });
+    }
 }
 
 #[test]
@@ -289,6 +316,14 @@ fn mdbox_layout_index() {
             Target::new("mdbox/storage/m.1", map, Reach::Bytes),
             Target::new(list, map, Reach::Mailbox),
         ]
+    });
+}
+
+#[test]
+fn mbox() {
+    damage_dovecot("mbox:~/mail:INBOX=~/mail/inbox", "", |_| {
+        let (sent, other) = ("mail/Sent", "mail/.imap/Sent/dovecot.index.log");
+        vec![Target::new(sent, other, Reach::FolderBytes)]
     });
 }
 

@@ -132,13 +132,8 @@ fn maildir_mixed() {
     compare(&Kind::new("maildir:~/Maildir", "Maildir++").saving(&methods));
 }
 
-/// As mailcow has it: encrypted for a global key on an elliptic curve, and compressed.
-#[test]
-fn maildir_encrypted() {
-    if !able(&["doveadm", "rsync", "openssl"]) {
-        return;
-    }
-    let scratch = Scratch::new();
+/// Makes a global key on an elliptic curve: what Dovecot is to be told of it, and where its private half is.
+fn global_key(scratch: &Scratch) -> (String, String) {
     let keys = scratch.subdirectory("keys");
     let (private, public) = (keys.join("private.pem"), keys.join("public.pem"));
     let curve = [
@@ -165,13 +160,23 @@ fn maildir_encrypted() {
         private.display(),
         public.display()
     );
+    (plugin, private.to_str().unwrap().to_owned())
+}
+
+/// As mailcow has it: encrypted for a global key on an elliptic curve, and compressed.
+#[test]
+fn maildir_encrypted() {
+    if !able(&["doveadm", "rsync", "openssl"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let (plugin, key) = global_key(&scratch);
     let kind = Kind {
         plugin,
         ..Kind::new("maildir:~/Maildir", "Maildir++").saving(&["lz4"])
     };
-    let key = vec![private.to_str().unwrap().to_owned()];
     compare_with(&kind, &scratch, |config| {
-        config.set("source.mail_crypt_keys", key)
+        config.set("source.mail_crypt_keys", vec![key])
     });
 }
 
