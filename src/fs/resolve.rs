@@ -21,6 +21,9 @@ use std::collections::HashMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, OnceLock, PoisonError};
 
+/// Directories of a mailbox that get their serials together.
+const SERIALS_AT_ONCE: usize = 1 << 16;
+
 /// The mailboxes of a snapshot with their serials.
 pub struct Populated {
     pub mailboxes: Mailboxes,
@@ -240,7 +243,12 @@ impl Fs {
             }
             let keys: Vec<Vec<u8>> =
                 tree.iter().map(|branch| Place::encode(&mailbox.path, Some(&branch.source))).collect();
-            let serials = self.serials(&keys)?;
+            // There may be a million of them: each part is progress, and lets others in.
+            let mut serials = Vec::with_capacity(keys.len());
+            for keys in keys.chunks(SERIALS_AT_ONCE) {
+                open.root.lane().enter()?;
+                serials.extend(self.serials(keys)?);
+            }
             let by_serial = serials.iter().copied().zip(0..).collect();
             let weight = tree.weight() + serials.len() * 32;
             Ok((Nested { tree, serials, by_serial, maildir: OnceLock::new() }, 2 * weight))
