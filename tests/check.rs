@@ -487,6 +487,31 @@ fn deep_names_each_message_that_cannot_be_read_once() {
     );
 }
 
+/// Snapshots that share nothing: a copy can go bad alone.
+#[test]
+fn deep_reads_each_date_s_own_copy() {
+    let (_scratch, store, config) = setup();
+    let message = gzip(&mail("Bob <bob@example.com>", "Short", "Hi\n"));
+    let mut bad = message.clone();
+    bad[message.len() - 9] ^= 1;
+    let name = "1796.mail:2,S";
+    for (date, bytes) in [("2026-11-19", bad), (DAY, message)] {
+        let alice = store.mailbox(date, ALICE);
+        alice.put("cur", name, bytes, 1_795_000_000);
+    }
+    let (code, report) = json(&config, &["--deep"]);
+    let told = &report["unreadable"][0];
+    assert_eq!(
+        (code, &told["date"], &told["message"]),
+        (3, &"2026-11-19".into(), &name.into()),
+        "{report}"
+    );
+    assert_eq!(
+        (&report["unreadable_count"], &report["deep"]["messages"]),
+        (&1.into(), &1.into())
+    );
+}
+
 /// A folder that the user who runs it may not open, told once, however thoroughly it is looked for.
 #[test]
 fn what_may_not_be_read_is_told_once_and_the_rest_all_the_same() {

@@ -87,6 +87,14 @@ impl<'a> Stored<'a> {
         self.claimed
     }
 
+    /// Which bytes of the disk these are, and since when: where this is the same on two dates, the disk has them once, or has
+    /// not changed them in between.
+    pub fn state(&self) -> [u64; 6] {
+        let stat = self.file.stat();
+        let since = (stat.ctime.secs.cast_unsigned(), u64::from(stat.ctime.nanos));
+        [stat.ino, stat.size, since.0, since.1, self.start, self.size]
+    }
+
     /// Tells the disk that the first `len` bytes will be read soon.
     pub fn will_need(&self, len: u64) -> Result<()> {
         self.file.will_need(self.start, len.min(self.size))

@@ -1,9 +1,10 @@
 //! Every message of every date, read to its end.
 //!
-//! A message is read once, whatever the number of dates and folders that have it: it is the same as long as its
-//! identity, size and INTERNALDATE are, and a folder whose stamp was seen holds nothing new. Mailboxes are read one by
-//! one through all dates, so that what is remembered is that of a few of them; the newest date comes first and is the one
-//! that is told.
+//! A message is read once, whatever the number of dates and folders that have it, as long as its file is the same: a hard
+//! link, or untouched since the snapshot before. Where each date has a file of its own, each is read, since one of them may
+//! have gone bad. A message is counted once, also as unreadable: it is the same as long as its identity, size and INTERNALDATE
+//! are. Mailboxes are read one by one through all dates, so that what is remembered is that of a few of them; the newest
+//! date comes first and is the one that is told.
 
 use super::contents::folder_name;
 use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
@@ -11,7 +12,7 @@ use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
 use crate::store::decode::Keys;
-use crate::store::{Folder, Message, Messages, decode};
+use crate::store::{Folder, Message, Messages, Stored, decode};
 use crate::view::content;
 use crate::view::mailbox::{Layout, Mailbox};
 use serde::Serialize;
@@ -205,10 +206,11 @@ impl Sum {
 /// Reads one mailbox.
 #[derive(Default)]
 struct Reader {
-    /// Hashes of the messages that were read.
+    /// Hashes of the messages that were read, and of those that could not be.
     read: HashSet<[u8; 32]>,
-    /// Folders and their stamps.
-    unchanged: HashSet<(Vec<u8>, Vec<u8>)>,
+    unreadable: HashSet<[u8; 32]>,
+    /// Hashes of the bytes on the disk that were read.
+    files: HashSet<[u8; 32]>,
     sum: Sum,
 }
 
@@ -227,18 +229,9 @@ impl Reader {
             Err(e) => return self.sum.findings.failed(at(None, None), &e),
         };
         for folder in &folders {
-            let messages = store.stamp(&folder.stored).and_then(|stamp| {
-                let key = (folder.stored.clone(), stamp.bytes);
-                if self.unchanged.contains(&key) {
-                    return Ok(None);
-                }
-                let messages = store.messages(&folder.stored, &Messages::default())?;
-                self.unchanged.insert(key);
-                Ok(Some(messages))
-            });
+            let messages = store.messages(&folder.stored, &Messages::default());
             let messages = match messages {
-                Ok(Some(messages)) => messages,
-                Ok(None) => continue,
+                Ok(messages) => messages,
                 Err(e) => {
                     self.sum.findings.failed(at(Some(folder), None), &e);
                     continue;
@@ -246,20 +239,37 @@ impl Reader {
             };
             let files = store.files(&folder.stored);
             for message in messages.iter() {
-                if !self.read.insert(hash(&messages.identity(message), message)) {
-                    continue;
-                }
-                let name = messages.locator(message);
-                let read = files
-                    .open(&messages, message)
-                    .and_then(|stored| content::read_to_end(&stored, keys));
+                let known_by = hash(&messages.identity(message), message);
+                let read = files.open(&messages, message).and_then(|stored| {
+                    if !self.files.insert(state(&known_by, &stored)) {
+                        return Ok(None);
+                    }
+                    content::read_to_end(&stored, keys).map(Some)
+                });
                 match read {
-                    Ok((compression, bytes)) => self.sum.count(compression, bytes),
-                    Err(e) => self.sum.findings.failed(at(Some(folder), Some(name)), &e),
+                    Ok(Some((compression, bytes))) if self.read.insert(known_by) => {
+                        self.sum.count(compression, bytes);
+                    }
+                    Ok(_) => {}
+                    Err(e) if self.unreadable.insert(known_by) => {
+                        let name = messages.locator(message);
+                        self.sum.findings.failed(at(Some(folder), Some(name)), &e);
+                    }
+                    Err(_) => {}
                 }
             }
         }
     }
+}
+
+/// What the bytes of a message on the disk are known by.
+fn state(known_by: &[u8; 32], stored: &Stored<'_>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(known_by);
+    for number in stored.state() {
+        hash.update(number.to_le_bytes());
+    }
+    hash.finalize().into()
 }
 
 /// What a message is known by in its mailbox.
