@@ -42,7 +42,9 @@
 //! seen on any date, the whole listing comes from the index and no message is looked at; otherwise
 //! the [`store::Store`] lists the names, the index is asked for what is known of each, and only the unknown ones are
 //! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB;
-//! where the disk is slow, the next ones are open before they are wanted ([`store::ReadAhead`]).
+//! where the disk is slow, the next ones are open before they are wanted ([`store::ReadAhead`]). Of a large folder that
+//! nobody has listed yet, [`view::listing::Draft`] does this part by part as the kernel goes through it, so that the first
+//! names come at once.
 //! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!
@@ -125,7 +127,7 @@
 //! | names in `deleted` | the kernel | a push when the snapshots or the live mailbox changed |
 //! | listings of the dates, where they differ by caller | nobody | |
 //! | attributes of a mailbox with a name that does not resolve | the kernel | 30 seconds |
-//! | mailboxes, folder trees, listings and their orders, counts, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
+//! | mailboxes, folder trees, listings and drafts of them, their orders, counts, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
 //! | sizes of mboxes that were told | [`fs::Fs`] | the snapshot vanishes |
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
 //! | words of messages, and when they were in which folder | [`index::search`], `search.sqlite` | deleted; learned again |

@@ -28,6 +28,7 @@ pub trait Value {
     }
 }
 
+impl Value for () {}
 impl Value for Vec<u8> {}
 impl Value for Vec<u32> {}
 
@@ -112,6 +113,17 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
         drop(state);
         let making = Making { cache: self, key };
         let (value, bytes) = make()?;
+        let value = self.keep(key, value, bytes);
+        drop(making);
+        Ok(value)
+    }
+
+    /// Keeps an entry that was made in another way.
+    pub fn put(&self, key: &K, value: V, bytes: usize) {
+        self.keep(key, value, bytes);
+    }
+
+    fn keep(&self, key: &K, value: V, bytes: usize) -> Arc<V> {
         let value = Arc::new(value);
         let mut state = self.lock();
         state.bytes += bytes;
@@ -128,9 +140,7 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
                 state.bytes -= old.bytes;
             }
         }
-        drop(state);
-        drop(making);
-        Ok(value)
+        value
     }
 
     /// Drops the entries of which `is_gone` says so.
@@ -170,7 +180,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     impl Value for i32 {}
-    impl Value for () {}
 
     fn lane() -> Arc<Lane> {
         Arc::new(Lane::new("test".into()))

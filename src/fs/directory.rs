@@ -2,6 +2,7 @@
 
 use super::attr::{message_attr, private, public};
 use super::deleted::LostMessages;
+use super::listing::Piece;
 use super::maildir::{Part, PartMessages};
 use super::node::{self, Cookie, NodeId};
 use super::resolve::{Inside, Meaning};
@@ -9,7 +10,7 @@ use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::view::about;
-use crate::view::listing::{Listing, is_for_all};
+use crate::view::listing::is_for_all;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,8 @@ enum Rest {
 }
 
 struct Messages {
-    listing: Arc<Listing>,
-    /// Position in the directory of the first one.
+    piece: Piece,
+    /// Position in the directory of the folder's first message.
     first: usize,
     permissions: Arc<Permissions>,
 }
@@ -77,7 +78,7 @@ impl Directory {
             }
         }
         let Messages {
-            listing,
+            piece: Piece { listing, first: at },
             first,
             permissions,
         } = match &self.messages {
@@ -86,8 +87,9 @@ impl Directory {
             Rest::Lost(messages) => return messages.entries(from, add),
             Rest::Part(messages) => return messages.entries(from, add),
         };
-        for message in from.index().saturating_sub(*first)..listing.len() {
-            let Some(item) = listing.get(message) else {
+        let begin = from.index().saturating_sub(*first).max(*at);
+        for message in begin..at + listing.len() {
+            let Some(item) = listing.get(message - at) else {
                 return;
             };
             let id = self.id.with_ordinal(node::FIRST_MESSAGE + message as u32);
@@ -187,13 +189,15 @@ impl Fs {
                 self.branch_entries(&inside, None, &permissions, 1, from, &mut add)?;
             }
             Meaning::Branch(inside, position) => {
-                let listing = self.listing(&inside, position)?;
+                let before = positions(inside.nested.tree.below(Some(position)));
+                let from_message = from.index().saturating_sub(before);
+                let piece = self.piece(&inside, position, from_message)?;
                 let permissions = self.permissions(&inside)?;
                 let below =
                     self.branch_entries(&inside, Some(position), &permissions, 0, from, &mut add)?;
-                if let (Some(first), Some(listing)) = (below, listing) {
+                if let (Some(first), Some(piece)) = (below, piece) {
                     directory.messages = Rest::Folder(Messages {
-                        listing,
+                        piece,
                         first,
                         permissions,
                     });
@@ -308,7 +312,6 @@ impl Fs {
         add: &mut impl FnMut(Entry) -> bool,
     ) -> Result<Option<usize>> {
         let below = inside.nested.tree.below(above);
-        // Two positions each, for the directory and its mbox.
         let passed = from.index().saturating_sub(first) / 2;
         for (i, &branch_position) in below.iter().enumerate().skip(passed) {
             let position = first + 2 * i;
@@ -342,7 +345,7 @@ impl Fs {
                 return Ok(None);
             }
         }
-        Ok(Some(first + 2 * below.len()))
+        Ok(Some(first + positions(below)))
     }
 
     /// An mbox as a listing shows it, which never waits for its size.
@@ -366,6 +369,11 @@ impl Fs {
         }
         Ok(Some(unknown(id, NodeKind::File, inside, permissions)))
     }
+}
+
+/// How many positions some directories take: two each, one for the mbox.
+fn positions(below: &[u32]) -> usize {
+    2 * below.len()
 }
 
 /// What is listed by name, and says more when it is asked for by name: it would take a while to know, or is not readable.

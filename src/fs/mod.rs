@@ -22,6 +22,7 @@ pub mod search;
 mod attr;
 mod deleted;
 mod directory;
+mod listing;
 mod maildir;
 mod owner;
 mod read;
@@ -47,6 +48,7 @@ use attr::message_attr;
 use browse::{SortBy, Tally};
 use cache::Cache;
 use deleted::{Deleted, Somebody};
+use listing::Drafted;
 use maildir::Part;
 use owner::Owners;
 use reader::Strangers;
@@ -166,6 +168,10 @@ pub struct Fs {
     mailboxes: Cache<u32, Populated>,
     trees: Cache<(u32, u32), Nested>,
     listings: Cache<(u32, u32), Listing>,
+    /// Folders that somebody goes through who has not come to the end.
+    drafts: Cache<(u32, u32), Drafted>,
+    /// Their parts that were made.
+    drafting: Cache<(u32, u32, u32), ()>,
     layouts: Cache<(u32, u32), Layout>,
     decoded: Cache<NodeId, Vec<u8>>,
     /// Positions in a listing, sorted.
@@ -201,6 +207,8 @@ impl Fs {
             mailboxes: Cache::new(48 << 20),
             trees: Cache::new(16 << 20),
             listings: Cache::new(options.listing_bytes),
+            drafts: Cache::new(16 << 20),
+            drafting: Cache::new(1 << 16),
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
             orders: Cache::new(16 << 20),
@@ -351,6 +359,8 @@ impl Fs {
             self.mailboxes.forget(|serial| gone.contains(serial));
             self.trees.forget(|(serial, _)| gone.contains(serial));
             self.listings.forget(|(serial, _)| gone.contains(serial));
+            self.drafts.forget(|(serial, _)| gone.contains(serial));
+            self.drafting.forget(|(serial, ..)| gone.contains(serial));
             self.layouts.forget(|(serial, _)| gone.contains(serial));
             self.orders.forget(|(serial, ..)| gone.contains(serial));
             self.tallies.forget(|(serial, _)| gone.contains(serial));

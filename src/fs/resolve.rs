@@ -7,18 +7,16 @@ use super::maildir::Part;
 use super::node::{self, NodeId, Parts, Place};
 use super::{Attr, Fs, NodeKind, Open};
 use crate::access::Permissions;
-use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
 use crate::store::Store;
 use crate::time::Time;
-use crate::view::listing::{Listing, Neighbour, is_for_all};
+use crate::view::listing::{Listing, is_for_all};
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use crate::view::maildir;
 use crate::view::mbox::Layout;
 use crate::view::tree::{Branch, Source, Tree};
 use std::collections::HashMap;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 /// Directories of a mailbox that get their serials together.
@@ -269,71 +267,6 @@ impl Fs {
         self.index.serials(Table::Folder, &keys)
     }
 
-    /// A folder's messages; `None` for a parent that is no folder.
-    pub(super) fn listing(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Listing>>> {
-        // Somebody who waits for this date should not have to wait for the disk of another.
-        self.listing_beside(inside, position, lane::current_beat().is_none())
-    }
-
-    /// The same; who looks at the other dates as well may wait for their disks.
-    pub(super) fn listing_beside(
-        &self,
-        inside: &Inside,
-        position: u32,
-        is_reachable: bool,
-    ) -> Result<Option<Arc<Listing>>> {
-        let Some(folder) = inside.folder(position) else {
-            return Ok(None);
-        };
-        let key = self.cache_key(inside, position)?;
-        let listing = self.listings.get(&key, inside.open.root.lane(), || {
-            let taken = inside.nested.tree.taken(position);
-            let around = self.around(inside, key);
-            let beside: Vec<Neighbour<'_>> = around
-                .iter()
-                .map(|(open, listing)| Neighbour {
-                    store: inside.mailbox.store(&open.root),
-                    listing: listing.clone(),
-                    is_reachable,
-                })
-                .collect();
-            let listing = self
-                .view
-                .list(&*inside.store(), folder, &taken, &beside)
-                .map_err(gone)?;
-            if listing.len() > node::MOST_MESSAGES {
-                let message = format!(
-                    "{}: a folder with more than {} messages",
-                    inside.mailbox.name,
-                    node::MOST_MESSAGES
-                );
-                return Err(Error::new(Kind::Unreadable, message));
-            }
-            let weight = listing.weight();
-            Ok((listing, weight))
-        })?;
-        Ok(Some(listing))
-    }
-
-    /// The dates after and before, with their listings of the same folder as far as those are at hand.
-    fn around(
-        &self,
-        inside: &Inside,
-        (_, place): (u32, u32),
-    ) -> Vec<(Arc<Open>, Option<Arc<Listing>>)> {
-        let shown = self.shown();
-        let label = &inside.open.snapshot.label;
-        let after = (Excluded(label), Unbounded);
-        let after = shown.by_label.range::<String, _>(after).next();
-        let before = (Unbounded, Excluded(label));
-        let before = shown.by_label.range::<String, _>(before).next_back();
-        [after, before]
-            .into_iter()
-            .flatten()
-            .map(|(_, open)| (open.clone(), self.listings.peek(&(open.serial, place))))
-            .collect()
-    }
-
     /// Where each message is in a folder's mbox; `None` for a parent that is no folder.
     pub(super) fn layout(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Layout>>> {
         let (Some(folder), Some(listing)) =
@@ -353,7 +286,7 @@ impl Fs {
         Ok(Some(layout))
     }
 
-    fn cache_key(&self, inside: &Inside, position: u32) -> Result<(u32, u32)> {
+    pub(super) fn cache_key(&self, inside: &Inside, position: u32) -> Result<(u32, u32)> {
         let parts = self.branch_id(inside, position)?.parts();
         Ok((parts.snapshot, parts.place))
     }

@@ -59,6 +59,11 @@ impl World {
         Self { dir, fs }
     }
 
+    /// Where the snapshots are.
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.dir.path().join(path)
     }

@@ -8,19 +8,22 @@
 //! damaged is no such thing: a copy may be whole.
 //!
 //! The cast: [`Listing`] is the result, `rows` what it and the index keep, `learning` finds out what is known of each
-//! message, `naming` names them.
+//! message, `naming` names them; a large folder is a [`Draft`] first.
 //!
 //! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so; reading it is an
 //! error, and nothing of that is kept.
 
+mod draft;
 mod learning;
 mod naming;
 mod rows;
 
+pub use draft::{Draft, PART};
+
 use super::View;
 use super::content::{Encoding, Learned};
 use crate::disk::lane;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
 use crate::store::{Message, Messages, Store};
@@ -43,6 +46,25 @@ pub struct Listing {
     difference: Option<Difference>,
     /// The folder's last change.
     pub changed: Time,
+}
+
+/// A folder that somebody begins to list.
+#[derive(Debug)]
+pub enum Begun {
+    Whole(Listing),
+    Draft(Draft),
+}
+
+/// A folder that the index has no listing of.
+#[derive(Debug)]
+struct Unlisted {
+    messages: Messages,
+    /// How it was on another date, as far as that is known; and what the index keeps that under, if all of it could be read.
+    before: Arc<Rows>,
+    before_key: Option<Vec<u8>>,
+    key: Vec<u8>,
+    /// The folder's last change.
+    changed: Time,
 }
 
 /// How a listing differs from that of another state of the folder, where most of it is the same.
@@ -300,6 +322,21 @@ impl View {
         keep: Keep,
         beside: &[Neighbour<'_>],
     ) -> Result<Listing> {
+        match self.look(store, folder, taken, keep, beside)? {
+            Ok(listing) => Ok(listing),
+            Err(unlisted) => self.learn_and_name(store, folder, taken, keep, unlisted),
+        }
+    }
+
+    /// Looks for a listing of the folder as it is; where there is none, lists what the store has.
+    fn look(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+        keep: Keep,
+        beside: &[Neighbour<'_>],
+    ) -> Result<std::result::Result<Listing, Unlisted>> {
         let mailbox = store.path();
         let stamp = store.stamp(folder)?;
         let any_state = self.shape(taken);
@@ -309,11 +346,11 @@ impl View {
             .into_iter()
             .find(|other| other.key == key && other.holds_everywhere())
         {
-            return Ok(Listing::of(same.rows.clone(), key, stamp.changed));
+            return Ok(Ok(Listing::of(same.rows.clone(), key, stamp.changed)));
         }
         let pack = self.index.pack(mailbox, folder, &key);
         if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
-            return Ok(Listing::of(Arc::new(rows), key, stamp.changed));
+            return Ok(Ok(Listing::of(Arc::new(rows), key, stamp.changed)));
         }
         let (before, before_key) = self.before(mailbox, folder, &any_state, beside);
         let messages = store.messages(folder, &before.messages)?;
@@ -324,7 +361,7 @@ impl View {
             if keep == Keep::Listing {
                 self.index.put_pack_as(mailbox, folder, &key, before_key);
             }
-            return Ok(Listing::of(before, key, stamp.changed));
+            return Ok(Ok(Listing::of(before, key, stamp.changed)));
         }
         // Once for all dates.
         let oddities = || format!("oddities {folder:?} {:?}", messages.odd_names);
@@ -338,21 +375,38 @@ impl View {
                 messages.odd_names
             );
         }
+        Ok(Err(Unlisted {
+            messages,
+            before,
+            before_key,
+            key,
+            changed: stamp.changed,
+        }))
+    }
+
+    /// Learns of each message of a folder what is not known yet, and names it.
+    fn learn_and_name(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+        keep: Keep,
+        unlisted: Unlisted,
+    ) -> Result<Listing> {
+        let Unlisted {
+            messages,
+            before,
+            before_key,
+            key,
+            changed,
+        } = unlisted;
         let known = self.learn_all(store, folder, &messages, &before)?;
-        let named = match self.name_all(&messages, &known, &before, taken) {
-            Some(named) => Some((named, known)),
+        let ((shown, names), known) = match self.name_all(&messages, &known, &before, taken) {
+            Some(named) => (named, known),
             None => {
-                let before = Rows::default();
-                let known = self.learn_all(store, folder, &messages, &before)?;
-                let named = self.name_all(&messages, &known, &before, taken);
-                named.map(|named| (named, known))
+                let known = self.learn_all(store, folder, &messages, &Rows::default())?;
+                (self.name_alone(&messages, &known, taken)?, known)
             }
-        };
-        let Some(((shown, names), known)) = named else {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "names that can't be told apart",
-            ));
         };
         let difference = before_key.and_then(|from| Difference::between(from, &before, &known));
         drop(before);
@@ -361,8 +415,21 @@ impl View {
             shown,
             names,
         });
-        let locked = rows.shown.iter().filter(|s| s.encoding == Encoding::Locked);
-        let locked = locked.count();
+        let mut listing = Listing::of(rows, key, changed);
+        listing.complete = is_complete(&known);
+        listing.difference = difference;
+        self.keep_listing(store, folder, &listing, keep);
+        Ok(listing)
+    }
+
+    /// Keeps a listing that was made, if it is to be kept and holds for every date with this state of the folder; and says
+    /// what is locked in it.
+    fn keep_listing(&self, store: &dyn Store, folder: &[u8], listing: &Listing, keep: Keep) {
+        let mailbox = store.path();
+        let shown = listing.rows.shown.iter();
+        let locked = shown
+            .filter(|shown| shown.encoding == Encoding::Locked)
+            .count();
         let told = || format!("locked {folder:?}");
         if locked > 0 && self.told.is_news(mailbox, told().as_bytes()) {
             let why = match self.keys.is_empty() {
@@ -380,11 +447,7 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        let settled = rows.is_settled();
-        let mut listing = Listing::of(rows, key, stamp.changed);
-        listing.complete = !known.iter().any(|known| matches!(known, Known::Unread));
-        listing.difference = difference;
-        if listing.complete && settled && keep == Keep::Listing {
+        if listing.holds_everywhere() && keep == Keep::Listing {
             let rows = listing.rows.clone();
             let weight = rows.weight();
             self.index
@@ -392,7 +455,6 @@ impl View {
                     rows.encode(out)
                 });
         }
-        Ok(listing)
     }
 
     /// How the folder was on another date, where it was nearly the same; and the key of that, if all of it could be
@@ -469,6 +531,11 @@ impl View {
         let mbox = self.known_mbox(store, folder)?;
         Ok(mbox.map(|mbox| mbox.messages))
     }
+}
+
+/// Whether every message could be read.
+fn is_complete(known: &[Known]) -> bool {
+    !known.iter().any(|known| matches!(known, Known::Unread))
 }
 
 /// A folder's stored name, for a warning.

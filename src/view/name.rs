@@ -154,6 +154,12 @@ pub fn id(identity: &[u8], chars: usize) -> String {
         .collect()
 }
 
+/// What the first [`ID_CHARS`] characters of an ID are made of.
+pub fn short_id(identity: &[u8]) -> [u8; 5 * ID_CHARS / 8] {
+    let hash = Sha256::digest(identity);
+    std::array::from_fn(|at| hash.get(at).copied().unwrap_or_default())
+}
+
 /// The key under which two names are the same to a client that ignores case and ways of writing a character.
 pub fn fold(name: &str) -> String {
     name.nfd()

@@ -2,6 +2,7 @@
 
 use super::Known;
 use super::rows::{BodyForm, Rows, Shown};
+use crate::error::{Error, Kind, Result};
 use crate::store::Messages;
 use crate::view::content::Encoding;
 use crate::view::{Names, View, name};
@@ -68,6 +69,17 @@ impl View {
             all.push_str(name);
         }
         Some((shown, all))
+    }
+
+    /// The same where nothing was kept.
+    pub(super) fn name_alone(
+        &self,
+        messages: &Messages,
+        known: &[Known],
+        taken: &HashSet<String>,
+    ) -> Result<(Vec<Shown>, String)> {
+        let named = self.name_all(messages, known, &Rows::default(), taken);
+        named.ok_or_else(|| Error::new(Kind::Unreadable, "names that can't be told apart"))
     }
 
     /// The name of a message with an ID of so many characters.
