@@ -145,6 +145,10 @@ fn damage(store: &Store, mailbox: &str, targets: &[Target], config: Config) {
             };
             assert!(others(&now) == others(&sound), "{what}: other folders");
         }
+        assert!(
+            target.reach != Reach::FolderBytes || now.contains_key("Sent"),
+            "{what}: the folder is gone"
+        );
         if matches!(target.reach, Reach::Messages | Reach::Plain) {
             let (before, after) = (&sound["Sent"], &now["Sent"]);
             let same = after.iter().filter(|one| before.contains(one)).count();

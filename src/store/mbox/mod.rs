@@ -10,6 +10,8 @@
 //! - It is known by a hash of itself, with a number behind it where it is in the folder more than once. That stays the
 //!   same when others go and the file is written anew.
 //! - A file is [split](split) once per change; the offsets are kept in the listing.
+//! - A file without a From_ line at its beginning is no mail, unless Dovecot keeps an index of it: then it is a damaged folder,
+//!   and what is in it is shown.
 //! - c-client's first message, `DON'T DELETE THIS MESSAGE`, is its own business and not shown.
 //!
 //! Source: RFC 4155; c-client's `docs/formats.txt`; Dovecot's `lib-storage/index/mbox`.
@@ -173,6 +175,19 @@ impl Mbox<'_> {
                                 });
                             }
                             Some(_) => {}
+                            None if !one && self.is_indexed(&stored, entry.name)? => {
+                                let file = String::from_utf8_lossy(&below).into_owned();
+                                tracing::warn!(
+                                    "{}: {file} has no From_ line at its beginning, though Dovecot keeps an index of it: what is \
+                                     in it is shown as it is",
+                                    String::from_utf8_lossy(self.place.path)
+                                );
+                                room.take(name.len())?;
+                                found.folders.push(Folder {
+                                    stored: below,
+                                    path: name,
+                                });
+                            }
                             None => found.oddities += 1,
                         }
                     }
@@ -184,6 +199,21 @@ impl Mbox<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Whether Dovecot keeps an index of a file, which was a folder then, however damaged it is now.
+    fn is_indexed(&self, directory: &[u8], name: &[u8]) -> Result<bool> {
+        let name = match directory.is_empty() && is_inbox(name) {
+            true => b"INBOX",
+            false => name,
+        };
+        let indexes = join(&join(&join(self.place.path, directory), b".imap"), name);
+        match self.root.stat(&indexes) {
+            Ok(stat) => Ok(stat.kind == FileKind::Directory),
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
+            Err(e) if bounds::is_of_one(&e) => Ok(true),
+            Err(e) => Err(e),
+        }
     }
 
     /// The bytes of a message.

@@ -99,6 +99,33 @@ fn folders() {
 }
 
 #[test]
+fn a_damaged_folder_is_one() {
+    let zeros = "\0".repeat(100);
+    let dir = world(&[
+        ("mail/inbox", &zeros),
+        ("mail/Sent", "no mail"),
+        ("mail/Archive/2024", "no mail"),
+        ("mail/Archive/2025", "no mail"),
+        ("mail/.imap/INBOX/dovecot.index.log", "x"),
+        ("mail/Archive/.imap/2024/dovecot.index.log", "x"),
+    ]);
+    let root = Root::new(dir.path());
+    let store = (FORMAT.open)(&root, Place::new(b"mail"));
+    let found = store.folders().unwrap();
+    let mut paths: Vec<String> = found.folders.iter().map(|f| f.path.join("/")).collect();
+    paths.sort();
+    assert_eq!(
+        (paths, found.oddities),
+        (vec!["Archive/2024".into(), "INBOX".into()], 2)
+    );
+    let text = |folder| read(dir.path(), folder).pop().unwrap().1;
+    assert_eq!(
+        (text("inbox"), text("Archive/2024")),
+        (zeros, "no mail".into())
+    );
+}
+
+#[test]
 fn an_inbox_elsewhere() {
     let some = format!("{FROM}A: 1\n\none\n");
     let dir = world(&[("mail/Sent", &some), ("spool/ann", &some)]);
