@@ -221,6 +221,19 @@ impl Chosen {
         identity.unwrap_or_default()
     }
 
+    /// Whether the folder has two messages of this one's store name, so that the name does not tell which of them it is.
+    pub fn has_twin(&self, position: u32) -> bool {
+        let messages = self.listing.messages();
+        let of = |position: u32| self.message(position);
+        let is_twin_of = |one: &Message, other: &Message| {
+            other.twin && messages.store_name(one) == messages.store_name(other)
+        };
+        of(position).is_some_and(|message| {
+            let next = of(position + 1);
+            message.twin || next.is_some_and(|next| is_twin_of(message, next))
+        })
+    }
+
     /// Whether what is stored can be read, as far as listing it could tell.
     pub fn is_readable(&self, position: u32) -> bool {
         let item = self.listing.get(position as usize);

@@ -217,7 +217,10 @@ impl<'a> Comparison<'a, '_> {
                 };
                 let resumed = resumed.get(&choice);
                 let by_name = resumed.and_then(|all| all.iter().find_map(under_name));
-                let by_identity = there.by_identity.get(&chosen.identity(position));
+                let by_identity = match chosen.has_twin(position) {
+                    true => None,
+                    false => there.by_identity.get(&chosen.identity(position)),
+                };
                 let numbers = by_identity
                     .map(Vec::as_slice)
                     .or(by_name.as_ref().map(std::slice::from_ref));

@@ -299,6 +299,37 @@ fn folders_messages_and_another_folder() {
     assert_eq!(report(&config, &one, 0)["already_there"], 1);
 }
 
+/// The mailbox has still the other one of that name.
+#[test]
+fn a_name_that_two_messages_have_does_not_tell_which_is_there() {
+    let name = "1795000001.M1P1.mx:2,S";
+    let texts = ["Short", "A longer one"].map(|text| mail("Bob <b@example.com>", text, text));
+    for there in 0..2 {
+        let scratch = Scratch::new();
+        let store = Store::new(scratch.join("snapshots"));
+        let backup = store.mailbox(DAY, ALICE);
+        let path = scratch.subdirectory("live");
+        let live = Mailbox::new(&path, ALICE, Layout::MaildirPlusPlus);
+        backup.put("cur", name, &texts[0], 1_795_000_001);
+        backup.put("new", &name[..18], &texts[1], 1_795_000_001);
+        live.put("cur", name, &texts[there], 1_795_000_001);
+        let config = configure(&scratch, &store, &path);
+        let apply = ["--date", DAY, "--mailbox", ALICE, "--apply"];
+        assert_eq!(report(&config, &apply, 0)["created"], 1, "{there}");
+        let mailbox = path.join("example.com/alice/Maildir");
+        let mut now: Vec<_> = ["cur", "new"]
+            .iter()
+            .flat_map(|part| fs::read_dir(mailbox.join(part)).unwrap())
+            .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+            .collect();
+        now.sort();
+        let mut wanted = texts.to_vec();
+        wanted.sort();
+        assert_eq!(now, wanted, "{there}");
+        assert_eq!(report(&config, &apply, 0)["created"], 0, "{there}");
+    }
+}
+
 #[test]
 fn what_is_put_is_like_its_neighbours() {
     let (_scratch, config, mailbox) = small(|live| drop(live.number("cur", 9)));
