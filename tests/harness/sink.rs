@@ -303,8 +303,8 @@ impl<S: Read + Write> Lines<S> {
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(text.as_bytes())?;
-        self.stream.write_all(b"\r\n")?;
+        // At once: the end of a line on its own would wait for the peer to acknowledge the rest.
+        self.stream.write_all(format!("{text}\r\n").as_bytes())?;
         self.stream.flush()
     }
 
