@@ -337,6 +337,31 @@ fn a_log_that_is_cut_short_hides_no_file_of_an_sdbox() {
     }
 }
 
+/// What was saved to INBOX, which nothing was copied to.
+#[test]
+fn a_log_that_is_cut_short_hides_nothing_that_was_saved_to_a_folder_of_an_mdbox() {
+    let scratch = Scratch::new();
+    let Some((store, _, _)) = one_day(&scratch, "mdbox:~/mdbox") else {
+        return;
+    };
+    let snapshot = store.path.join(DAYS[0]);
+    let log = "example.com/alice/mdbox/mailboxes/INBOX/dbox-Mails/dovecot.index.log";
+    let log = snapshot.join(log);
+    let read = || {
+        let mut found = read(&snapshot, "mdbox", "INBOX").unwrap();
+        found.sort();
+        found
+    };
+    let (sound, whole) = (read(), fs::read(&log).unwrap());
+    assert!(sound.len() > 5, "{}", sound.len());
+    for at in (0..whole.len()).step_by(4) {
+        fs::write(&log, &whole[..at + 1]).unwrap();
+        let found = read();
+        let lost: Vec<_> = sound.iter().filter(|text| !found.contains(text)).collect();
+        assert!(lost.is_empty(), "from {at} of {}: {lost:?}", whole.len());
+    }
+}
+
 #[test]
 fn damaged_index_of_an_mdbox_folder() {
     damaged_indexes("mdbox", "mailboxes/Sent/dbox-Mails/dovecot.index.log", 11);

@@ -219,7 +219,20 @@ impl<'a> Dbox<'a> {
                         }
                     })
                     .collect();
-                (wanted, index.into_keywords(), true)
+                let (mut wanted, unknown_from) = (wanted, index.unknown_from());
+                if let Some(first) = unknown_from {
+                    let newer = self.newer(folder, map, &wanted)?.into_iter().zip(first..);
+                    let newer: Vec<_> = newer.map(|(one, uid)| Wanted { uid, ..one }).collect();
+                    tracing::warn!(
+                        "{}: {}: the index of a folder is cut short; {} messages that were saved to it later are shown, \
+                         without flags, and others that were copied there then are not",
+                        self.root.path().display(),
+                        String::from_utf8_lossy(&join(self.path, folder)),
+                        newer.len()
+                    );
+                    wanted.extend(newer);
+                }
+                (wanted, index.into_keywords(), unknown_from.is_none())
             }
             Err(e) if !is_of_one(&e) => return Err(e),
             other => {
@@ -344,6 +357,16 @@ impl<'a> Dbox<'a> {
             })
             .collect();
         Ok(wanted)
+    }
+
+    /// The messages that were saved to a folder behind all of these, which its index knows.
+    fn newer(&self, folder: &[u8], map: &Map, known: &[Wanted]) -> Result<Vec<Wanted>> {
+        let place = |one: &Wanted| one.spot.as_ref().map(|spot| (spot.file, spot.offset));
+        let last = known.iter().filter_map(place).max();
+        let known: HashSet<[u8; 16]> = known.iter().map(|one| one.hash).collect();
+        let mut saved = self.saved_to(folder, map)?;
+        saved.retain(|one| place(one) > last && !known.contains(&one.hash));
+        Ok(saved)
     }
 }
 

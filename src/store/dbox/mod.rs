@@ -8,8 +8,8 @@
 //! Invariants:
 //!
 //! 1. An index that cannot be read makes no folder vanish: then the messages that the files hold are shown, with one warning,
-//!    without flags, and what was deleted lately may be among them. Where its log breaks off, a file of an sdbox that is
-//!    newer than what the index knows is shown.
+//!    without flags, and what was deleted lately may be among them. Where its log breaks off, what was saved to the
+//!    folder behind all that the index knows is shown.
 //! 2. A message of the index whose file is missing or damaged is listed; reading it is an error.
 //! 3. Such a listing is [`provisional`](Messages::provisional): on a date that has the files it is made anew.
 //! 4. Indexes that are kept elsewhere (`INDEX=`) are looked for [`beside`](super::beside) the mailbox.
