@@ -5,6 +5,7 @@ use super::super::{Caller, Cookie, Fs, NodeId};
 use crate::view::listing::PART;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 const DATE: &str = "2026-11-20";
 const MESSAGES: usize = 2 * PART + 900;
@@ -14,12 +15,20 @@ fn name(number: usize) -> String {
     format!("{number:07}.x:2,S")
 }
 
+/// Messages that came at the same moment in every world, since their names tell it.
+fn fill(mailbox: &Path, folder: &str) {
+    for number in 0..MESSAGES {
+        message(mailbox, folder, &name(number));
+        let file = fs::File::open(mailbox.join(folder).join("cur").join(name(number))).unwrap();
+        let received = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000 + number as u64);
+        file.set_modified(received).unwrap();
+    }
+}
+
 /// A large folder with another one in it.
 fn large(dir: &Path) {
     let mailbox = maildir(dir, DATE);
-    for number in 0..MESSAGES {
-        message(&mailbox, "", &name(number));
-    }
+    fill(&mailbox, "");
     message(&mailbox, ".INBOX.Inner", "1.x:2,");
 }
 
@@ -105,9 +114,7 @@ fn names_that_may_not_be_final_wait_for_all() {
         // LAYOUT=fs: a folder can be called like a message.
         let mailbox = maildir(dir, DATE);
         message(&mailbox, "", "1.x:2,");
-        for number in 0..MESSAGES {
-            message(&mailbox, "Large", &name(number));
-        }
+        fill(&mailbox, "Large");
         message(&mailbox, "Large/a (K7Q2M4XZ).eml", "1.x:2,");
     });
     let at = world.find(&format!("{DATE}/{ANN}/Large")).unwrap().id;
