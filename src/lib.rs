@@ -45,7 +45,7 @@
 //! where the disk is slow, the next ones are open before they are wanted ([`store::ReadAhead`]). Of a large folder that
 //! nobody has listed yet, [`view::listing::Draft`] does this part by part as the kernel goes through it, so that the first
 //! names come at once.
-//! [`view::name`] makes names of that. [`fs::Fs::entries`] then gives out entries with their attributes from memory,
+//! [`view::name`] makes names of that. [`fs::Directory::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!
 //! **`read` of a message.** There is no open file: OPEN was answered ENOSYS once, and the kernel sends READ alone.
