@@ -28,7 +28,6 @@ pub trait Value {
     }
 }
 
-impl Value for () {}
 impl Value for Vec<u8> {}
 impl Value for Vec<u32> {}
 
@@ -180,6 +179,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     impl Value for i32 {}
+    impl Value for () {}
 
     fn lane() -> Arc<Lane> {
         Arc::new(Lane::new("test".into()))

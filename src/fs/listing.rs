@@ -23,6 +23,7 @@ pub(super) struct Piece {
 pub(super) struct Drafted(Option<Arc<Draft>>);
 
 impl Value for Drafted {}
+impl Value for Arc<Listing> {}
 
 impl Fs {
     /// A folder's messages; `None` for a parent that is no folder.
@@ -40,11 +41,7 @@ impl Fs {
         let Some(folder) = inside.folder(position) else {
             return Ok(None);
         };
-        let key = self.cache_key(inside, position)?;
-        let draft = match self.listings.peek(&key) {
-            Some(_) => None,
-            None => self.begin(inside, position, folder, is_reachable)?,
-        };
+        let draft = self.begin(inside, position, folder, is_reachable)?;
         self.whole(inside, position, folder, draft.as_deref(), is_reachable)
             .map(Some)
     }
@@ -59,32 +56,28 @@ impl Fs {
         let Some(folder) = inside.folder(position) else {
             return Ok(None);
         };
-        let key = self.cache_key(inside, position)?;
-        let draft = match self.listings.peek(&key) {
-            Some(_) => None,
-            None => self.begin(inside, position, folder, dates_are_reachable())?,
-        };
+        let is_reachable = dates_are_reachable();
+        let draft = self.begin(inside, position, folder, is_reachable)?;
         let number = from / PART;
         // Who is at the last part has gone through the others.
         let draft_of_part = draft.as_ref().filter(|draft| number + 1 < draft.parts());
         let Some(draft) = draft_of_part else {
-            let is_reachable = dates_are_reachable();
             let draft = draft.as_deref();
             let listing = self.whole(inside, position, folder, draft, is_reachable)?;
             return Ok(Some(Piece { listing, first: 0 }));
         };
-        let part = || {
+        let (snapshot, place) = self.cache_key(inside, position)?;
+        let key = (snapshot, place, number as u32);
+        let part = self.parts.get(&key, inside.open.root.lane(), || {
             let taken = inside.nested.tree.taken(position);
             let store = inside.store();
             let part = self.view.part(&*store, folder, &taken, draft, number);
-            part.map_err(gone)
-        };
-        let (snapshot, place) = key;
-        let making = (snapshot, place, number as u32);
-        self.drafting
-            .get(&making, inside.open.root.lane(), || part().map(|_| ((), 1)))?;
+            let part = part.map_err(gone)?;
+            let weight = part.weight();
+            Ok((part, weight))
+        })?;
         Ok(Some(Piece {
-            listing: part()?,
+            listing: Arc::clone(&part),
             first: number * PART,
         }))
     }
@@ -113,14 +106,15 @@ impl Fs {
             let listing = listing.map_err(gone)?;
             bounded(inside, listing.len())?;
             self.drafts.forget(|other| *other == key);
-            self.drafting
+            self.parts
                 .forget(|(snapshot, place, _)| (*snapshot, *place) == key);
             let weight = listing.weight();
             Ok((listing, weight))
         })
     }
 
-    /// Begins to list a folder, for all who want it at this moment. If it is listed as a whole, the listing is at hand.
+    /// Begins to list a folder whose listing is not at hand, for all who want it at this moment. Nothing, if it is listed as a
+    /// whole: then the listing is at hand.
     fn begin(
         &self,
         inside: &Inside,
@@ -129,6 +123,9 @@ impl Fs {
         is_reachable: bool,
     ) -> Result<Option<Arc<Draft>>> {
         let key = self.cache_key(inside, position)?;
+        if self.listings.peek(&key).is_some() {
+            return Ok(None);
+        }
         let begun = self.drafts.get(&key, inside.open.root.lane(), || {
             // Another one who began has listed it meanwhile.
             if self.listings.peek(&key).is_some() {

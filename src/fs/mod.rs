@@ -170,8 +170,8 @@ pub struct Fs {
     listings: Cache<(u32, u32), Listing>,
     /// Folders that somebody goes through who has not come to the end.
     drafts: Cache<(u32, u32), Drafted>,
-    /// Their parts that were made.
-    drafting: Cache<(u32, u32, u32), ()>,
+    /// Their parts, by number.
+    parts: Cache<(u32, u32, u32), Arc<Listing>>,
     layouts: Cache<(u32, u32), Layout>,
     decoded: Cache<NodeId, Vec<u8>>,
     /// Positions in a listing, sorted.
@@ -208,7 +208,7 @@ impl Fs {
             trees: Cache::new(16 << 20),
             listings: Cache::new(options.listing_bytes),
             drafts: Cache::new(16 << 20),
-            drafting: Cache::new(1 << 16),
+            parts: Cache::new(16 << 20),
             layouts: Cache::new(16 << 20),
             decoded: Cache::new(32 << 20),
             orders: Cache::new(16 << 20),
@@ -360,7 +360,7 @@ impl Fs {
             self.trees.forget(|(serial, _)| gone.contains(serial));
             self.listings.forget(|(serial, _)| gone.contains(serial));
             self.drafts.forget(|(serial, _)| gone.contains(serial));
-            self.drafting.forget(|(serial, ..)| gone.contains(serial));
+            self.parts.forget(|(serial, ..)| gone.contains(serial));
             self.layouts.forget(|(serial, _)| gone.contains(serial));
             self.orders.forget(|(serial, ..)| gone.contains(serial));
             self.tallies.forget(|(serial, _)| gone.contains(serial));

@@ -229,8 +229,7 @@ impl Reader {
             Err(e) => return self.sum.findings.failed(at(None, None), &e),
         };
         for folder in &folders {
-            let messages = store.messages(&folder.stored, &Messages::default());
-            let messages = match messages {
+            let messages = match store.messages(&folder.stored, &Messages::default()) {
                 Ok(messages) => messages,
                 Err(e) => {
                     self.sum.findings.failed(at(Some(folder), None), &e);

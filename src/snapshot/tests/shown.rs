@@ -34,20 +34,26 @@ fn the_last_snapshot_of_a_local_date_is_shown() {
     assert_eq!(newest_first, ["2026-11-21", "2026-11-20"]);
 }
 
-#[test]
-fn every_snapshot_can_have_its_own_label() {
+/// Snapshots of these names, each with a label of its own.
+fn each(names: &[&str]) -> (Store, Catalogue) {
     let store = Store::new();
-    for name in [
-        "hourly.2026-11-20_1005",
-        "daily.2026-11-20_1005",
-        "hourly.2026-11-20_1105",
-    ] {
+    for name in names {
         store.make(name);
     }
     let catalogue = store.open(Options {
         granularity: Granularity::Snapshot,
         ..store.options()
     });
+    (store, catalogue)
+}
+
+#[test]
+fn every_snapshot_can_have_its_own_label() {
+    let (_store, catalogue) = each(&[
+        "hourly.2026-11-20_1005",
+        "daily.2026-11-20_1005",
+        "hourly.2026-11-20_1105",
+    ]);
     let dates = catalogue.dates();
     assert_eq!(
         labels(&dates),
@@ -65,20 +71,13 @@ fn every_snapshot_can_have_its_own_label() {
 
 #[test]
 fn snapshots_of_one_minute_get_labels_of_their_own() {
-    let store = Store::new();
-    for name in [
+    let (store, catalogue) = each(&[
         "s.2026-11-20_100501",
         "s.2026-11-20_100502",
         "t.2026-11-20_100502",
         "s.2026-11-20_100503",
         "s.2026-11-20_100600",
-    ] {
-        store.make(name);
-    }
-    let catalogue = store.open(Options {
-        granularity: Granularity::Snapshot,
-        ..store.options()
-    });
+    ]);
     let dates = catalogue.dates();
     assert_eq!(
         labels(&dates),
@@ -112,19 +111,12 @@ fn snapshots_of_one_minute_get_labels_of_their_own() {
 
 #[test]
 fn snapshots_of_the_last_minute_stay_on_their_date() {
-    let store = Store::new();
-    for name in [
+    let (_store, catalogue) = each(&[
         "s.2026-11-20_235800",
         "s.2026-11-20_235901",
         "s.2026-11-20_235959",
         "s.2026-11-21_000000",
-    ] {
-        store.make(name);
-    }
-    let catalogue = store.open(Options {
-        granularity: Granularity::Snapshot,
-        ..store.options()
-    });
+    ]);
     let dates = catalogue.dates();
     assert_eq!(
         labels(&dates),

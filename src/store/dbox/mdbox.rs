@@ -202,7 +202,7 @@ impl<'a> Dbox<'a> {
         let map = self.map()?;
         let (mut wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &FOLDER) {
             Ok(Some(index)) => {
-                let wanted: Vec<Wanted> = index
+                let mut wanted: Vec<Wanted> = index
                     .rows()
                     .map(|(position, row)| {
                         let own = index.cell(0, position).unwrap_or_default();
@@ -219,7 +219,7 @@ impl<'a> Dbox<'a> {
                         }
                     })
                     .collect();
-                let (mut wanted, unknown_from) = (wanted, index.unknown_from());
+                let unknown_from = index.unknown_from();
                 if let Some(first) = unknown_from {
                     let newer = self.newer(folder, map, &wanted)?.into_iter().zip(first..);
                     let newer: Vec<_> = newer.map(|(one, uid)| Wanted { uid, ..one }).collect();
