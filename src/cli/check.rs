@@ -25,7 +25,7 @@
 //! | `contents` | of the newest date, or `null`: `mailboxes` looked into, `folders`, `messages`, `empty` mailboxes and `oddities` (each `count`, `examples`), `formats`, `messages_opened`, and their `compressions` |
 //! | `access` | or `null`: `owner`, `admins`, `unresolved` names, `grants` (`patterns` with counts, `to`), `mailboxes` looked into, `owners_unresolved`, `only_admins` (each `count`, `examples`), `shared_owners` (`uid`, `name`, `count`), `entries` of each mailbox if there are few: `mailbox`, `owner`, `users`, `groups` |
 //! | `deep` | with `--deep`, else `null`: `dates`, `mailboxes`, `messages`, `bytes`, `compressions` |
-//! | `unreadable` | `date`, `mailbox`, `folder`, `message` (each but the first may be `null`), `error` |
+//! | `unreadable` | `date`, `mailbox`, `folder`, `message` (each but the first may be `null`), `error`; with a folder and no message it may be that only what the store says of the folder is damaged |
 //! | `unreadable_count` | how many there are; `unreadable` names the first of very many |
 //! | `warnings` | what is wrong, and the cure |
 //!

@@ -41,6 +41,8 @@ pub struct Messages {
     pub odd_names: Vec<String>,
     /// Something could not be read that may be whole on a date when the folder's stamp is the same; not kept.
     pub provisional: bool,
+    /// What is wrong with the folder's own files, and what comes of it, for people; not kept.
+    pub damage: Option<String>,
     /// The device that the inode numbers are good for, if its files are known to be there still; not kept.
     pub device: Option<u64>,
 }
@@ -213,6 +215,7 @@ impl Messages {
             oddities,
             odd_names: Vec::new(),
             provisional: false,
+            damage: None,
             device: None,
         })
     }
@@ -317,6 +320,7 @@ mod tests {
             oddities: 4,
             odd_names: Vec::new(),
             provisional: false,
+            damage: None,
             device: None,
         }
     }

@@ -126,6 +126,10 @@ impl Survey<'_> {
                     continue;
                 }
             };
+            if let Some(damage) = &messages.damage {
+                let at = self.at(mailbox, Some(folder), None);
+                self.findings.damaged(at, damage);
+            }
             if messages.oddities > 0 {
                 let at = format!("{} {}", mailbox.name, folder_name(folder));
                 self.contents.oddities.add(messages.oddities, &at);

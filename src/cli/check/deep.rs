@@ -3,7 +3,7 @@
 //! A message is read once, whatever the number of dates and folders that have it, as long as its file is the same: a hard
 //! link, or untouched since the snapshot before. Where each date has a file of its own, each is read, since one of them may
 //! have gone bad. A message is counted once, also as unreadable: it is the same as long as its identity, size and INTERNALDATE
-//! are. Mailboxes are read one by one through all dates, so that what is remembered is that of a few of them; the newest
+//! are; so is what is wrong with a folder, on however many dates. Mailboxes are read one by one through all dates, so that what is remembered is that of a few of them; the newest
 //! date comes first and is the one that is told.
 
 use super::contents::folder_name;
@@ -209,6 +209,8 @@ struct Reader {
     /// Hashes of the messages that were read, and of those that could not be.
     read: HashSet<[u8; 32]>,
     unreadable: HashSet<[u8; 32]>,
+    /// Folders whose own files are damaged, and how.
+    damaged: HashSet<(Vec<u8>, String)>,
     /// Hashes of the bytes on the disk that were read.
     files: HashSet<[u8; 32]>,
     sum: Sum,
@@ -236,6 +238,12 @@ impl Reader {
                     continue;
                 }
             };
+            if let Some(damage) = &messages.damage
+                && self.damaged.insert((folder.stored.clone(), damage.clone()))
+            {
+                let findings = &mut self.sum.findings;
+                findings.damaged(at(Some(folder), None), damage);
+            }
             let files = store.files(&folder.stored);
             for message in messages.iter() {
                 let known_by = hash(&messages.identity(message), message);

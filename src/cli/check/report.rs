@@ -100,7 +100,7 @@ pub struct Findings {
     pub warnings: Vec<String>,
 }
 
-/// A message, a folder, a mailbox or all of a date that cannot be read.
+/// A message, a folder (all of it, or what its own files say of it), a mailbox or all of a date that cannot be read.
 #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unreadable {
     pub date: String,
@@ -152,6 +152,12 @@ impl Findings {
         if !self.warnings.contains(&gone) {
             self.warn(gone);
         }
+    }
+
+    /// Notes a folder whose own files are damaged.
+    pub fn damaged(&mut self, folder: Unreadable, damage: &str) {
+        let error = printable(damage);
+        self.cannot_read(Unreadable { error, ..folder });
     }
 
     /// Takes over what another part has found.

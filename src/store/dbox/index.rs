@@ -130,6 +130,7 @@ impl Index {
         };
         // The log before this one is needed only if the index ends there.
         let Some(log) = &log else {
+            index.breaks_off = true;
             return Ok(Some(index));
         };
         let header = Log::header(log).map_err(|e| at(log, e))?;
@@ -152,10 +153,11 @@ impl Index {
                     damaged("the log before it is another one, or cut short"),
                 ));
             }
-            let log = Log::new(&older, found, position).map_err(|e| at(&older, e))?;
-            index
-                .replay(log, &mut extensions)
-                .map_err(|e| at(&older, e))?;
+            let changes = Log::new(&older, found, position).map_err(|e| at(&older, e))?;
+            let end = index.replay(changes, &mut extensions);
+            if end.map_err(|e| at(&older, e))? < header.follows_to {
+                return Err(at(&older, damaged("breaks off, and another log follows")));
+            }
             position = position.map(|p| Position {
                 sequence: header.sequence,
                 offset: header.size,
@@ -164,9 +166,10 @@ impl Index {
         }
         if position.is_none_or(|p| p.sequence <= header.sequence) {
             let changes = Log::new(log, header, position).map_err(|e| at(log, e))?;
-            index
-                .replay(changes, &mut extensions)
-                .map_err(|e| at(log, e))?;
+            let end = index.replay(changes, &mut extensions);
+            index.breaks_off = end.map_err(|e| at(log, e))? != log.stat().size;
+        } else {
+            index.breaks_off = true;
         }
         Ok(Some(index))
     }
@@ -252,17 +255,18 @@ impl Index {
         })
     }
 
-    fn replay(&mut self, mut log: Log<'_, '_>, extensions: &mut Extensions) -> Result<()> {
+    /// Makes the changes of a log; where in its file they end.
+    fn replay(&mut self, mut log: Log<'_, '_>, extensions: &mut Extensions) -> Result<u64> {
         while let Some(record) = log.next()? {
             for change in record.changes(extensions)? {
                 self.apply(change?, extensions)?;
             }
         }
-        self.breaks_off = log.breaks_off();
-        Ok(())
+        Ok(log.end())
     }
 
-    /// Where the log ends with a record that is not whole: the first UID that the index knows nothing of.
+    /// Where the log does not tell all that has happened, since it ends within a record, before the index does, or is missing:
+    /// the first UID that the index knows nothing of.
     pub fn unknown_from(&self) -> Option<u32> {
         self.breaks_off.then_some(self.next_uid)
     }

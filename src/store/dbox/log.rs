@@ -103,9 +103,9 @@ impl<'a, 'b> Log<'a, 'b> {
         Ok(self.buffer.get(from..from + len))
     }
 
-    /// Whether the log, read to the end of what is whole, has more than that.
-    pub fn breaks_off(&self) -> bool {
-        self.asked < self.file.stat().size
+    /// Where the last record ends that is whole, once there is no next one.
+    pub fn end(&self) -> u64 {
+        self.asked
     }
 
     /// The next record; `None` at the end of what is whole.
@@ -168,6 +168,9 @@ const ADD: u32 = 0x1000;
 const EXPUNGE_GUID: u32 = 0x2000 | PROTECTED;
 const HEADER_32: u32 = 0x1_0000;
 const BOUNDARY: u32 = 0x8_0000;
+/// Changes that do not matter here: of the index's header, of modification sequences, of attributes; the index is deleted, or
+/// is so no longer.
+const OTHERS: [u32; 5] = [0x20, 0x8000, 0x2_0000, 0x4_0000, 0x10_0000];
 
 /// One change of an index. Ranges of UIDs include both ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -343,7 +346,6 @@ impl<'a> Record<'a> {
                 uid: field(row, 0),
                 flags: row.get(4).copied().unwrap_or_default(),
             }),
-            // Expunges that are wished for are not done yet.
             EXPUNGE if self.external => {
                 rows(body, 8, move |row| Change::Expunge { uids: pair(row) })
             }
@@ -391,7 +393,10 @@ impl<'a> Record<'a> {
                 }),
                 None => Box::new(std::iter::empty()),
             },
-            _ => Box::new(std::iter::empty()),
+            // Expunges that are wished for are not done yet.
+            BOUNDARY | EXPUNGE | EXPUNGE_GUID => Box::new(std::iter::empty()),
+            kind if OTHERS.contains(&kind) => Box::new(std::iter::empty()),
+            kind => return Err(damaged(format!("a change of an unknown kind, {kind:#x}"))),
         })
     }
 }

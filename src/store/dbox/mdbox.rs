@@ -8,6 +8,7 @@ use super::folders::guid;
 use super::index::{Column, Index, field};
 use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
+use super::refcount::Unaccounted;
 use super::{Before, Dbox, Found, assemble, at, is_of_one};
 use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -17,13 +18,13 @@ use crate::store::messages::Keywords;
 use crate::store::{Messages, join};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 pub const STORAGE: &[u8] = b"storage";
 
 /// Of a folder's index: number in the map, and time of saving; hash of the GUID.
-const FOLDER: [Column; 2] = [(b"mdbox", 8), (b"guid", 16)];
+pub const FOLDER: [Column; 2] = [(b"mdbox", 8), (b"guid", 16)];
 
 /// Of the map: file, offset, size with all that is around the message; number of folders that have it.
 const MAP: [Column; 2] = [(b"map", 12), (b"ref", 2)];
@@ -54,12 +55,12 @@ fn numbers(names: &Listing) -> impl Iterator<Item = u32> {
 
 /// Where a message is.
 #[derive(Clone, Debug)]
-struct Spot {
-    storage: Storage,
+pub struct Spot {
+    pub storage: Storage,
     /// The number of the file.
-    file: u32,
+    pub file: u32,
     /// Where the message's header begins.
-    offset: u64,
+    pub offset: u64,
     /// Its number in the map; 0 if that is not known.
     mapped: u32,
 }
@@ -81,28 +82,31 @@ impl Spot {
 /// Where the messages of a mailbox are.
 pub struct Map {
     /// `None` if it cannot be read.
-    index: Option<Index>,
+    pub index: Option<Index>,
     /// The files in each storage.
     files: [Vec<u32>; 2],
-    /// All messages that the files hold, read only if the map or a folder's index cannot be.
+    /// All messages that the files hold, read only if the map does not tell where one is.
     scanned: OnceLock<Vec<Scanned>>,
+    /// What no folder's index tells of, looked for only if one of them does not tell all.
+    pub unaccounted: OnceLock<Unaccounted>,
 }
 
 /// A message that was found in a file.
-struct Scanned {
-    spot: Spot,
-    hash: [u8; 16],
-    record: Record,
+pub struct Scanned {
+    pub spot: Spot,
+    pub hash: [u8; 16],
+    pub record: Record,
 }
 
 /// A message that the folder should have.
-struct Wanted {
-    uid: u32,
-    flags: Flags,
-    keywords: u32,
-    saved: i64,
-    hash: [u8; 16],
-    spot: Option<Spot>,
+pub struct Wanted {
+    pub uid: u32,
+    pub flags: Flags,
+    pub keywords: u32,
+    pub saved: i64,
+    /// Of its GUID; zeros if that is not known.
+    pub hash: [u8; 16],
+    pub spot: Option<Spot>,
 }
 
 impl<'a> Dbox<'a> {
@@ -165,12 +169,13 @@ impl<'a> Dbox<'a> {
             index,
             files,
             scanned: OnceLock::new(),
+            unaccounted: OnceLock::new(),
         };
         Ok(self.map.get_or_init(|| map))
     }
 
     /// All messages in the storage files.
-    fn scanned<'s>(&self, map: &'s Map) -> Result<&'s [Scanned]> {
+    pub(super) fn scanned<'s>(&self, map: &'s Map) -> Result<&'s [Scanned]> {
         if let Some(scanned) = map.scanned.get() {
             return Ok(scanned);
         }
@@ -200,60 +205,47 @@ impl<'a> Dbox<'a> {
     pub(super) fn mdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
         let dir = self.folder(folder)?;
         let map = self.map()?;
-        let (mut wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &FOLDER) {
+        let mut provisional = false;
+        let (mut wanted, keywords, mut damage) = match Index::read(&dir, "dovecot.index", &FOLDER) {
             Ok(Some(index)) => {
-                let mut wanted: Vec<Wanted> = index
-                    .rows()
-                    .map(|(position, row)| {
-                        let own = index.cell(0, position).unwrap_or_default();
-                        let hash = index
-                            .cell(1, position)
-                            .and_then(|cell| cell.try_into().ok());
-                        Wanted {
-                            uid: row.uid,
-                            flags: row.flags(),
-                            keywords: row.keywords,
-                            saved: field(own, 4).into(),
-                            hash: hash.unwrap_or_default(),
-                            spot: map.spot(field(own, 0)),
-                        }
-                    })
-                    .collect();
-                let unknown_from = index.unknown_from();
-                if let Some(first) = unknown_from {
-                    let newer = self.newer(folder, map, &wanted)?.into_iter().zip(first..);
-                    let newer: Vec<_> = newer.map(|(one, uid)| Wanted { uid, ..one }).collect();
-                    tracing::warn!(
-                        "{}: {}: the index of a folder is cut short; {} messages that were saved to it later are shown, \
-                         without flags, and others that were copied there then are not",
-                        self.root.path().display(),
-                        String::from_utf8_lossy(&join(self.path, folder)),
-                        newer.len()
-                    );
-                    wanted.extend(newer);
+                let mut wanted = of_index(&index, map);
+                let mut damage = None;
+                if let Some(first) = index.unknown_from() {
+                    // What it has got since is not in its stamp.
+                    provisional = true;
+                    let untold = self.untold(folder, map, &wanted)?.into_iter().zip(first..);
+                    let known = wanted.len();
+                    wanted.extend(untold.map(|(one, uid)| Wanted { uid, ..one }));
+                    let more = wanted.len() - known;
+                    damage = (more > 0 || !map.is_whole()).then(|| {
+                        format!("its index is cut short; {more} messages that it does not tell of are shown, without flags")
+                    });
                 }
-                (wanted, index.into_keywords(), unknown_from.is_none())
+                (wanted, index.into_keywords(), damage)
             }
             Err(e) if !is_of_one(&e) => return Err(e),
             other => {
-                let wanted = self.saved_to(folder, map)?;
-                if let Err(e) = &other {
-                    tracing::warn!(
-                        "the index of a folder cannot be read; all messages that were once saved to it are shown, without flags: {e}"
-                    );
-                } else if !wanted.is_empty() {
-                    tracing::warn!(
-                        "{}: {}: a folder without an index; all messages that were once saved to it are shown, without flags",
-                        self.root.path().display(),
-                        String::from_utf8_lossy(&join(self.path, folder))
-                    );
-                }
-                let complete = other.is_ok() && wanted.is_empty();
-                (wanted, Keywords::default(), complete)
+                let untold = self.untold(folder, map, &[])?.into_iter().zip(1..);
+                let wanted: Vec<_> = untold.map(|(one, uid)| Wanted { uid, ..one }).collect();
+                let damage = match other {
+                    Err(e) => Some(format!("its index cannot be read ({e})")),
+                    Ok(_) => (!wanted.is_empty()).then(|| "it has no index".to_owned()),
+                };
+                let damage = damage.map(|damage| {
+                    let count = wanted.len();
+                    format!("{damage}; {count} messages that it may have are shown, without flags")
+                });
+                (wanted, Keywords::default(), damage)
             }
         };
-        let lost = wanted.iter().any(|one| one.spot.is_none());
-        if lost && (map.index.is_none() || !complete) {
+        if damage.is_some() && !map.is_whole() {
+            damage.get_or_insert_default().push_str(
+                "; the map of the storage cannot be read to its end either: what was copied to the folder lately may be missing",
+            );
+        }
+        provisional |= damage.is_some();
+        if wanted.iter().any(|one| one.spot.is_none()) {
+            provisional = true;
             let scanned = self.scanned(map)?.iter();
             let by_hash: HashMap<[u8; 16], &Spot> = scanned.map(|s| (s.hash, &s.spot)).collect();
             for one in wanted.iter_mut().filter(|one| one.spot.is_none()) {
@@ -276,7 +268,8 @@ impl<'a> Dbox<'a> {
         }
         self.tell(folder, &troubles);
         let mut messages = assemble(found, keywords)?;
-        messages.provisional |= !complete;
+        messages.provisional |= provisional;
+        self.note(folder, &mut messages, damage);
         Ok(messages)
     }
 
@@ -333,46 +326,11 @@ impl<'a> Dbox<'a> {
         }
         Ok(found)
     }
-
-    /// What a folder without an index may have had: what was saved to it first, and is in some folder still.
-    fn saved_to(&self, folder: &[u8], map: &Map) -> Result<Vec<Wanted>> {
-        let name = folder.strip_prefix(b"mailboxes/").unwrap_or(folder);
-        let name = name.strip_suffix(b"/dbox-Mails").unwrap_or(name);
-        let scanned = self.scanned(map)?.iter();
-        let used = map.used();
-        let is_used = |spot: &Spot| {
-            used.as_ref()
-                .is_none_or(|used| used.contains(&(spot.file, spot.offset)))
-        };
-        let own = scanned.filter(|s| s.record.origin == name && is_used(&s.spot));
-        let wanted: Vec<Wanted> = own
-            .zip(1..)
-            .map(|(s, uid)| Wanted {
-                uid,
-                flags: Flags::default(),
-                keywords: 0,
-                saved: s.record.received.unwrap_or_default(),
-                hash: s.hash,
-                spot: Some(s.spot.clone()),
-            })
-            .collect();
-        Ok(wanted)
-    }
-
-    /// The messages that were saved to a folder behind all of these, which its index knows.
-    fn newer(&self, folder: &[u8], map: &Map, known: &[Wanted]) -> Result<Vec<Wanted>> {
-        let place = |one: &Wanted| one.spot.as_ref().map(|spot| (spot.file, spot.offset));
-        let last = known.iter().filter_map(place).max();
-        let known: HashSet<[u8; 16]> = known.iter().map(|one| one.hash).collect();
-        let mut saved = self.saved_to(folder, map)?;
-        saved.retain(|one| place(one) > last && !known.contains(&one.hash));
-        Ok(saved)
-    }
 }
 
 impl Map {
     /// Where the map says that a message is.
-    fn spot(&self, mapped: u32) -> Option<Spot> {
+    pub fn spot(&self, mapped: u32) -> Option<Spot> {
         let index = self.index.as_ref()?;
         let cell = index.cell(0, index.live_position(mapped)?)?;
         let file = field(cell, 0);
@@ -396,16 +354,30 @@ impl Map {
         })
     }
 
-    /// File and offset of what some folder still has; `None` if the map cannot be read.
-    fn used(&self) -> Option<HashSet<(u32, u64)>> {
-        let index = self.index.as_ref()?;
-        let used = index.rows().filter_map(|(position, _)| {
-            let (cell, count) = (index.cell(0, position)?, index.cell(1, position)?);
-            let used = count.iter().any(|&byte| byte != 0);
-            used.then_some((field(cell, 0), field(cell, 4).into()))
-        });
-        Some(used.collect())
+    /// Whether it knows of all messages.
+    pub fn is_whole(&self) -> bool {
+        let index = self.index.as_ref();
+        index.is_some_and(|index| index.unknown_from().is_none())
     }
+}
+
+/// The messages that a folder's index tells of.
+fn of_index(index: &Index, map: &Map) -> Vec<Wanted> {
+    let wanted = index.rows().map(|(position, row)| {
+        let own = index.cell(0, position).unwrap_or_default();
+        let hash = index
+            .cell(1, position)
+            .and_then(|cell| cell.try_into().ok());
+        Wanted {
+            uid: row.uid,
+            flags: row.flags(),
+            keywords: row.keywords,
+            saved: field(own, 4).into(),
+            hash: hash.unwrap_or_default(),
+            spot: map.spot(field(own, 0)),
+        }
+    });
+    wanted.collect()
 }
 
 /// The storage file that messages are read from, with what its first line says.
@@ -413,11 +385,17 @@ type Open<'a> = Result<(File<'a>, FileHeader)>;
 
 /// The storage file at hand, by where it is.
 #[derive(Default)]
-struct Current<'a> {
+pub struct Current<'a> {
     open: Option<(Storage, u32, Open<'a>)>,
 }
 
 impl<'a> Current<'a> {
+    /// What is around a message's bytes.
+    pub fn record(&mut self, store: &Dbox<'a>, spot: &Spot) -> Result<Record> {
+        let (file, header) = self.file(store, spot)?;
+        Record::read(file, *header, spot.offset)
+    }
+
     fn file(&mut self, store: &Dbox<'a>, spot: &Spot) -> Result<&(File<'a>, FileHeader)> {
         let is_it = |open: &(Storage, u32, _)| (open.0, open.1) == (spot.storage, spot.file);
         if !self.open.as_ref().is_some_and(is_it) {
@@ -465,7 +443,7 @@ fn scan(file: &File<'_>, storage: Storage, number: u32, found: &mut Vec<Scanned>
 }
 
 /// What an index has of a GUID: the GUID itself, or, if it is not of 128 bits, the end of its SHA-1 hash.
-fn hash(text: &[u8]) -> [u8; 16] {
+pub fn hash(text: &[u8]) -> [u8; 16] {
     guid(text).unwrap_or_else(|| {
         let hash: [u8; 20] = Sha1::digest(text).into();
         hash.last_chunk().copied().unwrap_or_default()

@@ -8,8 +8,8 @@
 //! Invariants:
 //!
 //! 1. An index that cannot be read makes no folder vanish: then the messages that the files hold are shown, with one warning,
-//!    without flags, and what was deleted lately may be among them. Where its log breaks off, what was saved to the
-//!    folder behind all that the index knows is shown.
+//!    without flags, and what was deleted lately may be among them. Where its log breaks off, what the folder has got
+//!    since is shown, too.
 //! 2. A message of the index whose file is missing or damaged is listed; reading it is an error.
 //! 3. Such a listing is [`provisional`](Messages::provisional): on a date that has the files it is made anew.
 //! 4. Indexes that are kept elsewhere (`INDEX=`) are looked for [`beside`](super::beside) the mailbox.
@@ -19,7 +19,8 @@
 //! get hard links to a file. An mdbox stamp also says which storage files are gone, since that is when messages move.
 //!
 //! The cast: [`folders`] finds folders; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
-//! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages.
+//! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages; [`refcount`]
+//! finds those of an mdbox that no index tells of.
 
 mod folders;
 mod index;
@@ -28,6 +29,7 @@ mod locator;
 mod log;
 mod mdbox;
 mod record;
+mod refcount;
 mod sdbox;
 
 pub(super) use folders::{guid, read_names as folder_names};
@@ -215,6 +217,18 @@ impl<'a> Dbox<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Says what is wrong with the index of a folder.
+    fn note(&self, folder: &[u8], messages: &mut Messages, damage: Option<String>) {
+        if let Some(damage) = &damage {
+            tracing::warn!(
+                "{}: {}: {damage}",
+                self.root.path().display(),
+                String::from_utf8_lossy(&join(self.path, folder))
+            );
+        }
+        messages.damage = damage;
     }
 
     /// Warns once of all messages of a folder that cannot be read.

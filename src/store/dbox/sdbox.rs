@@ -7,9 +7,9 @@ use super::{Before, Dbox, Found, assemble, at, is_of_one, name_of};
 use crate::disk::{Dir, FileKind, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
+use crate::store::Messages;
 use crate::store::bounds::MOST_MESSAGES;
 use crate::store::messages::Keywords;
-use crate::store::{Messages, join};
 
 /// What tells a message's file from another one of its name.
 pub fn mark(stat: &Stat) -> String {
@@ -47,7 +47,7 @@ impl Dbox<'_> {
                 Some(dir) => dirs.push((storage, dir?)),
             }
         }
-        let (wanted, keywords, complete) = match Index::read(&dir, "dovecot.index", &[]) {
+        let (wanted, keywords, damage) = match Index::read(&dir, "dovecot.index", &[]) {
             Ok(Some(index)) => {
                 let mut rows: Vec<_> = index.rows().map(|(_, row)| Wanted::from(row)).collect();
                 let known = rows.len();
@@ -55,33 +55,25 @@ impl Dbox<'_> {
                     let files = from_files(&dirs)?.into_iter();
                     rows.extend(files.filter(|file| file.uid >= first));
                 }
-                let unknown = rows.len() - known;
-                if unknown > 0 {
-                    tracing::warn!(
-                        "{}: {}: the index of a folder is cut short; {unknown} messages that it does not know yet are \
-                         shown, without flags",
-                        self.root.path().display(),
-                        String::from_utf8_lossy(&join(self.path, folder))
-                    );
-                }
-                (rows, index.into_keywords(), unknown == 0)
+                let more = rows.len() - known;
+                let damage = (more > 0).then(|| {
+                    format!("its index is cut short; {more} messages that it does not tell of are shown, without flags")
+                });
+                (rows, index.into_keywords(), damage)
             }
             Err(e) if !is_of_one(&e) => return Err(e),
             other => {
                 let wanted = from_files(&dirs)?;
-                if let Err(e) = &other {
-                    tracing::warn!(
-                        "the index of a folder cannot be read; all messages that there are files of are shown, without flags: {e}"
-                    );
-                } else if !wanted.is_empty() {
-                    tracing::warn!(
-                        "{}: {}: a folder without an index; all messages that there are files of are shown, without flags",
-                        self.root.path().display(),
-                        String::from_utf8_lossy(&join(self.path, folder))
-                    );
-                }
-                let complete = other.is_ok() && wanted.is_empty();
-                (wanted, Keywords::default(), complete)
+                let damage = match other {
+                    Err(e) => Some(format!("its index cannot be read ({e})")),
+                    Ok(_) => (!wanted.is_empty()).then(|| "it has no index".to_owned()),
+                };
+                let damage = damage.map(|damage| {
+                    format!(
+                        "{damage}; all messages that there are files of are shown, without flags"
+                    )
+                });
+                (wanted, Keywords::default(), damage)
             }
         };
         let before = Before::new(before);
@@ -95,7 +87,8 @@ impl Dbox<'_> {
         }
         self.tell(folder, &troubles);
         let mut messages = assemble(found, keywords)?;
-        messages.provisional |= !complete;
+        messages.provisional |= damage.is_some();
+        self.note(folder, &mut messages, damage);
         messages.oddities = odd.len() as u64;
         odd.truncate(5);
         messages.odd_names = odd;
