@@ -383,6 +383,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         // Nobody will answer for it.
         let _ = mounter.unmount();
     })?;
+    mounter.read_ahead();
     let (push, push_owners) = (session.push(), session.push());
     let (end, ended) = mpsc::channel();
     let by_session = end.clone();

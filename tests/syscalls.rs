@@ -4,6 +4,7 @@
 
 mod harness;
 
+use harness::store::mail;
 use harness::tree::{dates, manifest, messages, walk};
 use harness::{Config, Mount, Scratch, Store, Trace, able, keeping_caches};
 use std::collections::BTreeMap;
@@ -288,4 +289,42 @@ fn a_second_pass_asks_for_nothing_if_nothing_is_hidden() {
     }
     let counts = second_pass(false, &[]);
     assert!(counts.is_empty(), "{counts:?}");
+}
+
+#[test]
+fn a_file_that_is_read_in_order_is_asked_for_in_large_pieces() {
+    const MESSAGES: u32 = 64;
+    const BODY: usize = 256 << 10;
+    if !able(&["strace"]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let mailbox = store.mailbox(DAYS[0], "bob@example.com");
+    let body = "All work and no play makes Jack a dull boy.\n".repeat(BODY / 44);
+    for number in 0..MESSAGES {
+        let text = mail("Bob <bob@example.com>", &format!("Long {number}"), &body);
+        mailbox.put(
+            "cur",
+            format!("{number}.M1.host:2,S"),
+            &text,
+            i64::from(number),
+        );
+    }
+    let mount = Mount::new(&config);
+    let mbox = mount.path.join(DAYS[0]).join("bob@example.com/INBOX.mbox");
+    let size = fs::metadata(&mbox).unwrap().len();
+    assert!(size > 16_000_000, "{size}");
+    let trace = watch(&mount, &scratch, "read,readv");
+    let mut file = fs::File::open(&mbox).unwrap();
+    assert_eq!(
+        std::io::copy(&mut file, &mut std::io::sink()).unwrap(),
+        size
+    );
+    let reads = requests(&lines(trace)).get("READ").copied().unwrap_or(0);
+    // The first pieces are small; the kernel's own measure is 128 KiB.
+    let expected = size / (1 << 20);
+    assert!(
+        (1..expected * 2).contains(&(reads as u64)),
+        "{reads} for {expected} MiB"
+    );
 }

@@ -135,7 +135,6 @@ impl Filesystem for Mail {
         }
         // The kernel offers what it can do; less than asked for is fine.
         let _ = config.set_max_background(64);
-        let _ = config.set_max_readahead(1 << 20);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! `<name>.damaged` first. A file that is open may be removed all the same: SQLite goes on with what nobody will find again, so
 //! who writes asks [`file_at`] first.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -205,7 +206,7 @@ impl Layout {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(OPEN_WAIT)?;
-        connection.pragma_update(None, "cell_size_check", true)?;
+        settle(&connection)?;
         if self.is_blank(&connection)? {
             self.initialise(&connection)?;
         }
@@ -232,7 +233,7 @@ impl Layout {
             self.path(dir),
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
-        connection.pragma_update(None, "cell_size_check", true)?;
+        settle(&connection)?;
         Ok(connection)
     }
 
@@ -254,6 +255,15 @@ impl Layout {
         }
         Ok(transaction.commit()?)
     }
+}
+
+/// How a connection behaves, whatever it is for.
+fn settle(connection: &Connection) -> Result<(), Fault> {
+    // Damage is to be found where it is, before it is followed.
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // A statement is planned once. Without this, one that joins tables is planned anew for each value that it is given.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Makes the directory of an index, for its user alone.

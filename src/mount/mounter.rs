@@ -1,8 +1,8 @@
 //! The process that may mount, so that the one that reads mail need not.
 //!
 //! Mounting and unmounting take CAP_SYS_ADMIN, nearly all the rights of root. The daemon gives it up before it reads the
-//! first byte of a store; a second process keeps it, which reads nothing and knows three words: `mount`, `unmount`, and
-//! the end of its input, at which it ends. Where, and what for a device, it is told when it is started, and no more
+//! first byte of a store; a second process keeps it, which reads nothing and knows four words: `mount`, `read ahead`,
+//! `unmount`, and the end of its input, at which it ends. Where, and what for a device, it is told when it is started, and no more
 //! after that: who has taken over the daemon can do no more with it than end the mount.
 //!
 //! It is this program run anew under the name [`PROGRAM`], with a socket to the daemon as standard input and /dev/fuse as
@@ -74,6 +74,14 @@ impl Mounter {
     /// Mounts; the number of the file system's device, such as `0:52`.
     pub fn mount(&mut self) -> Result<String> {
         self.ask("mount")
+    }
+
+    /// Lets the kernel read far ahead in what is mounted. To be called once the kernel and the daemon have agreed how
+    /// they talk: what is written before that is cut to what the kernel offered then.
+    pub fn read_ahead(&mut self) {
+        if let Err(e) = self.ask("read ahead") {
+            tracing::debug!("{e}");
+        }
     }
 
     pub fn unmount(&mut self) -> Result<Unmounted> {
@@ -150,6 +158,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         let answer = match line.trim_end() {
             "mount" => mount.mount(),
+            "read ahead" => mount.read_ahead(),
             "unmount" => mount.unmount(),
             _ => Err(Error::new(Kind::Invalid, "no such word")),
         };
@@ -222,9 +231,14 @@ impl Mount {
             .map_err(|e| failed("leaving /dev/fuse to the daemon", &e))?;
         mounted?;
         let device = point::device(&self.mountpoint)?.unwrap_or_default();
-        point::read_ahead(&device);
         self.device = Some(device.clone());
         Ok(device)
+    }
+
+    fn read_ahead(&self) -> Result<String> {
+        let device = self.device.as_deref().unwrap_or_default();
+        point::read_ahead(device)?;
+        Ok(device.to_owned())
     }
 
     /// Whether it is what is mounted there: somebody else may have unmounted it, and even mounted another one since.

@@ -140,11 +140,10 @@ pub(super) fn device(mountpoint: &Path) -> Result<Option<String>> {
 }
 
 /// Lets the kernel read far ahead. Not possible without the right to write there, and nothing depends on it.
-pub(super) fn read_ahead(device: &str) {
+pub(super) fn read_ahead(device: &str) -> Result<()> {
     let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
-    if let Err(e) = std::fs::write(path, READ_AHEAD_KIB) {
-        tracing::debug!("the kernel reads ahead as much as it likes: {e}");
-    }
+    std::fs::write(path, READ_AHEAD_KIB)
+        .map_err(|e| failed("the kernel reads ahead as much as it likes", &e))
 }
 
 #[cfg(test)]

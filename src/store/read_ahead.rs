@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// A message that takes longer, with what is done with it, was waited for; one in memory takes a tenth of it.
 const LONG: Duration = Duration::from_micros(150);
 
+/// So many in a row, and it is the disk.
+const IN_A_ROW: u8 = 2;
+
 /// Messages that are open ahead of one reader.
 const DEPTH: usize = 16;
 
@@ -33,7 +36,8 @@ pub struct ReadAhead<'f> {
     /// Messages that are open already, by position.
     open: VecDeque<(usize, Stored<'f>)>,
     begun: Option<Instant>,
-    is_slow: bool,
+    /// Messages in a row that took long; no longer counted once it is the disk.
+    waited: u8,
 }
 
 impl<'f> ReadAhead<'f> {
@@ -45,7 +49,7 @@ impl<'f> ReadAhead<'f> {
             reach,
             open: VecDeque::new(),
             begun: None,
-            is_slow: false,
+            waited: 0,
         }
     }
 
@@ -56,12 +60,14 @@ impl<'f> ReadAhead<'f> {
         position: usize,
         next: impl IntoIterator<Item = usize>,
     ) -> Result<Stored<'f>> {
-        if !self.is_slow {
-            let begun = self.begun.replace(Instant::now());
-            self.is_slow = begun.is_some_and(|begun| begun.elapsed() > LONG);
+        if self.waited < IN_A_ROW {
+            let now = Instant::now();
+            let begun = self.begun.replace(now);
+            let long = begun.is_some_and(|begun| now.duration_since(begun) > LONG);
+            self.waited = if long { self.waited + 1 } else { 0 };
         }
         let opened = self.take(position);
-        if self.is_slow && self.open.len() < DEPTH / 2 {
+        if self.waited == IN_A_ROW && self.open.len() < DEPTH / 2 {
             self.go_ahead(next);
         }
         opened.map_or_else(|| self.open_now(position), Ok)
@@ -150,10 +156,16 @@ mod tests {
             String::from_utf8(text.to_vec()).unwrap()
         };
         assert_eq!(read(ahead.open(0, 1..50).unwrap()), "mail 10");
-        assert_eq!(files.1.borrow().len(), 1, "nothing was slow yet");
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(read(ahead.open(1, 2..50).unwrap()), "mail 11");
+        assert_eq!(
+            files.1.borrow().len(),
+            2,
+            "one alone may have waited for anything"
+        );
         std::thread::sleep(Duration::from_millis(2));
         std::fs::remove_file(cur.join("14")).unwrap();
-        for position in 1..4 {
+        for position in 2..4 {
             let stored = ahead.open(position, position + 1..50).unwrap();
             assert_eq!(read(stored), format!("mail {}", position + 10));
         }
