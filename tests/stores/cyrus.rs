@@ -205,6 +205,17 @@ struct SaidMessage {
     text: String,
 }
 
+/// A snapshot of the first day, of so many messages; `None` if Cyrus is not here.
+pub fn one_day(kind: &Kind, scratch: &Scratch, snapshot: &Path, all: usize) -> Option<()> {
+    let live = scratch.subdirectory("live");
+    let cyrus = Cyrus::start(scratch, &live, kind)?;
+    cyrus.day(0, all);
+    let mut copy = Command::new("rsync");
+    copy.args(["-a", &format!("--chown={OWNER}:{OWNER}")]);
+    run(copy.arg(format!("{}/", live.display())).arg(snapshot));
+    Some(())
+}
+
 /// A week, with a snapshot of each day; `None` if Cyrus is not here.
 pub fn live(kind: &Kind, scratch: &Scratch, store: &Store, all: usize) -> Option<Vec<Day>> {
     let live = scratch.subdirectory("live");

@@ -1,17 +1,16 @@
 //! Stores with one file damaged: cut short, emptied, with bits flipped, or with another file's content. Whatever it is, all
 //! answers come, nothing is shown that was never there, the rest is as it was, and what is wrong is told.
 
-use crate::cyrus::{self, Cyrus};
+use crate::cyrus;
 use crate::global_key;
 use crate::harness::dovecot::{Dovecot, OWNER, fill};
 use crate::harness::mount::mailtm;
 use crate::harness::tree::walk;
-use crate::harness::{Config, Mount, Scratch, Store, able, run, sha256, within};
+use crate::harness::{Config, Mount, Scratch, Store, able, sha256, within};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const SOUND: &str = "2025-12-31";
@@ -337,20 +336,14 @@ fn damage_cyrus(settings: &'static str) {
     }
     let scratch = Scratch::new();
     let store = Store::new(scratch.join("snapshots"));
-    let live = scratch.subdirectory("live");
     let kind = cyrus::Kind {
         settings,
         archives: false,
     };
-    let Some(cyrus) = Cyrus::start(&scratch, &live, &kind) else {
-        return;
-    };
-    cyrus.day(0, 60);
-    let mut copy = Command::new("rsync");
-    copy.args(["-a", &format!("--chown={OWNER}:{OWNER}")]);
     let top = store.path.join(SOUND);
-    run(copy.arg(format!("{}/", live.display())).arg(&top));
-    drop(cyrus);
+    if cyrus::one_day(&kind, &scratch, &top, 60).is_none() {
+        return;
+    }
     let folder = |name: &str| {
         let headers = files(&top, |path| path.ends_with("cyrus.header"));
         let is_it = |path: &&PathBuf| {

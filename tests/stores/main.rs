@@ -8,6 +8,7 @@
 
 mod cyrus;
 mod damage;
+mod damaged_cyrus;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod life;

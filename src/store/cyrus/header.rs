@@ -19,6 +19,10 @@ const DEEPEST: usize = 16;
 pub struct Header {
     /// The folder's internal name; the older form has none.
     pub name: Option<Vec<u8>>,
+    /// The folder's id; the older form has another one, which is of no use.
+    pub id: Option<Vec<u8>>,
+    /// Who may do something in the folder.
+    pub admitted: Vec<Vec<u8>>,
     /// An empty name stands for a bit that is not used.
     pub keywords: Vec<Vec<u8>>,
 }
@@ -35,8 +39,8 @@ pub fn parse(bytes: &[u8]) -> Option<Header> {
     let keywords = lines.next()?.split(|&b| b == b' ');
     let keywords = keywords.filter(|name| !name.is_empty()).take(MOST);
     Some(Header {
-        name: None,
         keywords: keywords.map(<[u8]>::to_vec).collect(),
+        ..Header::default()
     })
 }
 
@@ -76,6 +80,9 @@ fn of_list(mut bytes: &[u8]) -> Option<Header> {
         match (depth, key.as_slice()) {
             (1, _) if is_key => key = word,
             (1, b"N") => header.name = Some(word),
+            (1, b"I") => header.id = Some(word),
+            // With their rights among them.
+            (2, b"A") => header.admitted.push(word),
             (2, b"U") if header.keywords.len() < MOST => header.keywords.push(word),
             _ => {}
         }

@@ -2,11 +2,15 @@
 //!
 //! Numbers are big-endian. The header says where the records begin and how long each is; the fields have kept their
 //! places from version 12 on, until version 20 made some of them longer. From version 12 on the header and each record
-//! end in their CRC-32.
+//! end in their CRC-32, so that records are good also where the header is not; and up to version 17 the header has the CRC-32 of the
+//! folder's `cyrus.header`.
 //!
 //! Source: Cyrus IMAP's `imap/mailbox.h`.
 
+use crate::disk::File;
+use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
+use crate::store::bounds::MOST_MESSAGES;
 use crate::time::Time;
 
 /// Bytes of keywords' bits in a record.
@@ -35,6 +39,10 @@ pub struct Index {
     pub records: Vec<Record>,
     /// How many are damaged or missing.
     pub damaged: u64,
+    /// The header itself is damaged: how many records there should be is not known.
+    pub headless: bool,
+    /// CRC-32 of the `cyrus.header` that the index was written beside; `None` if it does not say.
+    pub beside: Option<u32>,
 }
 
 /// Where the fields of a record are.
@@ -76,31 +84,121 @@ const FLAGS: [(u32, Flags); 5] = [
     (16, Flags::SEEN),
 ];
 
+/// Bytes of a header and of a record at most.
+const LONGEST: usize = 4096;
+
+/// Bytes of records that are read at once.
+const CHUNK: usize = 1 << 20;
+
+/// Where the header has the CRC-32 of `cyrus.header`.
+const BESIDE: usize = 96;
+
 /// Reads an index.
 ///
 /// # Errors
-/// Says what is wrong with all of it. A damaged record is left out and counted.
-pub fn parse(bytes: &[u8]) -> Result<Index, String> {
-    let field = |at| number(bytes, at).ok_or("it is cut short");
-    let (version, start, size, count) = (field(8)?, field(12)?, field(16)?, field(20)?);
-    let layout = match version {
-        12..=17 => SHORT,
-        20 => LONG,
-        _ => return Err(format!("its version, {version}, is not known here")),
-    };
-    let (start, size) = (start as usize, size as usize);
-    let header = bytes.get(..start).ok_or("it is cut short")?;
-    if !is_sound(header) || !(GUID + 20 + 4..=4096).contains(&size) {
-        return Err("its header is damaged".to_owned());
-    }
-    let mut index = Index::default();
-    let rows = bytes.get(start..).unwrap_or_default().chunks_exact(size);
-    index.damaged = u64::from(count).saturating_sub(rows.len() as u64);
-    for row in rows.take(count as usize) {
-        match is_sound(row).then(|| record(row, &layout)).flatten() {
-            Some(record) => index.records.push(record),
-            None => index.damaged += 1,
+/// [`Kind::Undecodable`] if nothing of it is of use. A damaged record is left out and counted.
+pub fn read(file: &File<'_>) -> Result<Index> {
+    parse(file.stat().size, |bytes, at| file.read_at(bytes, at))
+}
+
+/// CRC-32 of the `cyrus.header` that an index was written beside; `None` if it does not say, or is damaged.
+pub fn beside(file: &File<'_>) -> Result<Option<u32>> {
+    let mut bytes = [0; LONGEST];
+    let len = file.read_at(&mut bytes, 0)?;
+    let header = Header::parse(bytes.get(..len).unwrap_or_default());
+    Ok(header.ok().and_then(|header| header.beside))
+}
+
+/// What is of use of an index's header.
+struct Header {
+    sound: bool,
+    layout: Layout,
+    /// Where the records begin, how long each is, and how many there are.
+    start: usize,
+    size: usize,
+    count: u32,
+    beside: Option<u32>,
+}
+
+impl Header {
+    /// `bytes` may go on behind it.
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let field = |at| number(bytes, at).ok_or_else(|| damaged("it is cut short"));
+        let (version, start, size, count) = (field(8)?, field(12)?, field(16)?, field(20)?);
+        let (start, size) = (start as usize, size as usize);
+        let sound = bytes.get(..start).is_some_and(is_sound);
+        let layout = match version {
+            12..=17 => SHORT,
+            20 => LONG,
+            _ if sound => {
+                return Err(damaged(format!(
+                    "its version, {version}, is not known here"
+                )));
+            }
+            _ => return Err(damaged("its header is damaged")),
+        };
+        if !(FIXED..=LONGEST).contains(&start) || !(GUID + 20 + 4..=LONGEST).contains(&size) {
+            return Err(damaged("its header is damaged"));
         }
+        let beside = bytes.get(..start - 4).and_then(|h| number(h, BESIDE));
+        Ok(Self {
+            sound,
+            beside: beside.filter(|&sum| sound && !layout.long && sum != 0),
+            layout,
+            start,
+            size,
+            count,
+        })
+    }
+}
+
+/// Bytes of a header at least: the fields that are read, and the CRC-32.
+const FIXED: usize = 28;
+
+fn damaged(what: impl Into<String>) -> Error {
+    Error::new(Kind::Undecodable, what)
+}
+
+/// `read` fills bytes from an offset on, and says how many there were.
+fn parse(len: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<usize>) -> Result<Index> {
+    let mut bytes = vec![0; LONGEST];
+    let have = read(&mut bytes, 0)?;
+    let header = Header::parse(bytes.get(..have).unwrap_or_default())?;
+    let (start, size) = (header.start as u64, header.size as u64);
+    let room = len.saturating_sub(start) / size;
+    let count = match header.sound {
+        true => u64::from(header.count),
+        false => room,
+    };
+    if count.min(room) > MOST_MESSAGES as u64 {
+        return Err(damaged("it has more than 4 million records"));
+    }
+    let mut index = Index {
+        headless: !header.sound,
+        beside: header.beside,
+        damaged: count.saturating_sub(room),
+        ..Index::default()
+    };
+    let at_once = (CHUNK as u64 / size).max(1);
+    let mut done = 0;
+    while done < count.min(room) {
+        let now = at_once.min(count.min(room) - done);
+        bytes.resize((now * size) as usize, 0);
+        let have = read(&mut bytes, start + done * size)?;
+        for row in bytes
+            .get(..have)
+            .unwrap_or_default()
+            .chunks_exact(header.size)
+        {
+            match is_sound(row).then(|| record(row, &header.layout)).flatten() {
+                Some(record) => index.records.push(record),
+                None => index.damaged += 1,
+            }
+        }
+        done += now;
+    }
+    if index.headless && index.records.is_empty() {
+        return Err(damaged("its header is damaged"));
     }
     // A message that was changed may have a newer record behind the old one.
     index.records.reverse();
@@ -157,6 +255,15 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parse(bytes: &[u8]) -> Result<Index> {
+        super::parse(bytes.len() as u64, |to, at| {
+            let from = bytes.get(at as usize..).unwrap_or_default();
+            let len = from.len().min(to.len());
+            to[..len].copy_from_slice(&from[..len]);
+            Ok(len)
+        })
+    }
+
     fn seal(mut bytes: Vec<u8>, len: usize) -> Vec<u8> {
         bytes.resize(len - 4, 0);
         let sum = crc32fast::hash(&bytes);
@@ -204,14 +311,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_costs_one_record_at_most() {
+    fn a_flipped_bit_costs_the_header_or_one_record() {
         let sound = encode(&[(1, 999, 5, 0, 0, 1), (2, 1000, 7, 16, 3, 2)]);
         for at in 0..sound.len() * 8 {
             let mut bytes = sound.clone();
             bytes[at / 8] ^= 1 << (at % 8);
             match parse(&bytes) {
+                Ok(index) if index.headless => assert!(at < 160 * 8, "{at}"),
                 Ok(index) => assert_eq!((index.records.len(), index.damaged), (1, 1), "{at}"),
-                Err(_) => assert!(at < 160 * 8),
+                Err(_) => assert!((64..160).contains(&at), "{at}"),
             }
         }
     }

@@ -8,6 +8,8 @@
 //!   or a part of it, the files themselves are the messages, without flags, and there is a warning.
 //! - A message is known by its GUID, the SHA-1 of itself, with its UID behind it where the folder has it more than once.
 //!   Without an index it is known by its folder and UID.
+//! - The index knows the checksum of the folder's [`cyrus.header`](header). Where it is another one, the sizes of messages tell whether
+//!   the index is another folder's; else it is the header that is damaged.
 //! - INTERNALDATE is in the index, else the file's time.
 //! - A message whose file is not in its folder may be in another partition, archived.
 //!
@@ -39,8 +41,8 @@ const INDEX: &[u8] = b"cyrus.index";
 /// A longer header is none.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// A longer index is none: there are not so many messages.
-const LONGEST_INDEX: u64 = 1 << 30;
+/// Messages whose sizes are looked at, where it is in doubt whether an index is its folder's.
+const LOOKS: usize = 16;
 
 pub(super) static FORMAT: Definition = Definition {
     name: "cyrus",
@@ -91,8 +93,6 @@ impl Cyrus<'_> {
     fn name_by_id(&self, directory: &[u8]) -> Result<Vec<String>> {
         let levels = match spool::name_of(self.root, directory) {
             Ok(name) => name.map(|name| name.levels).unwrap_or_default(),
-            // By names, the directory says it.
-            Err(e) if directory == self.place.path && bounds::is_of_one(&e) => Vec::new(),
             Err(e) if e.kind() == Kind::NotFound || bounds::is_of_one(&e) => {
                 let id = directory.rsplit(|&b| b == b'/').next().unwrap_or_default();
                 vec![String::from_utf8_lossy(id).into_owned()]
@@ -135,64 +135,104 @@ impl Cyrus<'_> {
         Err(missing)
     }
 
-    /// The whole of a small file of a folder; `None` if it is not there.
-    fn read(&self, folder: &[u8], name: &[u8], longest: u64) -> Result<Option<Vec<u8>>> {
-        let file = match self.root.open(&join(&self.at(folder), name)) {
-            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let size = file.stat().size;
-        if size > longest {
-            let message = format!("{}: {size} bytes are too many for it", file.name());
-            return Err(Error::new(Kind::Unreadable, message));
+    /// One of the files that say what is in a folder; `None` if it is not there.
+    fn own(&self, folder: &[u8], name: &[u8]) -> Result<Option<File<'_>>> {
+        match self.root.open(&join(&self.at(folder), name)) {
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            other => other.map(Some),
         }
-        let mut bytes = vec![0; size as usize];
-        let len = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(len);
-        Ok(Some(bytes))
     }
 
-    /// The records of a folder; `None`, with a warning, if they cannot be read.
-    fn index(&self, folder: &[u8]) -> Result<Option<Index>> {
-        let why = match self.read(folder, INDEX, LONGEST_INDEX) {
-            Ok(Some(bytes)) => match index::parse(&bytes) {
-                Ok(index) => return Ok(Some(index)),
-                Err(why) => why,
-            },
-            Ok(None) => "there is none".to_owned(),
+    /// The records of a folder, as far as they are of use. `files` are the messages' files in its directory.
+    fn index(
+        &self,
+        folder: &[u8],
+        header: &Head,
+        files: &BTreeSet<u32>,
+        damage: &mut Vec<String>,
+    ) -> Result<Option<Index>> {
+        let index = match self.own(folder, INDEX) {
+            Ok(Some(file)) => index::read(&file),
+            Ok(None) => Err(Error::new(Kind::Undecodable, "there is none")),
+            Err(e) => Err(e),
+        };
+        let why = match index {
+            Ok(index) if !self.is_own(folder, header, &index, files)? => {
+                "it is another folder's".to_owned()
+            }
+            Ok(index) => {
+                if index.headless {
+                    damage.push("the header of cyrus.index is damaged".to_owned());
+                }
+                if index.damaged > 0 {
+                    let count = index.damaged;
+                    damage.push(format!(
+                        "{count} records of cyrus.index are damaged or missing"
+                    ));
+                }
+                return Ok(Some(index));
+            }
             Err(e) if bounds::is_of_one(&e) => e.to_string(),
             Err(e) => return Err(e),
         };
-        self.warn(
-            folder,
-            &format!("cyrus.index cannot be used ({why}): its messages are shown without flags"),
-        );
+        damage.push(format!(
+            "cyrus.index cannot be used ({why}): its messages are shown without flags"
+        ));
         Ok(None)
     }
 
-    fn keywords(&self, folder: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let bytes = match self.read(folder, HEADER, LONGEST_HEADER) {
+    /// Whether an index is this folder's: it knows the folder's header, or the sizes of its messages.
+    fn is_own(
+        &self,
+        folder: &[u8],
+        header: &Head,
+        index: &Index,
+        files: &BTreeSet<u32>,
+    ) -> Result<bool> {
+        if index.beside.is_some() && index.beside == header.sum {
+            return Ok(true);
+        }
+        let dir = self.root.dir(&self.at(folder))?;
+        let there = index.records.iter().filter(|r| files.contains(&r.uid));
+        let (mut seen, mut same) = (0, 0);
+        for record in there.take(LOOKS) {
+            let size = match dir.stat(format!("{}.", record.uid).as_bytes()) {
+                Ok(stat) => stat.size,
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            seen += 1;
+            same += usize::from(size == record.size);
+        }
+        Ok(same * 2 >= seen)
+    }
+
+    /// What `cyrus.header` says.
+    fn head(&self, folder: &[u8]) -> Result<Head> {
+        let file = match self.own(folder, HEADER) {
             Err(e) if bounds::is_of_one(&e) => None,
             other => other?,
         };
-        let names = bytes.and_then(|bytes| header::parse(&bytes));
-        let names = names.map(|header| header.keywords);
-        if names.is_none() {
-            self.warn(
-                folder,
-                "cyrus.header cannot be read: its messages are shown without keywords",
-            );
-        }
-        Ok(names.unwrap_or_default())
+        let Some(file) = file.filter(|file| file.stat().size <= LONGEST_HEADER) else {
+            return Ok(Head::default());
+        };
+        let mut bytes = vec![0; file.stat().size as usize];
+        let len = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(len);
+        Ok(Head {
+            keywords: header::parse(&bytes).map(|header| header.keywords),
+            sum: Some(crc32fast::hash(&bytes)),
+        })
     }
+}
 
-    fn warn(&self, folder: &[u8], what: &str) {
-        tracing::warn!(
-            "{}/{}: {what}",
-            self.root.path().display(),
-            String::from_utf8_lossy(&self.at(folder))
-        );
-    }
+/// What `cyrus.header` says of a folder's messages.
+#[derive(Default)]
+struct Head {
+    /// `None` if it cannot be read.
+    keywords: Option<Vec<Vec<u8>>>,
+    /// Its CRC-32.
+    sum: Option<u32>,
 }
 
 impl Store for Cyrus<'_> {
@@ -236,7 +276,8 @@ impl Store for Cyrus<'_> {
             }
             if is_shown_by(&listing) {
                 let path = match path.is_empty() {
-                    true => self.name_by_id(self.place.path)?,
+                    true if spool::is_by_id(self.place.path) => self.name_by_id(self.place.path)?,
+                    true => vec!["INBOX".to_owned()],
                     false => path,
                 };
                 found.folders.push(Folder { stored, path });
@@ -288,8 +329,7 @@ impl Store for Cyrus<'_> {
 
     fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
         let dir = self.root.dir(&self.at(folder))?;
-        let index = self.index(folder)?;
-        let names = self.keywords(folder)?;
+        let mut damage = Vec::new();
         let mut files = BTreeSet::new();
         let mut messages = Messages::default();
         for entry in dir.list()?.iter() {
@@ -302,12 +342,27 @@ impl Store for Cyrus<'_> {
                 odd(&mut messages, entry.name);
             }
         }
-        let sound = index.as_ref().is_some_and(|index| index.damaged == 0);
-        if let Some(damaged) = index.as_ref().map(|i| i.damaged).filter(|n| *n > 0) {
-            self.warn(
-                folder,
-                &format!("{damaged} records of cyrus.index are damaged or missing"),
+        let head = self.head(folder)?;
+        let index = self.index(folder, &head, &files, &mut damage)?;
+        let sound = index.is_some() && damage.is_empty();
+        let beside = index.as_ref().and_then(|index| index.beside);
+        let known = head
+            .keywords
+            .filter(|_| beside.is_none() || beside == head.sum);
+        if known.is_none() {
+            damage.push(
+                "cyrus.header is damaged: its messages are shown without keywords".to_owned(),
             );
+        }
+        let names = known.unwrap_or_default();
+        if !damage.is_empty() {
+            let damage = damage.join("; ");
+            tracing::warn!(
+                "{}/{}: {damage}",
+                self.root.path().display(),
+                String::from_utf8_lossy(&self.at(folder))
+            );
+            messages.damage = Some(damage);
         }
         if !sound {
             for path in self.elsewhere(folder)?.iter() {

@@ -11,7 +11,7 @@
 //! user's are shared ones: they are shown as mailboxes of nobody's, by their first level.
 
 use super::super::{SpoolMailbox, SpoolMailboxes, folder_name, join};
-use super::{HEADER, INDEX, LONGEST_HEADER, header, is_shown_by};
+use super::{HEADER, INDEX, LONGEST_HEADER, header, index, is_shown_by};
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::store::bounds;
@@ -57,6 +57,15 @@ impl Name {
             domain: domain.map(|domain| String::from_utf8_lossy(domain).into_owned()),
             levels: levels.collect(),
         })
+    }
+
+    /// Whether the header that has this name lets the user in.
+    fn admits_its_user(&self, header: &header::Header) -> bool {
+        let address = self.domain.as_ref().map(|d| format!("{}@{d}", self.user));
+        let is_user = |word: &Vec<u8>| {
+            *word == self.user.as_bytes() || address.as_ref().is_some_and(|a| *word == a.as_bytes())
+        };
+        header.admitted.iter().any(is_user)
     }
 }
 
@@ -286,7 +295,17 @@ fn single_letters(names: &Listing) -> Vec<Vec<u8>> {
     single.map(|e| e.name.to_vec()).collect()
 }
 
-/// The folder that a directory is by its header; `None` if it has been deleted.
+/// Whether a directory is a folder's by its id.
+pub fn is_by_id(directory: &[u8]) -> bool {
+    let mut levels = directory.rsplit(|&b| b == b'/').skip(1);
+    let letters = levels.by_ref().take(2).all(|level| level.len() == 1);
+    letters && levels.next() == Some(BY_ID)
+}
+
+/// The folder that a directory by its id is, as its header says; `None` if it has been deleted.
+///
+/// A header that is damaged must give nobody's folder to somebody else: it must be of this id, and either as the index knows it or
+/// admit the user whose folder it says it is.
 ///
 /// # Errors
 /// [`Kind::NotFound`] if there is no header; [`Kind::Unreadable`] also if it is damaged.
@@ -296,12 +315,34 @@ pub fn name_of(root: &Root, directory: &[u8]) -> Result<Option<Name>> {
     let mut bytes = vec![0; size as usize];
     let len = file.read_at(&mut bytes, 0)?;
     bytes.truncate(len);
-    let name = header::parse(&bytes).and_then(|header| header.name);
-    let name = name.ok_or_else(|| {
-        let message = format!("{}: does not say which folder it is of", file.name());
+    let unreadable = |what: &str| {
+        let message = format!("{}: {what}", file.name());
         Error::new(Kind::Unreadable, message)
-    })?;
-    Ok(Name::parse(&name))
+    };
+    let header = header::parse(&bytes).unwrap_or_default();
+    let id = directory.rsplit(|&b| b == b'/').next();
+    let (Some(name), true) = (&header.name, header.id.as_deref() == id) else {
+        return Err(unreadable("does not say which folder it is of"));
+    };
+    let name = Name::parse(name);
+    if name
+        .as_ref()
+        .is_some_and(|name| name.admits_its_user(&header))
+    {
+        return Ok(name);
+    }
+    let beside = match root.open(&join(directory, INDEX)) {
+        Ok(index) => index::beside(&index),
+        Err(e) => Err(e),
+    };
+    match beside {
+        Ok(Some(sum)) if sum != crc32fast::hash(&bytes) => Err(unreadable(
+            "is damaged, and may say that the folder is somebody else's",
+        )),
+        Ok(_) => Ok(name),
+        Err(e) if e.kind() == Kind::NotFound || bounds::is_of_one(&e) => Ok(name),
+        Err(e) => Err(e),
+    }
 }
 
 /// The domain and user of a mailbox.

@@ -146,7 +146,8 @@ fn spools_by_ids() {
         let directory = dir.path().join("spool").join(path);
         fs::create_dir_all(&directory).unwrap();
         let magic = b"\xa1\x02\x8b\x0dCyrus mailbox header\nquote\nquote\n".as_slice();
-        let text = format!("%(T e N {name} I x A %(ann lrs))\n");
+        let id = path.rsplit('/').next().unwrap();
+        let text = format!("%(T e N {name} I {id} A %(ann lrs))\n");
         fs::write(
             directory.join("cyrus.header"),
             [magic, text.as_bytes()].concat(),
