@@ -10,8 +10,9 @@
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
 //! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it,
-//! and [`stop`] ends work that nobody waits for.
+//! [`crew`] looks at many things with several threads, and [`stop`] ends work that nobody waits for.
 
+pub mod crew;
 pub mod lane;
 pub mod stop;
 

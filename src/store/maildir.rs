@@ -20,7 +20,7 @@ use super::{
     BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
     beside, dbox, folder_name, join,
 };
-use crate::disk::{Dir, FileKind, Listing, Root};
+use crate::disk::{Dir, FileKind, Listing, Root, Stat, crew};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use finder::Finder;
@@ -28,6 +28,12 @@ use std::cell::OnceCell;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
 const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
+
+/// Files whose attributes are in memory at once.
+const LOOKED_AT_TOGETHER: usize = 64 << 10;
+
+/// Files that a thread takes at once to look at their attributes.
+const LOOKED_AT_ONCE: usize = 256;
 
 /// A folder has 26 keywords with letters at most; a longer file is none of Dovecot's.
 const LARGEST_KEYWORDS: u64 = 64 << 10;
@@ -199,22 +205,21 @@ impl<'a> Maildir<'a> {
                 Err(e) => return Err(e),
             }
             let dir = self.root.dir(&self.path_of(folder, sub))?;
-            for entry in dir.list()?.iter() {
+            let listing = dir.list()?;
+            let mut unknown = Vec::new();
+            for entry in listing.iter() {
                 if entry.name.starts_with(b".") {
                     continue;
                 }
                 if entry.kind != FileKind::File {
                     found.odd(entry.name);
-                    continue;
+                } else if !found.knows(entry.name, new, entry.ino) {
+                    unknown.push(entry.name);
                 }
-                if found.knows(entry.name, new, entry.ino) {
-                    continue;
-                }
-                match dir.stat(entry.name) {
-                    Ok(stat) => found.add(entry.name, new, &stat)?,
-                    // Only in a tree that is still being written.
-                    Err(e) if e.kind() == Kind::NotFound => {}
-                    Err(e) => return Err(e),
+            }
+            for names in unknown.chunks(LOOKED_AT_TOGETHER) {
+                for (name, stat) in look_at(&dir, names)? {
+                    found.add(name, new, &stat)?;
                 }
             }
         }
@@ -252,6 +257,25 @@ impl<'a> Maildir<'a> {
     fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
         join(&join(self.path, folder), name)
     }
+}
+
+/// The attributes of files in a directory; what is not there any more, as in a tree that is still being written, is left
+/// out.
+fn look_at<'n>(dir: &Dir<'_>, names: &[&'n [u8]]) -> Result<Vec<(&'n [u8], Stat)>> {
+    let seen = crew::share(names.len(), LOOKED_AT_ONCE, |shares| {
+        let mut seen = Vec::new();
+        while let Some(some) = shares.next() {
+            for &name in names.get(some).unwrap_or_default() {
+                match dir.stat(name) {
+                    Ok(stat) => seen.push((name, stat)),
+                    Err(e) if e.kind() == Kind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(seen)
+    })?;
+    Ok(seen.concat())
 }
 
 impl Store for Maildir<'_> {

@@ -6,6 +6,7 @@
 use super::super::deleted::Live;
 use super::super::resolve::Populated;
 use super::super::{Fs, Open};
+use crate::disk::crew;
 use crate::error::{Kind, Result};
 use crate::index::search::{self, Changed, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
@@ -19,7 +20,6 @@ use crate::view::mailbox::Mailbox;
 use crate::view::tree::{Source, Tree};
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a date that could not be read is left alone, in seconds.
@@ -431,18 +431,13 @@ impl Fs {
         listing: &Listing,
         missing: &[Missing],
     ) -> Result<Vec<Option<Text>>> {
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Text)>> {
+        let read = crew::share(missing.len(), READ_IN_ORDER, |shares| {
             let files = store.files(folder);
             let mut ahead = ReadAhead::new(&*files, listing.messages(), searchable::START as u64);
             let mut texts = Vec::new();
-            loop {
-                let from = next.fetch_add(READ_IN_ORDER, Ordering::Relaxed);
-                let some = missing.get(from..).unwrap_or_default();
-                let some = some.get(..READ_IN_ORDER).unwrap_or(some);
-                if some.is_empty() {
-                    return Ok(texts);
-                }
+            while let Some(some) = shares.next() {
+                let from = some.start;
+                let some = missing.get(some).unwrap_or_default();
                 for (k, one) in some.iter().enumerate() {
                     let Some(item) = listing.get(one.position) else {
                         continue;
@@ -465,31 +460,12 @@ impl Fs {
                     texts.push((from + k, text(&item, start, self.options.bodies)));
                 }
             }
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let others = (missing.len() / 32).min(cores - 1);
-        let parts = std::thread::scope(|scope| {
-            let others: Vec<_> = (0..others)
-                .filter_map(|_| {
-                    std::thread::Builder::new()
-                        .name("mailtm-words".into())
-                        .spawn_scoped(scope, work)
-                        .ok()
-                })
-                .collect();
-            let mut parts = vec![work()];
-            parts.extend(others.into_iter().map(|other| {
-                let fault = || crate::Error::new(Kind::Failed, "a fault in mailtm itself");
-                other.join().unwrap_or_else(|_| Err(fault()))
-            }));
-            parts
-        });
+            Ok(texts)
+        })?;
         let mut texts: Vec<Option<Text>> = vec![None; missing.len()];
-        for part in parts {
-            for (at, text) in part? {
-                if let Some(slot) = texts.get_mut(at) {
-                    *slot = Some(text);
-                }
+        for (at, text) in read.into_iter().flatten() {
+            if let Some(slot) = texts.get_mut(at) {
+                *slot = Some(text);
             }
         }
         Ok(texts)

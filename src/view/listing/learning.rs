@@ -2,14 +2,13 @@
 
 use super::rows::Rows;
 use super::{Known, is_for_all, key};
-use crate::disk::{lane, stop};
+use crate::disk::crew;
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
 use crate::store::{Message, Messages, ReadAhead, Store, Stored};
 use crate::view::content::{self, Encoding, Learned};
 use crate::view::{Names, View};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Messages that a thread takes at once to learn of them.
 const LEARNED_AT_ONCE: usize = 32;
@@ -74,24 +73,14 @@ impl View {
                 _ => unknown.push(i),
             }
         }
-        // The messages that nothing is known of, a few at a time to each thread. The thread of the request works too, so
-        // that its progress is the progress of all.
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (beat, stop) = (lane::current_beat(), stop::current());
-        let is_given_up = || stop.is_set() || beat.as_ref().is_some_and(|beat| beat.is_expired());
-        let work = || -> Result<Vec<(usize, Known)>> {
+        // The messages that nothing is known of, a few at a time to each thread.
+        let learned = crew::share(unknown.len(), LEARNED_AT_ONCE, |shares| {
             let files = store.files(folder);
             let mut ahead = ReadAhead::new(&*files, messages, content::FIRST_READ);
             let mut learned = Vec::new();
             let mut fresh = Vec::new();
-            loop {
-                let from = next.fetch_add(LEARNED_AT_ONCE, Ordering::Relaxed);
-                let some = unknown.get(from..).unwrap_or_default();
-                let some = some.get(..LEARNED_AT_ONCE).unwrap_or(some);
-                if from >= unknown.len() || is_given_up() || failed.load(Ordering::Relaxed) {
-                    self.keep(mailbox, &keys, &mut fresh);
-                    return Ok(learned);
-                }
+            while let Some(some) = shares.next() {
+                let some = unknown.get(some).unwrap_or_default();
                 for (k, &i) in some.iter().enumerate() {
                     let Some((at, message, _)) = news.get(i) else {
                         continue;
@@ -99,9 +88,7 @@ impl View {
                     let next = some.iter().skip(k + 1);
                     let next = next.filter_map(|&i| news.get(i).map(|(at, ..)| *at));
                     let stored = ahead.open(*at, next);
-                    let one = self
-                        .learn_one(mailbox, stored, messages, message)
-                        .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                    let one = self.learn_one(mailbox, stored, messages, message)?;
                     if let Known::Learned(one) = &one {
                         fresh.push((i, one.encode()));
                     }
@@ -111,37 +98,13 @@ impl View {
                     self.keep(mailbox, &keys, &mut fresh);
                 }
             }
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let helpers = (unknown.len() / (4 * LEARNED_AT_ONCE)).min(cores - 1);
-        let learned = std::thread::scope(|scope| {
-            let helpers: Vec<_> = (0..helpers)
-                .filter_map(|_| {
-                    std::thread::Builder::new()
-                        .name("mailtm-learn".into())
-                        .spawn_scoped(scope, work)
-                        .ok()
-                })
-                .collect();
-            let mut all = vec![work()];
-            all.extend(helpers.into_iter().map(|helper| {
-                let fault = || Error::new(Kind::Unreadable, "a fault in mailtm itself");
-                helper.join().unwrap_or_else(|_| Err(fault()))
-            }));
-            all
-        });
-        for part in learned {
-            for (position, one) in part? {
-                if let Some(known) = known.get_mut(position) {
-                    *known = one;
-                }
+            self.keep(mailbox, &keys, &mut fresh);
+            Ok(learned)
+        })?;
+        for (position, one) in learned.into_iter().flatten() {
+            if let Some(known) = known.get_mut(position) {
+                *known = one;
             }
-        }
-        if is_given_up() {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "given up before all was learned",
-            ));
         }
         Ok(known)
     }

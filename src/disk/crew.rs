@@ -1,0 +1,134 @@
+//! Looking at many things of one store with several threads: a disk does several things at once, and so does a processor.
+//!
+//! The thread that asks works too, so that its progress is the progress of all. The others have no deadline of their own:
+//! they end when all is done, when one of them fails, or when nobody waits for the outcome any more.
+
+use super::{lane, stop};
+use crate::error::{Error, Kind, Result};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Another thread is worth starting for so many shares.
+const SHARES_EACH: usize = 2;
+
+/// Hands out shares of the work.
+pub struct Shares<'a> {
+    next: AtomicUsize,
+    things: usize,
+    at_once: usize,
+    failed: AtomicBool,
+    is_given_up: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Shares<'_> {
+    /// Which things to look at next; `None` when there is nothing more to do.
+    pub fn next(&self) -> Option<Range<usize>> {
+        let from = self.next.fetch_add(self.at_once, Ordering::Relaxed);
+        let over = from >= self.things || self.failed.load(Ordering::Relaxed);
+        (!over && !(self.is_given_up)()).then(|| from..self.things.min(from + self.at_once))
+    }
+}
+
+/// Has `work` take shares of so many things, `at_once` of them each time, on this thread and as many others as there are
+/// cores for; what each thread returned.
+///
+/// # Errors
+/// The first of `work`; [`Kind::Unreadable`] if the request was given up, or the work told to stop, before all was done.
+pub fn share<R: Send>(
+    things: usize,
+    at_once: usize,
+    work: impl Fn(&Shares<'_>) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let (beat, stop) = (lane::current_beat(), stop::current());
+    let is_given_up = || stop.is_set() || beat.as_ref().is_some_and(|beat| beat.is_expired());
+    let shares = Shares {
+        next: AtomicUsize::new(0),
+        things,
+        at_once,
+        failed: AtomicBool::new(false),
+        is_given_up: &is_given_up,
+    };
+    let work = || work(&shares).inspect_err(|_| shares.failed.store(true, Ordering::Relaxed));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let others = (things / (SHARES_EACH * at_once)).min(cores - 1);
+    let done = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..others)
+            .filter_map(|_| {
+                std::thread::Builder::new()
+                    .name("mailtm-crew".into())
+                    .spawn_scoped(scope, work)
+                    .ok()
+            })
+            .collect();
+        let mut done = vec![work()];
+        done.extend(others.into_iter().map(|other| {
+            let fault = || Error::new(Kind::Failed, "a fault in mailtm itself");
+            other.join().unwrap_or_else(|_| Err(fault()))
+        }));
+        done
+    });
+    let done = done.into_iter().collect::<Result<Vec<R>>>()?;
+    if is_given_up() {
+        let message = "given up before all was looked at";
+        return Err(Error::new(Kind::Unreadable, message));
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::stop::Stop;
+
+    fn seen(things: usize, at_once: usize) -> Vec<usize> {
+        let work = |shares: &Shares<'_>| {
+            let mut seen = Vec::new();
+            while let Some(some) = shares.next() {
+                seen.extend(some);
+            }
+            Ok(seen)
+        };
+        let mut seen = share(things, at_once, work).unwrap().concat();
+        seen.sort_unstable();
+        seen
+    }
+
+    #[test]
+    fn each_thing_is_looked_at_once() {
+        for (things, at_once) in [(0, 1), (1, 8), (8, 8), (1000, 7), (10_000, 64)] {
+            let expected: Vec<usize> = (0..things).collect();
+            assert_eq!(seen(things, at_once), expected, "{things} {at_once}");
+        }
+    }
+
+    #[test]
+    fn a_failure_ends_it_and_is_told() {
+        let looked_at = AtomicUsize::new(0);
+        let work = |shares: &Shares<'_>| -> Result<()> {
+            while let Some(some) = shares.next() {
+                looked_at.fetch_add(some.len(), Ordering::Relaxed);
+                if some.contains(&5) {
+                    return Err(Error::new(Kind::Stale, "the fifth"));
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Ok(())
+        };
+        let error = share(100_000, 10, work).unwrap_err();
+        assert_eq!(error.kind(), Kind::Stale);
+        assert!(looked_at.into_inner() < 100_000);
+    }
+
+    #[test]
+    fn who_is_told_to_stop_has_not_seen_all() {
+        let stop = Stop::default();
+        let work = |shares: &Shares<'_>| {
+            while shares.next().is_some() {
+                stop.stop();
+            }
+            Ok(())
+        };
+        let error = stop.ends(|| share(1000, 1, work)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreadable);
+    }
+}
