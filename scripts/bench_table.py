@@ -45,6 +45,8 @@ FIGURES = [
     ("ask-tar", "the same, each asked for", "s", None, "tar"),
     ("push-mixed", "every seventh message, pushed", "s", None, "mixed"),
     ("ask-mixed", "the same, each asked for", "s", None, "mixed"),
+    ("push-smb", "all of a folder through Samba, pushed", "s", None, "smb"),
+    ("ask-smb", "the same, each asked for", "s", None, "smb"),
     ("push-waste", "a reader stops after 300: read from the store, pushed", "MB", None, None),
     ("ask-waste", "the same, each asked for", "MB", None, None),
 ]
