@@ -6,8 +6,9 @@
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
 //! [`mounter`] the process that has the right to mount there, [`sandbox`] confines this one. `policy` follows who may enter,
 //! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers, `memory` gives back what is
-//! not needed any more, `metrics` tells how it goes.
+//! not needed any more, `metrics` tells how it goes, `begun` knows a lost index from a new one.
 
+mod begun;
 mod lateness;
 mod live;
 mod memory;
@@ -117,11 +118,19 @@ fn confine(config: &Config, source: &Source) -> Result<()> {
     files.extend(config.file.clone());
     let needs = sandbox::Needs {
         stores: stores(config, source),
-        written: vec![config.index.path.clone()],
+        written: written(config),
         files,
         restores: false,
     };
     enter_sandbox(&needs)
+}
+
+/// What is written by whoever keeps an index.
+fn written(config: &Config) -> Vec<PathBuf> {
+    let index = &config.index.path;
+    std::iter::once(index.clone())
+        .chain(begun::prepare(index))
+        .collect()
 }
 
 /// The directories that mail is read from.
@@ -166,7 +175,8 @@ pub fn confine_portal(config: &Config, path: &Path) -> Result<()> {
     let keys = config.source.mail_crypt_keys.iter().cloned();
     let as_files = matches!(restore.method, Method::Auto | Method::Maildir);
     let live = config.source.live.clone().filter(|_| as_files);
-    let mut written = vec![config.index.path.clone(), path.to_owned(), logs(config)];
+    let mut written = written(config);
+    written.extend([path.to_owned(), logs(config)]);
     written.extend(live.clone());
     enter_sandbox(&sandbox::Needs {
         stores: stores(config, &source),
@@ -232,6 +242,8 @@ fn build_from(config: &Config, source: &Source, about: Option<about::Template>) 
 }
 
 fn view(config: &Config) -> Result<View> {
+    let index = Index::open(&config.index.path);
+    begun::note(&config.index.path, &index);
     Ok(View {
         zone: config.timezone,
         names: match config.names {
@@ -244,7 +256,7 @@ fn view(config: &Config) -> Result<View> {
         },
         layout: layout(config)?,
         keys: keys(config)?,
-        index: Arc::new(Index::open(&config.index.path)),
+        index: Arc::new(index),
         told: view::told::Told::default(),
     })
 }

@@ -372,14 +372,86 @@ fn an_index_that_is_no_good_changes_nothing_that_is_shown() {
         }
         let mount = Mount::new(&config).expecting_warnings();
         same(what, &truth, &manifest(&mount.path));
-        // An empty file is what a new index looks like.
-        if what != "emptied" {
-            mount.wait_for_warning(&["index"]);
-        }
+        mount.wait_for_warning(&["index"]);
         drop(mount);
         let mount = Mount::new(&config);
         same(&format!("{what}, rebuilt"), &truth, &manifest(&mount.path));
     }
+}
+
+#[test]
+fn an_index_that_was_lost_is_warned_of_once_and_a_first_one_is_not() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    let begun = |mount: &Mount| mount.stderr().matches("a new one is begun").count();
+    // The directory may be there, made by whoever sets the server up.
+    fs::create_dir(&config.index).unwrap();
+    let mount = Mount::new(&config);
+    let truth = manifest(&mount.path);
+    assert_eq!(begun(&mount), 1);
+    drop(mount);
+    let mount = Mount::new(&config);
+    assert_eq!(begun(&mount), 0);
+    drop(mount);
+
+    // Cleared, gone with its directory, on a disk that is not mounted, and half of it.
+    type Loss = fn(&Path);
+    let losses: [(&str, Loss); 4] = [
+        ("cleared", |index| {
+            fs::remove_dir_all(index).unwrap();
+            fs::create_dir(index).unwrap();
+        }),
+        ("gone", |index| fs::remove_dir_all(index).unwrap()),
+        ("emptied", |index| {
+            for file in fs::read_dir(index).unwrap() {
+                fs::write(file.unwrap().path(), "").unwrap();
+            }
+        }),
+        ("no facts", |index| {
+            fs::remove_file(index.join("facts.sqlite")).unwrap();
+        }),
+    ];
+    let lost_once = |what: &str| {
+        let mount = Mount::new(&config).expecting_warnings();
+        same(what, &truth, &manifest(&mount.path));
+        let warnings = mount.warnings();
+        assert_eq!(warnings.len(), 1, "{what}: {warnings:?}");
+        let index = config.index.to_str().unwrap();
+        for words in ["index", index, "made anew", "see that"] {
+            assert!(warnings[0].contains(words), "{what}: {warnings:?}");
+        }
+        assert_eq!(begun(&mount), 0);
+        drop(mount);
+    };
+    for (what, lose) in losses {
+        lose(&config.index);
+        lost_once(what);
+        // It is there again.
+        same(what, &truth, &manifest(&Mount::new(&config).path));
+    }
+    let covered = OtherMount::new(&["-t", "tmpfs", "none"], config.index.clone());
+    lost_once("another disk");
+    drop(covered);
+    let mount = Mount::new(&config);
+    assert_eq!(begun(&mount), 0);
+    drop(mount);
+
+    // Another place, another beginning; and one that cannot be is warned of once, and never taken for lost.
+    let mut other = Config::new(&scratch, &store);
+    assert_eq!(begun(&Mount::new(&other)), 1);
+    fs::write(scratch.join("plain-file"), "x").unwrap();
+    other.index = scratch.join("plain-file/index");
+    let other = other.set(
+        "index.path",
+        scratch.join("plain-file/index").to_str().unwrap(),
+    );
+    let mount = Mount::new(&other).expecting_warnings();
+    same("below a file", &truth, &manifest(&mount.path));
+    let warnings = mount.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("done without"), "{warnings:?}");
 }
 
 #[test]
@@ -425,12 +497,10 @@ fn an_index_that_vanishes_changes_nothing_that_is_shown() {
             }
         }
         drop(mount);
-        // Numbers and all come out the same.
-        same(
-            "after a restart",
-            &newer,
-            &manifest(&Mount::new(&config).path),
-        );
+        // Numbers and all come out the same. The sandbox cannot make a directory beside it anew: that is for the next one.
+        let mount = Mount::new(&config).expecting_warnings();
+        same("after a restart", &newer, &manifest(&mount.path));
+        assert_eq!(mount.warnings().len(), usize::from(whole));
     }
 }
 

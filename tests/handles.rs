@@ -114,7 +114,7 @@ fn handles_work_without_the_index_they_were_taken_with() {
     std::fs::remove_dir_all(&config.index)
         .or_else(|_| std::fs::remove_file(&config.index))
         .unwrap();
-    let mount = Mount::new(&config);
+    let mount = Mount::new(&config).expecting_warnings();
     // The new index knows none of the ids; what they mean is found again.
     assert_eq!(wrong(&mount.path, &table), "");
 }

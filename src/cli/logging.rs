@@ -23,7 +23,7 @@ pub(super) enum Format {
 }
 
 /// Starts logging. Our own messages are shown as asked for; those of libraries from warnings upward, unless very
-/// much is asked for.
+/// much is asked for. Panics are told there too.
 pub(super) fn start(global: &Global) {
     let wanted = i16::from(global.verbose) - i16::from(global.quiet);
     let level = match wanted {
@@ -66,6 +66,7 @@ pub(super) fn start(global: &Global) {
     };
     // Fails only where logging runs already.
     drop(started);
+    crate::fault::told();
 }
 
 fn colours(wanted: ColorChoice) -> bool {
@@ -151,4 +152,51 @@ fn to_syslog(severity: u8, line: &[u8]) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     socket.send_to(&message, "/dev/log").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Set in the process whose log is looked at: the form of it.
+    const INSIDE: &str = "MAILTM_TEST_LOG_FORM";
+
+    /// Logging is of the whole process, so this runs once more in one of its own.
+    #[test]
+    fn a_panic_is_a_line_of_the_log_in_its_form() {
+        if let Ok(form) = std::env::var(INSIDE) {
+            let log = Format::from_str(&form, false).unwrap();
+            start(&Global {
+                verbose: 0,
+                quiet: 0,
+                log,
+                color: ColorChoice::Never,
+            });
+            let thread = std::thread::Builder::new().name("reader".into());
+            let thread = thread.spawn(|| panic!("no such row"));
+            assert!(thread.unwrap().join().is_err());
+            return;
+        }
+        for form in ["text", "json"] {
+            let inside = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", std::thread::current().name().unwrap()])
+                .args(["--nocapture", "--test-threads=1"])
+                .env(INSIDE, form)
+                .env("RUST_BACKTRACE", "1")
+                .output()
+                .unwrap();
+            assert!(inside.status.success(), "{inside:?}");
+            let said = String::from_utf8(inside.stderr).unwrap();
+            let [line] = said.lines().collect::<Vec<_>>()[..] else {
+                panic!("{said}");
+            };
+            let place = concat!("panicked at ", file!(), ":");
+            for words in ["ERROR", place, "(thread reader: no such row)", "reported"] {
+                assert!(line.contains(words), "{line}");
+            }
+            let object = serde_json::from_str::<serde_json::Value>(line);
+            assert_eq!(object.is_ok(), form == "json", "{line}");
+        }
+    }
 }

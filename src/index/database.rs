@@ -30,7 +30,7 @@ pub(super) enum Trouble {
     Damaged,
     /// Another program's, or of another version.
     Foreign,
-    /// Removed while it was in use.
+    /// Removed, while it was in use or before.
     Vanished,
     Locked,
     Unwritable,
@@ -76,6 +76,12 @@ impl Fault {
 
     pub fn cure(&self) -> &'static str {
         self.trouble.cure()
+    }
+
+    /// Found when it was opened.
+    pub fn lost(beside: &str) -> Self {
+        let detail = format!("there is nothing in it, though {beside} beside it is filled");
+        Self::new(Trouble::Vanished, detail)
     }
 
     /// Whether a new file is the way out.
@@ -151,6 +157,16 @@ impl Rest {
     }
 }
 
+/// What a file had when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It was not there, or empty.
+    Nothing,
+    /// Its tables, and nothing in them.
+    Tables,
+    Rows,
+}
+
 /// What makes a file one of ours.
 pub(super) struct Layout {
     pub name: &'static str,
@@ -165,8 +181,15 @@ pub(super) struct Layout {
     pub probes: &'static [&'static str],
 }
 
-/// A file made anew in place of one that was set aside for this reason.
-pub(super) struct Renewed(pub Fault);
+/// What was where a file was opened.
+pub(super) enum Found {
+    /// One of ours.
+    Kept,
+    /// None, or an empty one.
+    Nothing,
+    /// Something that was set aside for this reason.
+    Useless(Fault),
+}
 
 impl Layout {
     pub fn path(&self, dir: &Path) -> PathBuf {
@@ -174,11 +197,12 @@ impl Layout {
     }
 
     /// Opens the file for reading and writing, making it where it is missing or useless.
-    pub fn open(&self, dir: &Path) -> Result<(Connection, Option<Renewed>), Fault> {
+    pub fn open(&self, dir: &Path) -> Result<(Connection, Found), Fault> {
         match self.open_existing(dir) {
-            Ok(connection) => Ok((connection, None)),
+            Ok((connection, false)) => Ok((connection, Found::Kept)),
+            Ok((connection, true)) => Ok((connection, Found::Nothing)),
             Err(fault) if fault.calls_for_a_new_file() => {
-                Ok((self.renew(dir)?, Some(Renewed(fault))))
+                Ok((self.renew(dir)?, Found::Useless(fault)))
             }
             Err(fault) => Err(fault),
         }
@@ -195,10 +219,11 @@ impl Layout {
                 _ => {}
             }
         }
-        self.open_existing(dir)
+        self.open_existing(dir).map(|(connection, _)| connection)
     }
 
-    fn open_existing(&self, dir: &Path) -> Result<Connection, Fault> {
+    /// The file, and whether there was nothing in it before.
+    fn open_existing(&self, dir: &Path) -> Result<(Connection, bool), Fault> {
         let path = self.path(dir);
         create_private(&path)?;
         let connection = Connection::open_with_flags(
@@ -207,9 +232,7 @@ impl Layout {
         )?;
         connection.busy_timeout(OPEN_WAIT)?;
         settle(&connection)?;
-        if self.is_blank(&connection)? {
-            self.initialise(&connection)?;
-        }
+        let is_new = self.is_blank(&connection)? && self.initialise(&connection)?;
         let (application_id, version) = identity(&connection)?;
         if (application_id, version) != (self.application_id, self.version) {
             return Err(Fault::new(
@@ -224,7 +247,7 @@ impl Layout {
         }
         connection.pragma_update(None, "journal_mode", self.journal)?;
         connection.pragma_update(None, "synchronous", self.synchronous)?;
-        Ok(connection)
+        Ok((connection, is_new))
     }
 
     /// Opens a file that [`open`](Self::open) has opened before, for reading only.
@@ -243,17 +266,20 @@ impl Layout {
         Ok(tables == 0 && identity(connection)? == (0, 0))
     }
 
-    fn initialise(&self, connection: &Connection) -> Result<(), Fault> {
+    /// Fills a blank file; whether it was blank still.
+    fn initialise(&self, connection: &Connection) -> Result<bool, Fault> {
         connection.pragma_update(None, "journal_mode", self.journal)?;
         let transaction =
             rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         // Another process may have been quicker.
-        if self.is_blank(&transaction)? {
+        let is_blank = self.is_blank(&transaction)?;
+        if is_blank {
             transaction.execute_batch(self.schema)?;
             transaction.pragma_update(None, "application_id", self.application_id)?;
             transaction.pragma_update(None, "user_version", self.version)?;
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        Ok(is_blank)
     }
 }
 

@@ -5,7 +5,7 @@
 //! meanwhile and after other troubles there are no facts for a while.
 
 use super::database::{
-    Fault, Layout, Notices, Rest, Trouble, checksum, file_at, lock, make_directory,
+    Fault, Found, Layout, Notices, Past, Rest, Trouble, checksum, file_at, lock, make_directory,
 };
 use super::queue::{self, Job, Pack, Queue};
 use super::writer;
@@ -69,6 +69,8 @@ const IDLE_READERS: usize = 4;
 
 const FLUSH_WAIT: Duration = Duration::from_secs(30);
 
+pub(super) const MADE_AGAIN: &str = "made anew; messages are read anew as they are looked at";
+
 const DONE_WITHOUT: &str = "done without for now: messages are read anew";
 
 /// What a message is known by: its store identity, and what tells whether it is still the same.
@@ -109,6 +111,8 @@ impl<'a> FactKey<'a> {
 pub(super) struct Facts {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+    /// What was there when it was opened.
+    pub past: Past,
 }
 
 /// What readers and the writer share.
@@ -138,9 +142,10 @@ impl Facts {
             damaged: AtomicBool::new(false),
         });
         match Self::start(&shared) {
-            Ok(writer) => Some(Self {
+            Ok((writer, past)) => Some(Self {
                 shared,
                 writer: Some(writer),
+                past,
             }),
             Err(fault) => {
                 shared.report(
@@ -152,20 +157,30 @@ impl Facts {
         }
     }
 
-    fn start(shared: &Arc<Shared>) -> Result<JoinHandle<()>, Fault> {
-        let (connection, renewed) = LAYOUT.open(&shared.dir)?;
-        if let Some(renewed) = renewed {
-            shared.report(&renewed.0, writer::MADE_ANEW);
+    fn start(shared: &Arc<Shared>) -> Result<(JoinHandle<()>, Past), Fault> {
+        let (connection, found) = LAYOUT.open(&shared.dir)?;
+        if let Found::Useless(fault) = &found {
+            shared.report(fault, writer::MADE_ANEW);
         }
+        let mailboxes = "SELECT EXISTS (SELECT 1 FROM mailbox)";
+        let past = match found {
+            Found::Nothing => Past::Nothing,
+            // What is damaged is for those to find out who need it.
+            _ => match connection.query_row(mailboxes, [], |row| row.get(0)) {
+                Ok(true) => Past::Rows,
+                _ => Past::Tables,
+            },
+        };
         if connection.is_readonly("main")? {
             return Err(Fault::new(Trouble::Unwritable, "the file is not writable"));
         }
         *lock(&shared.file) = file_at(&LAYOUT.path(&shared.dir));
         let shared = Arc::clone(shared);
-        Builder::new()
+        let writer = Builder::new()
             .name("index-writer".into())
             .spawn(move || writer::run(&shared, connection))
-            .map_err(|e| Fault::new(Trouble::Failing, format!("cannot start a thread: {e}")))
+            .map_err(|e| Fault::new(Trouble::Failing, format!("cannot start a thread: {e}")))?;
+        Ok((writer, past))
     }
 
     pub fn get(&self, mailbox: &[u8], keys: &[FactKey<'_>]) -> Vec<Option<Box<[u8]>>> {

@@ -41,7 +41,7 @@ pub use facts::FactKey;
 pub use numbers::Table;
 
 use crate::error::Result;
-use database::Notices;
+use database::{Fault, Notices, Past};
 use facts::Facts;
 use search::Search;
 use serials::Serials;
@@ -71,9 +71,23 @@ impl Index {
             notices.report(dir, &fault, "done without: nothing learned is kept");
             return Self::in_memory();
         }
+        let serials = Serials::open(dir, Arc::clone(&notices));
+        let facts = Facts::open(dir, Arc::clone(&notices));
+        // Numbers are given, and facts kept, when both files have been made: nobody else is about to make the other one.
+        match (serials.past, facts.as_ref().map(|facts| facts.past)) {
+            (Past::Rows, Some(Past::Nothing)) => {
+                let (lost, there) = (facts::LAYOUT.path(dir), serials::LAYOUT.name);
+                notices.report(&lost, &Fault::lost(there), facts::MADE_AGAIN);
+            }
+            (Past::Nothing, Some(Past::Rows)) if serials.is_persistent() => {
+                let (lost, there) = (serials::LAYOUT.path(dir), facts::LAYOUT.name);
+                notices.report(&lost, &Fault::lost(there), serials::MADE_AGAIN);
+            }
+            _ => {}
+        }
         Self {
-            serials: Serials::open(dir, Arc::clone(&notices)),
-            facts: Facts::open(dir, notices),
+            serials,
+            facts,
             dir: Some(dir.to_owned()),
         }
     }
@@ -90,6 +104,12 @@ impl Index {
     /// Whether facts and numbers outlive the process, as far as opening the files could tell.
     pub fn is_persistent(&self) -> bool {
         self.facts.is_some() && self.serials.is_persistent()
+    }
+
+    /// Whether its directory had nothing of an index when it was opened.
+    pub fn is_new(&self) -> bool {
+        let is_new = |facts: &Facts| facts.past == Past::Nothing;
+        self.serials.past == Past::Nothing && self.facts.as_ref().is_none_or(is_new)
     }
 
     /// The search index beside it; one for this once, warned of, where it can't be used. What was made with another

@@ -33,7 +33,7 @@ pub use learning::{Changed, Entry, Look, Missing, Text};
 pub use query::{Field, Query, Term};
 pub use row::{Folder, Reading, Row};
 
-use super::database::{self, Fault, Layout, Notices, Trouble};
+use super::database::{self, Fault, Found, Layout, Notices, Trouble};
 use crate::error::{Error, Kind, Result};
 use row::checksum_of_mailbox;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -162,12 +162,12 @@ impl Search {
         let notices = Notices::default();
         let open = || -> Result<Connection, Fault> {
             database::make_directory(dir)?;
-            let (connection, renewed) = LAYOUT.open(dir)?;
-            if let Some(renewed) = renewed {
+            let (connection, found) = LAYOUT.open(dir)?;
+            if let Found::Useless(fault) = found {
                 let path = LAYOUT.path(dir);
                 notices.report(
                     &path,
-                    &renewed.0,
+                    &fault,
                     "set aside as search.sqlite.damaged and made anew",
                 );
             }

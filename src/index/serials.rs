@@ -9,7 +9,7 @@
 //! number that their seed wants, which is mostly the one they had.
 
 use super::database::{
-    Fault, Layout, Notices, Rest, Trouble, checksum, file_at, lock, make_directory,
+    Fault, Found, Layout, Notices, Past, Rest, Trouble, checksum, file_at, lock, make_directory,
 };
 use super::numbers::{Numbers, Table, Taken};
 use crate::error::{Error, Kind, Result};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-const LAYOUT: Layout = Layout {
+pub(super) const LAYOUT: Layout = Layout {
     name: "serials.sqlite",
     application_id: 0x6d74_6d53,
     version: 1,
@@ -39,6 +39,8 @@ const INSERT: &str =
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSES: i32 = 500;
 
+pub(super) const MADE_AGAIN: &str = "made anew; folders get the same numbers again, but for a few: NFS clients may have to reopen those";
+
 const FROM_MEMORY: &str = "new serial numbers are kept in memory until they can be saved";
 
 /// The tables of serial numbers.
@@ -49,6 +51,8 @@ pub(super) struct Serials {
     numbers: [RwLock<Numbers>; 2],
     path: PathBuf,
     persistent: bool,
+    /// What was there when it was opened.
+    pub past: Past,
     notices: Arc<Notices>,
 }
 
@@ -98,6 +102,7 @@ impl Serials {
             numbers: Default::default(),
             path,
             persistent: false,
+            past: Past::Nothing,
             notices,
         }
     }
@@ -106,11 +111,11 @@ impl Serials {
     pub fn open(dir: &Path, notices: Arc<Notices>) -> Self {
         let mut serials = Self::new(LAYOUT.path(dir), notices);
         match serials.load(dir) {
-            Ok(connection) => {
+            Ok((connection, past)) => {
                 let file = file_at(&serials.path);
                 let log = &mut *lock(&serials.log);
                 (log.connection, log.file) = (Some(connection), file);
-                serials.persistent = true;
+                (serials.persistent, serials.past) = (true, past);
             }
             Err(fault) => serials.report(&fault, "new serial numbers are kept in memory only"),
         }
@@ -122,21 +127,26 @@ impl Serials {
     }
 
     /// Reads all numbers and makes ready to write.
-    fn load(&self, dir: &Path) -> Result<Connection, Fault> {
-        let mut connection = self.read_all(dir)?;
+    fn load(&self, dir: &Path) -> Result<(Connection, Past), Fault> {
+        let (mut connection, is_new) = self.read_all(dir)?;
         if connection.is_readonly("main")? {
             return Err(Fault::new(Trouble::Unwritable, "the file is not writable"));
         }
         connection.busy_handler(Some(pause))?;
-        Ok(connection)
+        let past = match lock(&self.log).state.last_id {
+            0 if is_new => Past::Nothing,
+            0 => Past::Tables,
+            _ => Past::Rows,
+        };
+        Ok((connection, past))
     }
 
-    /// Reads all numbers; where the file is damaged, all that can be read, into a new file.
-    fn read_all(&self, dir: &Path) -> Result<Connection, Fault> {
-        let (connection, renewed) = LAYOUT.open(dir)?;
-        if let Some(renewed) = renewed {
+    /// Reads all numbers; where the file is damaged, all that can be read, into a new file. Whether there was nothing.
+    fn read_all(&self, dir: &Path) -> Result<(Connection, bool), Fault> {
+        let (connection, found) = LAYOUT.open(dir)?;
+        if let Found::Useless(fault) = &found {
             self.report(
-                &renewed.0,
+                fault,
                 "set aside as serials.sqlite.damaged and made anew; folders get the same numbers again, \
                  but for a few: NFS clients may have to reopen those",
             );
@@ -147,7 +157,7 @@ impl Serials {
             write(numbers).shrink_to_fit();
         }
         let fault = match loaded {
-            Ok(()) => return Ok(connection),
+            Ok(()) => return Ok((connection, matches!(found, Found::Nothing))),
             Err(fault) if fault.trouble == Trouble::Damaged => fault,
             Err(fault) => return Err(fault),
         };
@@ -161,7 +171,7 @@ impl Serials {
                  the others come out the same but for a few"
             ),
         );
-        Ok(connection)
+        Ok((connection, false))
     }
 
     /// Writes all numbers in memory to a new file; says how many.

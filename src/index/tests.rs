@@ -284,6 +284,30 @@ fn an_empty_file_is_filled() {
 }
 
 #[test]
+fn one_file_without_the_other_is_warned_of_and_a_new_index_is_not() {
+    for lost in FILES {
+        let dir = TempDir::new().unwrap();
+        let (index, log) = with_log(|| Index::open(dir.path()));
+        assert!(index.is_new() && log.is_empty(), "{log}");
+        drop(index);
+        // Nothing was in either.
+        fs::remove_file(dir.path().join(lost)).unwrap();
+        let (index, log) = with_log(|| Index::open(dir.path()));
+        assert!(!index.is_new() && log.is_empty(), "{log}");
+        drop(index);
+        filled(dir.path());
+        fs::remove_file(dir.path().join(lost)).unwrap();
+        let (index, log) = with_log(|| Index::open(dir.path()));
+        assert!(!index.is_new());
+        assert_eq!(log.matches("WARN").count(), 1, "{log}");
+        assert!(log.contains(lost) && log.contains("made anew"), "{log}");
+        drop(index);
+        let (_, log) = with_log(|| Index::open(dir.path()));
+        assert_eq!(log, "");
+    }
+}
+
+#[test]
 fn an_altered_row_costs_its_number_and_no_other() {
     let dir = TempDir::new().unwrap();
     filled(dir.path());

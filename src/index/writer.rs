@@ -4,7 +4,7 @@
 //! that was removed is made anew.
 
 use super::database::{Fault, Rest, Trouble};
-use super::facts::{Shared, hour, mailbox_id, pack_checksum, share_checksum};
+use super::facts::{MADE_AGAIN, Shared, hour, mailbox_id, pack_checksum, share_checksum};
 use super::queue::{self, Encode, Job, Listing, Pack};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::io::{self, BufWriter, Write};
@@ -25,8 +25,6 @@ const WAIT: Duration = Duration::from_secs(1);
 
 pub(super) const MADE_ANEW: &str =
     "set aside as facts.sqlite.damaged and made anew; messages are read anew as they are looked at";
-
-const MADE_AGAIN: &str = "made anew; messages are read anew as they are looked at";
 
 const NOT_KEPT: &str = "what is learned meanwhile is not kept";
 

@@ -5,10 +5,10 @@
 //!
 //! Invariant: the time is linear, apart from what the charset's decoder does.
 
+use crate::fault;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use memchr::{memchr, memmem};
 use std::borrow::Cow;
-use std::panic::catch_unwind;
 
 /// A part of a field's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ fn labelled(charset: &str, bytes: &[u8]) -> String {
 /// None if the charset is unknown, or its decoder fails on these bytes.
 fn convert(charset: &str, bytes: &[u8]) -> Option<String> {
     let decoder = charset_decoder(charset.as_bytes())?;
-    catch_unwind(|| decoder(bytes)).ok()
+    fault::contained("text in a character set", || decoder(bytes))
 }
 
 #[cfg(test)]

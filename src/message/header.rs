@@ -7,12 +7,12 @@
 //! [`FIELD_CAP`] bytes of a field are decoded.
 
 use super::encoded_word::{Piece, guess, pieces};
+use crate::fault;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Address, HeaderValue};
 use memchr::memchr;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::panic::catch_unwind;
 
 /// Bytes of a field that are decoded; the rest is left off.
 pub const FIELD_CAP: usize = 8 * 1024;
@@ -214,7 +214,8 @@ fn plain_mailbox(text: &str) -> Option<&str> {
 /// The first address's display name, else the address itself.
 fn address(value: &[u8]) -> Option<String> {
     let field = recoded(value);
-    let parsed = catch_unwind(|| MessageStream::new(field.as_bytes()).parse_address()).ok()?;
+    let parse = || MessageStream::new(field.as_bytes()).parse_address();
+    let parsed = fault::contained("the sender of a message", parse)?;
     let HeaderValue::Address(address) = parsed else {
         return None;
     };

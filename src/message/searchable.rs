@@ -7,9 +7,9 @@
 
 use super::field;
 use super::header::{message_id, unnumbered};
+use crate::fault;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use memchr::memchr_iter;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes of a message that are worth giving.
 pub const START: usize = 1 << 20;
@@ -62,9 +62,8 @@ impl Searchable {
                     found.look_into(&parsed, with_body);
                 }
             };
-            if catch_unwind(AssertUnwindSafe(parse)).is_err() {
-                tracing::debug!("the parts of a message cannot be told apart");
-            }
+            // What was found until then stays.
+            let _ = fault::contained("a message with its parts", parse);
         }
         found
     }

@@ -14,6 +14,7 @@ pub mod html;
 pub mod text;
 mod tidy;
 
+use crate::fault;
 use crate::html::escaped;
 use crate::message::{field, searchable};
 use crate::view::name;
@@ -22,7 +23,6 @@ use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Longest message that is taken apart, in bytes; a longer one can be taken as a whole.
 pub const LARGEST: u64 = 64 << 20;
@@ -105,7 +105,7 @@ impl<'a> Parts<'a> {
         let whole = searchable::shallow(bytes);
         // It is somebody else's parser, and somebody else's message.
         let parse = || MessageParser::default().parse(whole);
-        let message = catch_unwind(AssertUnwindSafe(parse)).ok().flatten()?;
+        let message = fault::contained("a message with its parts", parse).flatten()?;
         Some(Self {
             message,
             is_cut: whole.len() < bytes.len(),

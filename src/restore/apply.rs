@@ -259,7 +259,6 @@ impl<'a> Work<'a> {
                 }
                 Ok(true)
             }
-            Err(e) if e.kind() == Kind::Config => Err(e),
             Err(e) => {
                 let name = chosen.target.name();
                 tracing::error!("nothing is put into {name}: {e}");

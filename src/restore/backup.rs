@@ -290,10 +290,15 @@ fn target(into: &str) -> Result<Target> {
         .split('/')
         .map(str::to_owned)
         .collect();
-    let odd = |level: &String| level.trim().is_empty() || level.contains(char::is_control);
+    let odd = |level: &String| {
+        let has_no_name = matches!(level.trim(), "" | "." | "..");
+        has_no_name || level.contains(char::is_control)
+    };
     if path.iter().any(odd) {
         return Err(wrong(format!(
-            "\"{into}\" cannot name a folder: write a name, with \"/\" between its levels"
+            "\"{}\" cannot name a folder: write a name, with \"/\" between its levels, without control characters and levels \
+             that are empty, \".\" or \"..\"",
+            into.escape_debug()
         )));
     }
     Ok(Target { path, stored: None })
@@ -427,7 +432,7 @@ mod tests {
     #[test]
     fn folders_to_put_into() {
         assert_eq!(target("A/B").unwrap().path, ["A", "B"]);
-        for wrong in ["", "/", "A//B", "A\nB"] {
+        for wrong in ["", "/", "A//B", "A\nB", "A/..", "./A", " "] {
             assert!(target(wrong).is_err(), "{wrong}");
         }
     }

@@ -15,12 +15,16 @@ pub mod session;
 pub mod transport;
 
 use super::journal::{Place, escape, unescape};
-use super::live::{Content, Identities, Live, NewMessage, Patience, Present, Removal, Target};
+use super::live::{
+    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NewMessage, Patience, Present, Removal,
+    Target, too_long,
+};
 use super::maildir::hex;
 use super::measure::{Basis, Ends, Measure};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::message::header::{Scan, scan};
+use crate::store::folder_name;
 use chrono::DateTime;
 use session::{Listed, Session, State};
 use std::collections::{HashMap, HashSet};
@@ -113,6 +117,13 @@ impl Mailbox {
             found.by_digest.entry(digest).or_default().push(at);
         }
         Ok(true)
+    }
+
+    /// The folder of this name.
+    fn folder_of(&self, wanted: &str) -> Option<&Listed> {
+        let inbox = |name: &str| name.eq_ignore_ascii_case("INBOX");
+        let same = |f: &&Listed| f.decoded == wanted || inbox(&f.decoded) && inbox(wanted);
+        self.folders.iter().find(same)
     }
 
     /// The folders' names for people.
@@ -221,14 +232,32 @@ impl Live for Mailbox {
         None
     }
 
+    fn would_take(&mut self, target: &Target) -> Result<()> {
+        if self.folder_of(&target.name()).is_some() {
+            return Ok(());
+        }
+        let name = self.session.encode(&target.path)?;
+        // No server tells before it tries; and many have one directory for all levels.
+        let is_long = |level: &String| folder_name::encode(level).len() > LONGEST_LEVEL;
+        if name.len() > LONGEST_NAME || target.path.iter().any(is_long) {
+            return Err(too_long(target));
+        }
+        self.session.would_take(&name).map_err(|e| match e.kind() {
+            Kind::Invalid => {
+                let name = target.name();
+                let message = format!("\"{name}\" cannot name a folder: {e}: choose another name");
+                Error::new(Kind::Config, message)
+            }
+            _ => e,
+        })
+    }
+
     fn prepare(&mut self, target: &Target) -> Result<bool> {
         if self.prepared.contains_key(target) {
             return Ok(false);
         }
         let wanted = target.name();
-        let inbox = |name: &str| name.eq_ignore_ascii_case("INBOX");
-        let same = |f: &&Listed| f.decoded == wanted || inbox(&f.decoded) && inbox(&wanted);
-        let (name, made) = match self.folders.iter().find(same) {
+        let (name, made) = match self.folder_of(&wanted) {
             Some(folder) => (folder.name.clone(), false),
             None => {
                 let name = self.session.encode(&target.path)?;

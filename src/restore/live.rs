@@ -5,7 +5,7 @@
 
 use super::journal::Place;
 use super::measure::{Basis, Digest};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
@@ -33,6 +33,19 @@ impl Target {
     pub fn name(&self) -> String {
         self.path.join("/")
     }
+}
+
+/// Longest name of one level of a new folder that somebody asks for, in bytes, as the store writes it.
+pub const LONGEST_LEVEL: usize = 200;
+
+/// Longest name of such a folder, in bytes, where all its levels are, or may be, the name of one directory.
+pub const LONGEST_NAME: usize = 240;
+
+/// The error about a name that is longer.
+pub fn too_long(target: &Target) -> Error {
+    let name = target.name();
+    let message = format!("\"{name}\" is too long for the name of a folder: choose a shorter one");
+    Error::new(Kind::Config, message)
 }
 
 /// A message to be put.
@@ -117,6 +130,12 @@ pub trait Live {
 
     /// A new name for a message, where the store has such names.
     fn new_name(&mut self) -> Option<String>;
+
+    /// Whether there is such a folder or it could be made, as far as its name tells. Makes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Config`], saying why not.
+    fn would_take(&mut self, target: &Target) -> Result<()>;
 
     /// Makes a folder ready to be put into; whether it had to be made.
     fn prepare(&mut self, target: &Target) -> Result<bool>;

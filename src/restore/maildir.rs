@@ -19,7 +19,10 @@ mod subscriptions;
 use super::facts::{Fact, learn};
 use super::gate::{Dir, Gate, Ownership};
 use super::journal::{Place, escape, unescape};
-use super::live::{Content, Identities, Live, NewMessage, Patience, Present, Removal, Target};
+use super::live::{
+    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NewMessage, Patience, Present, Removal,
+    Target, too_long,
+};
 use super::measure::{Basis, Measure};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
@@ -253,15 +256,15 @@ impl<'a> Mailbox<'a> {
                 true => name.clone().into_bytes(),
                 false => folder_name::encode(name),
             };
-            if stored.len() > 200 {
-                let message = format!(
-                    "\"{name}\" is too long for the name of a folder: choose a shorter one"
-                );
-                return Err(Error::new(Kind::Config, message));
-            }
             Ok(stored)
         };
-        target.path.iter().map(level).collect()
+        let levels: Vec<Vec<u8>> = target.path.iter().map(level).collect::<Result<_>>()?;
+        let whole = levels.iter().map(|level| level.len() + 1).sum::<usize>();
+        let is_long = separator == '.' && whole > LONGEST_NAME;
+        if is_long || levels.iter().any(|level| level.len() > LONGEST_LEVEL) {
+            return Err(too_long(target));
+        }
+        Ok(levels)
     }
 
     /// Makes a folder.
@@ -435,6 +438,13 @@ impl Live for Mailbox<'_> {
 
     fn new_name(&mut self) -> Option<String> {
         Some(self.names.draw())
+    }
+
+    fn would_take(&mut self, target: &Target) -> Result<()> {
+        match self.folder_of(target) {
+            Some(_) => Ok(()),
+            None => self.levels(target).map(drop),
+        }
     }
 
     fn prepare(&mut self, target: &Target) -> Result<bool> {

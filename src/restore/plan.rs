@@ -91,7 +91,8 @@ impl Restorer {
     /// What would be put back. Changes nothing.
     ///
     /// # Errors
-    /// [`Kind::Config`] if there is no such date, mailbox, folder or message, or it isn't configured how to put mail back.
+    /// [`Kind::Config`] if there is no such date, mailbox, folder or message, or no folder to put them into could have that
+    /// name, or it isn't configured how to put mail back.
     pub fn plan(&self, request: &Request) -> Result<Plan> {
         let snapshot = backup::snapshot(&self.dates, &request.date, request.taken)?;
         let past = journal::unfinished(&self.logs, &request.mailbox)?;
@@ -120,6 +121,9 @@ impl Restorer {
         };
         self.with_live(&whose, |live, method| {
             let backup = Backup::choose(&self.view, &*store, &mailbox, &request)?;
+            if let (Some(_), Some(chosen)) = (&request.into, backup.folders.first()) {
+                live.would_take(&chosen.target)?;
+            }
             let plan = plan(request, snapshot, &mailbox, method, &backup);
             let mut comparison = Comparison {
                 past,

@@ -35,17 +35,36 @@ fn into_odd_names(world: &World, method: &str, refused: &[&str]) {
     }
     lose_one();
     let before = world.server.fetch();
-    for name in [&["", "/", "a//b", "tab\there", "../x", ".."], refused].concat() {
-        let output = restore(
-            &world.config,
-            &[&base[..], &["--into", name, "--apply"]].concat(),
-        );
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{name:?}: {said}");
-        assert!(
-            said.contains(name) || said.contains("cannot name a folder"),
-            "{name:?}: {said}"
-        );
+    let long = "è".repeat(100);
+    let nowhere = [
+        "",
+        "/",
+        "a//b",
+        "tab\there",
+        "line\nend",
+        "../x",
+        "x/..",
+        "a/./b",
+        &long,
+    ];
+    for name in [&nowhere, refused].concat() {
+        // The plan says so before anybody counts on it.
+        for apply in [&[][..], &["--apply"]] {
+            let line = [&base[..], &["--into", name], apply].concat();
+            let output = restore(&world.config, &line);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{name:?}: {said}");
+            assert!(output.stdout.is_empty(), "{name:?}: {said}");
+            assert!(
+                said.contains("cannot name a folder") || said.contains("too long"),
+                "{name:?}: {said}"
+            );
+            assert!(
+                said.contains("another name")
+                    || said.contains("write a name")
+                    || said.contains("shorter")
+            );
+        }
     }
     assert!(world.server.fetch() == before);
     // What was refused stands in the way of nothing.
@@ -53,11 +72,20 @@ fn into_odd_names(world: &World, method: &str, refused: &[&str]) {
     assert_eq!(done["created"], 1, "{done}");
 }
 
+/// Levels that fit one by one, and not as the name of one directory.
+fn deep() -> String {
+    [(); 3].map(|()| "x".repeat(100)).join("/")
+}
+
 #[test]
 fn files() {
     if able(&["doveadm", "dovecot"]) {
         let world = World::new("maildir:~/Maildir", "");
-        into_odd_names(&world, "maildir", &["a.b", ".hidden", "~home", "cur"]);
+        into_odd_names(
+            &world,
+            "maildir",
+            &["a.b", ".hidden", "~home", "cur", &deep()],
+        );
     }
 }
 
@@ -67,7 +95,11 @@ fn doveadm() {
         let mut world = World::new("sdbox:~/sdbox", "");
         let place = "{domain}/{user}/sdbox";
         world.config = world.config.clone().set("source.mailboxes", place);
-        into_odd_names(&world, "doveadm", &["dbox-Mails"]);
+        into_odd_names(
+            &world,
+            "doveadm",
+            &["dbox-Mails", "~home", "a/dbox-Mails", &deep()],
+        );
     }
 }
 
@@ -75,6 +107,6 @@ fn doveadm() {
 fn imap() {
     if able(&["doveadm", "dovecot", "openssl"]) {
         let (_scratch, world) = crate::imap::behind_tls();
-        into_odd_names(&world, "imap", &["a.b", "~home"]);
+        into_odd_names(&world, "imap", &["a.b", "~home", &deep()]);
     }
 }

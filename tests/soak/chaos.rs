@@ -10,6 +10,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+/// As many snapshots as a server keeps.
+const MOST_DAYS: u32 = 16;
+
 /// The daemon, and what is done to it.
 pub struct Chaos<'a> {
     pub scratch: &'a Scratch,
@@ -27,13 +30,14 @@ pub struct Chaos<'a> {
 impl Chaos<'_> {
     /// Does one of them.
     pub fn strike(&mut self, numbers: &mut Numbers) {
+        let shown = self.days.1 - self.days.0;
         let what = match numbers.below(9) {
-            0 | 1 => {
+            0 | 1 if shown < MOST_DAYS => {
                 take_snapshot(self.scratch, self.store, self.days.1);
                 self.days.1 += 1;
                 "snapshots taken"
             }
-            2 if self.days.1 - self.days.0 > 3 => {
+            0..=2 if shown > 3 => {
                 // As the tools do it: out of sight first.
                 let gone = self.scratch.join("gone");
                 fs::rename(self.store.path.join(day(self.days.0)), &gone).unwrap();

@@ -72,6 +72,15 @@ fn everything_at_once_over_nfs_too() {
     nfs::in_guest_for(seconds, &variables, || everything(seconds, start, true));
 }
 
+/// Tells the readers to stop when it is dropped.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Whether so much was compared that it shows something.
 fn enough(tally: &Tally) -> bool {
     let [files, over_samba] = [&tally.files, &tally.samba].map(|n| n.load(Ordering::Relaxed));
@@ -151,6 +160,8 @@ fn everything(seconds: u64, seed: u64, with_nfs: bool) {
         exports: exports.as_ref(),
     };
     std::thread::scope(|scope| {
+        // Also if a fault cannot be made: who reads would go on for ever.
+        let _end = Ending(&stop);
         for seed in 0..3 {
             let (root, tally, stop) = (&root, &tally, &stop);
             scope.spawn(move || read_and_compare(root, seed, tally, stop));
@@ -168,7 +179,6 @@ fn everything(seconds: u64, seed: u64, with_nfs: bool) {
         while !enough(tally) && Instant::now() < end + SOON {
             std::thread::sleep(Duration::from_millis(100));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     fs::write(&over, "").unwrap();
     let spied = String::from_utf8(spy.wait_with_output().unwrap().stdout).unwrap();

@@ -32,7 +32,8 @@ pub fn day(number: u32) -> String {
     (first + chrono::Days::new(number.into())).to_string()
 }
 
-/// The next day's snapshot, made elsewhere and then there at once: one message more in each mailbox, and one less.
+/// The next day's snapshot, made elsewhere and then there at once: in each mailbox some messages more, and so many less, so
+/// that a mailbox does not grow however long this goes on.
 pub fn take_snapshot(scratch: &Scratch, store: &Store, number: u32) {
     let making = Store::new(scratch.join("making"));
     let name = day(number);
@@ -47,13 +48,14 @@ pub fn take_snapshot(scratch: &Scratch, store: &Store, number: u32) {
     }
     for (address, base) in [(ALICE, 0), (BOB, BOBS)] {
         let mailbox = making.mailbox(&name, address);
-        let inbox = fs::read_dir(mailbox.path.join("cur")).unwrap();
-        if let Some(oldest) = inbox
-            .map(|e| e.unwrap().path())
-            .min()
-            .filter(|_| number > 3)
-        {
-            fs::remove_file(oldest).unwrap();
+        for (folder, kept) in [("cur", 3), (".Archive/cur", 20)] {
+            let messages = fs::read_dir(mailbox.path.join(folder))
+                .into_iter()
+                .flatten();
+            let oldest = messages.map(|e| e.unwrap().path()).min();
+            if let Some(oldest) = oldest.filter(|_| number > kept) {
+                fs::remove_file(oldest).unwrap();
+            }
         }
         mailbox.number("cur", base + number);
         mailbox.number("Archive/cur", base + 50_000 + number);

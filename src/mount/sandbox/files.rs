@@ -39,7 +39,7 @@ const MACHINE: &[&str] = &["/proc", "/sys/fs/cgroup"];
 pub struct Needs {
     /// Directories of snapshots, and the live store; to be read.
     pub stores: Vec<PathBuf>,
-    /// Directories to be written; made if they are not there.
+    /// Directories to be written, made if they are not there; and files that are there.
     pub written: Vec<PathBuf>,
     /// Single files to be read: the configuration, which SIGHUP reads again, and the keys that it names.
     pub files: Vec<PathBuf>,
@@ -53,7 +53,7 @@ const KNOWN: ABI = ABI::V5;
 /// Restricts this thread; `false` if this kernel can't.
 pub(super) fn restrict(needs: &Needs) -> Result<bool> {
     // A rule needs the directory.
-    for directory in &needs.written {
+    for directory in needs.written.iter().filter(|path| !path.exists()) {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

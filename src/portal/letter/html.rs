@@ -11,13 +11,13 @@
 //! Invariant: time and memory are in proportion to what is given; nothing panics.
 
 use super::tidy::tidy;
+use crate::fault;
 use crate::html::escaped;
 use ammonia::{Builder, UrlRelative};
 use base64ct::{Base64, Encoding};
 use memchr::memmem;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -270,8 +270,8 @@ pub fn clean(html: &str, remote: bool, pictures: Pictures) -> String {
         let tidy = tidy(html, &|element| ELEMENTS.contains(&element));
         builder.clean(&tidy).to_string()
     };
-    let body = catch_unwind(AssertUnwindSafe(clean)).unwrap_or_else(|_| {
-        tracing::error!("the HTML of a message cannot be cleaned: its text is shown");
+    let body = fault::contained("the HTML of a message", clean).unwrap_or_else(|| {
+        // Its text is shown instead.
         format!("<pre>{}</pre>", escaped(&as_text(html)))
     });
     format!("{BEFORE}{body}{AFTER}")
@@ -370,5 +370,5 @@ pub fn as_text(html: &str) -> String {
     }
     lines.push_str(html.get(done..).unwrap_or_default());
     let text = || mail_parser::decoders::html::html_to_text(&lines);
-    catch_unwind(text).unwrap_or_default()
+    fault::contained("the HTML of a message", text).unwrap_or_default()
 }

@@ -266,6 +266,23 @@ impl Session {
         Ok([self.prefix.as_slice(), &levels.join(&separator)].concat())
     }
 
+    /// Whether the server takes this for the name of a folder, there or not, as far as it tells when asked about it.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] if it does not, with what it says.
+    pub fn would_take(&mut self, folder: &[u8]) -> Result<()> {
+        let command = [&b"STATUS "[..], &quoted(folder), b" (UIDNEXT)"].concat();
+        match self.command(command, &mut |_| false) {
+            Err(e) if e.kind() == Kind::Invalid => {
+                let said = e.to_string();
+                // Otherwise it says that there is none.
+                let refused = said.contains("[CANNOT]") || said.contains("nvalid mailbox name");
+                if refused { Err(e) } else { Ok(()) }
+            }
+            other => other.map(drop),
+        }
+    }
+
     /// Opens a folder, to read only or to write.
     pub fn open(&mut self, folder: &[u8], write: bool) -> Result<State> {
         let mut state = State::default();
