@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::dovecot::{Dovecot, FOLDERS, assert_shows, fill};
+use harness::dovecot::{Dovecot, FOLDERS, assert_shows, deliver, fill};
 use harness::tree::{messages, walk};
 use harness::{Config, Mount, Scratch, Store, able, run};
 use std::collections::BTreeSet;
@@ -343,4 +343,48 @@ fn mbox() {
 fn mbox_with_the_inbox_elsewhere() {
     let templates = ["{domain}/{user}/mail", "{domain}/{user}/spool"];
     compare_mbox("mbox:~/mail:INBOX=~/spool:INDEX=~/index", &templates);
+}
+
+/// Names that begin with a dot, and those that are a server's files mostly: what Dovecot lists is what is shown.
+#[test]
+fn mbox_folders_of_doubtful_names() {
+    if !able(&["doveadm"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let home = store.snapshot(DAY).join("example.com/alice");
+    let location = "mbox:~/mail:INBOX=~/mail/inbox";
+    let dovecot = Dovecot::new(&scratch, &home, location, "");
+    let names = [
+        "Sent",
+        ".hidden",
+        ".empty",
+        ".deep/inner",
+        "Sub/.inner",
+        "dovecot-users",
+        "dovecot.org/list",
+        "lost+found/found",
+        "subscriptions",
+    ];
+    dovecot.adm(&[&["mailbox", "create"][..], &names].concat());
+    dovecot.adm(&["mailbox", "subscribe", "Sent", ".hidden"]);
+    deliver(&dovecot, &scratch, 0..6);
+    for name in names.iter().filter(|name| **name != ".empty") {
+        dovecot.adm(&["copy", name, "mailbox", "INBOX", "2:4"]);
+    }
+    let mail = home.join("mail");
+    for name in [".nfs00000001", "Sent.lock"] {
+        fs::copy(mail.join("Sent"), mail.join(name)).unwrap();
+    }
+    let (folders, truth) = (dovecot.selectable(), dovecot.fetch());
+    assert_eq!(folders.len(), names.len() + 1, "{folders:?}");
+    // Dovecot lists these as well, and can open none of them.
+    for name in [".bashrc", "dovecot-acl", ".cache/thumbnail"] {
+        fs::create_dir_all(mail.join(name).parent().unwrap()).unwrap();
+        fs::write(mail.join(name), "no mail\n").unwrap();
+    }
+    let config = Config::new(&scratch, &store).set("source.mailboxes", "{domain}/{user}");
+    let mount = Mount::new(&config);
+    assert_shows(&mount.join(DAY).join(ALICE), &folders, &truth);
 }

@@ -1,8 +1,9 @@
 //! mbox: a file for each folder, with all its messages one behind the other.
 //!
 //! A mailbox is a directory of such files, nested as the folders are, where `inbox` is INBOX (Dovecot, UW IMAP); or it
-//! is one such file (`/var/mail/ann`), which is INBOX; or both. Index files (`.imap`, `dovecot.index…`), locks and what
-//! begins with a dot are no mail.
+//! is one such file (`/var/mail/ann`), which is INBOX; or both. Indexes (`.imap`) and locks are no mail. A name that the server
+//! or other programs give their own files (`dovecot-acl`, whatever begins with a dot) may be a folder's, too: a file is one
+//! if there is mail in it or Dovecot keeps an index of it, and a directory has folders if Dovecot keeps indexes in it.
 //!
 //! - A message is what the server gives out: without the [fields](own_fields) in which the file keeps flags and the like.
 //!   So it stays the same when it is read or answered. Its flags and keywords come from those fields, its INTERNALDATE
@@ -59,7 +60,7 @@ struct Mbox<'a> {
 fn is_shown_by(root: &Root, path: &[u8], names: &Listing) -> Result<bool> {
     let imap = names
         .iter()
-        .any(|e| e.kind == FileKind::Directory && e.name == b".imap");
+        .any(|e| e.kind == FileKind::Directory && e.name == INDEXES);
     if imap {
         return Ok(true);
     }
@@ -77,7 +78,8 @@ fn is_shown_by(root: &Root, path: &[u8], names: &Listing) -> Result<bool> {
 fn is_at(root: &Root, path: &[u8]) -> Result<bool> {
     if root.stat(path)?.kind == FileKind::File {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        return Ok(!is_reserved(name) && sniff(root, path)?.is_some());
+        let is_folder = !is_reserved(name) && !is_doubtful(name);
+        return Ok(is_folder && sniff(root, path)?.is_some());
     }
     let place = Place::new(path);
     let found = Mbox { root, place }.search(true)?;
@@ -97,10 +99,19 @@ fn is_inbox(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"inbox")
 }
 
-/// Whether a name is a server's and not a folder's.
+/// The directory of Dovecot's indexes, beside the folders that it keeps them of.
+const INDEXES: &[u8] = b".imap";
+
+/// Whether a name is a server's and never a folder's.
 fn is_reserved(name: &[u8]) -> bool {
-    name.starts_with(b".")
+    matches!(name, INDEXES | b".subscriptions")
         || name.ends_with(b".lock")
+        || name.starts_with(b".nfs")
+}
+
+/// Whether a name may be a folder's, and is mostly not.
+fn is_doubtful(name: &[u8]) -> bool {
+    name.starts_with(b".")
         || name.starts_with(b"dovecot.")
         || name.starts_with(b"dovecot-")
         || matches!(name, b"subscriptions" | b"lost+found")
@@ -144,7 +155,8 @@ impl Mbox<'_> {
             };
             let another = |name| stored.is_empty() && self.place.others.iter().any(|o| o == name);
             for entry in listing.iter().filter(|e| !is_reserved(e.name)) {
-                if another(entry.name) {
+                let doubtful = is_doubtful(entry.name);
+                if another(entry.name) || (one && doubtful) {
                     continue;
                 }
                 let below = join(&stored, entry.name);
@@ -154,6 +166,7 @@ impl Mbox<'_> {
                     false => folder_name::decode(entry.name),
                 });
                 match entry.kind {
+                    FileKind::Directory if doubtful && !self.has_indexes(&below, b"")? => {}
                     FileKind::Directory if path.len() < bounds::DEEPEST => {
                         room.take(name.len())?;
                         pending.push((below, name));
@@ -167,6 +180,8 @@ impl Mbox<'_> {
                             other => other?,
                         };
                         match with_mail {
+                            None if doubtful => {}
+                            Some(false) if doubtful && !self.is_indexed(&stored, entry.name)? => {}
                             Some(with_mail) if with_mail || !one => {
                                 room.take(name.len())?;
                                 found.folders.push(Folder {
@@ -191,6 +206,7 @@ impl Mbox<'_> {
                             None => found.oddities += 1,
                         }
                     }
+                    _ if doubtful => {}
                     _ => found.oddities += 1,
                 }
                 if one && !found.folders.is_empty() {
@@ -207,7 +223,12 @@ impl Mbox<'_> {
             true => b"INBOX",
             false => name,
         };
-        let indexes = join(&join(&join(self.place.path, directory), b".imap"), name);
+        self.has_indexes(directory, name)
+    }
+
+    /// Whether Dovecot keeps indexes for a directory of folders, or for one of these.
+    fn has_indexes(&self, directory: &[u8], name: &[u8]) -> Result<bool> {
+        let indexes = join(&join(&join(self.place.path, directory), INDEXES), name);
         match self.root.stat(&indexes) {
             Ok(stat) => Ok(stat.kind == FileKind::Directory),
             Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
