@@ -1,11 +1,13 @@
 # A day of the user's, and what IMAP says of the mailbox afterwards: PORT PASSWORD DAY MESSAGES
-import base64, datetime, imaplib, json, random, re, sys
+import base64, datetime, imaplib, json, random, re, socket, sys
 
 port, password, day, total = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
 
 def connect(user):
     server = imaplib.IMAP4('127.0.0.1', port)
+    # What follows a message is sent at once, and not when the message has been acknowledged.
+    server.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server.login(user, password)
     return server
 

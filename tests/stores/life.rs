@@ -93,13 +93,18 @@ pub fn live(kind: &Kind, scratch: &Scratch, store: &Store) -> Vec<Day> {
             }
         }
         let folders = dovecot.selectable();
-        let encoded = |name: &String| {
-            let said = String::from_utf8(dovecot.adm(&["mailbox", "mutf7", name])).unwrap();
-            (name.clone(), said.trim().to_owned())
-        };
+        let names = folders.iter().map(String::as_str);
+        let said = dovecot.adm(
+            &["mailbox", "mutf7"]
+                .into_iter()
+                .chain(names)
+                .collect::<Vec<_>>(),
+        );
+        let said = String::from_utf8(said).unwrap();
+        let encoded = said.lines().map(str::to_owned);
         days.push(Day {
             date,
-            encoded: folders.iter().map(encoded).collect(),
+            encoded: folders.iter().cloned().zip(encoded).collect(),
             folders,
             messages: dovecot.fetch(),
         });

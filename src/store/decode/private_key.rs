@@ -27,9 +27,11 @@ use p256::NistP256;
 use p384::NistP384;
 use p521::NistP521;
 use pkcs1::{RsaPrivateKey, RsaPublicKey};
+use ring::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Bytes of the secret of a message.
@@ -231,7 +233,8 @@ impl Key {
             }
         };
         let mut derived = [0; 48];
-        pbkdf2::pbkdf2_hmac::<Sha256>(&shared, ephemeral, rounds, &mut derived);
+        let rounds = NonZeroU32::new(rounds)?;
+        pbkdf2::derive(PBKDF2_HMAC_SHA256, rounds, ephemeral, &shared, &mut derived);
         let (key, start) = derived.split_at(32);
         let mut encrypted = encrypted.to_vec();
         cbc::Decryptor::<aes::Aes256>::new_from_slices(key, start)
