@@ -1,16 +1,18 @@
 //! `mailtm find`: what it finds on which dates, for whom, and that what it says can be opened; [`doveadm`] compares it with
-//! Dovecot's own search.
+//! Dovecot's own search, [`learning`] is about its index, [`live`] about a live store, [`hostile`] about mail that is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod doveadm;
 #[path = "../harness/mod.rs"]
 mod harness;
-
-mod doveadm;
+mod hostile;
+mod learning;
+mod live;
 
 use harness::mount::mailtm;
 use harness::store::{mail, uid_of};
-use harness::{Config, Layout, Mailbox, Mount, Scratch, Store, Subject, able, ls, output, utc};
+use harness::{Config, Mount, Scratch, Store, Subject, able, ls, output, utc};
 use serde_json::Value;
 use std::fs;
 use std::process::Output;
@@ -322,59 +324,6 @@ fn each_finds_what_he_may_enter() {
 }
 
 #[test]
-fn what_is_new_is_learned_and_what_has_vanished_is_forgotten() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    week(&store);
-    assert_eq!(subjects(&find(&config, &["preventivo"])).len(), 3);
-    // A day on which all is as before but for a message, and one that comes later and lies earlier.
-    store.link(DAYS[3], "2026-11-21");
-    let alice = store.mailbox("2026-11-21", ALICE);
-    alice.put(
-        "cur",
-        "6.new:2,",
-        mail("x@example.com", "Preventivo nuovo", ""),
-        utc("2026-11-20 20:00:00"),
-    );
-    let new = one(&config, &["nuovo"]);
-    assert_eq!(
-        (&new["first_date"], &new["last_date"]),
-        (&"2026-11-21".into(), &"2026-11-21".into())
-    );
-    let early = store.mailbox("2026-11-10", ALICE);
-    early.put(
-        "cur",
-        "0.early:2,",
-        mail("x@example.com", "Preventivo vecchio", ""),
-        utc("2026-11-09 20:00:00"),
-    );
-    let old = one(&config, &["vecchio"]);
-    assert_eq!(
-        (&old["last_date"], &old["gone_since"]),
-        (&"2026-11-10".into(), &DAYS[0].into())
-    );
-    let deleted = one(&config, &["cucina"]);
-    assert_eq!(
-        (&deleted["first_date"], &deleted["gone_since"]),
-        (&DAYS[0].into(), &DAYS[2].into())
-    );
-    // The dates on which it was are rotated away.
-    for day in ["2026-11-10", DAYS[0], DAYS[1]] {
-        fs::remove_dir_all(store.path.join(day)).unwrap();
-    }
-    assert!(subjects(&find(&config, &["vecchio"])).is_empty());
-    assert!(subjects(&find(&config, &["cucina"])).is_empty());
-    assert_eq!(subjects(&find(&config, &["preventivo"])).len(), 3);
-    // A mailbox that is removed is gone since then.
-    fs::remove_dir_all(store.path.join("2026-11-21/example.com/bob")).unwrap();
-    let again = store.path.join("2026-11-22");
-    fs::rename(store.path.join("2026-11-21"), again).unwrap();
-    assert_eq!(one(&config, &["bagno"])["gone_since"], "2026-11-22");
-}
-
-#[test]
 fn attachments_and_bodies() {
     if !able(&[]) {
         return;
@@ -413,109 +362,6 @@ fn attachments_and_bodies() {
 }
 
 #[test]
-fn hostile_messages_are_found_and_change_nothing_on_the_terminal() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    let alice = store.mailbox(DAYS[0], ALICE);
-    let mut many = b"From: x@example.com\nTo: ".to_vec();
-    for number in 0..100_000 {
-        many.extend_from_slice(format!("a{number}@example.net,\n ").as_bytes());
-    }
-    many.extend_from_slice(b"z@example.net\nSubject: many\n\nx\n");
-    alice.put("cur", "1.many:2,", many, 1_795_000_000);
-    alice.put(
-        "cur",
-        "2.escape:2,",
-        b"From: \"\x1b]0;owned\x07\" <e@example.com>\nSubject: =?utf-8?B?G1syShtbMzFt4oCucmVkIOKAqA==?=\x9b2J end\n\n",
-        1_795_000_001,
-    );
-    alice.put("cur", "3.empty:2,", b"", 1_795_000_002);
-    alice.put("cur", "4.zeros:2,", vec![0; 100_000], 1_795_000_003);
-    let count = |more: &[&str]| subjects(&find(&config, more)).len();
-    assert_eq!(count(&["--to", "a20000@example.net"]), 1);
-    assert_eq!(count(&["--since", "2026-11-01"]), 4);
-    assert_eq!(count(&["OR"]), 0);
-    assert_eq!(count(&["\" OR subject:*"]), 0);
-    for more in [&["red", "end"][..], &["red", "end", "--json"]] {
-        let output = run(&config, more);
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains("end"), "{text}");
-        let hostile = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2028}".contains(c);
-        assert!(!text.contains(hostile), "{text:?}");
-    }
-}
-
-#[test]
-fn what_cannot_be_read_is_said() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    let alice = store.mailbox(DAYS[0], ALICE);
-    alice.number("cur", 1);
-    let torn = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-    alice.put("cur", "9.torn:2,", torn, 1_795_000_000);
-    let output = run(&config, &["message"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(
-        stderr.contains("1 messages could not be read")
-            && stderr.contains("2026-11-17/alice@example.com/INBOX/"),
-        "{stderr}"
-    );
-    assert!(String::from_utf8_lossy(&output.stdout).contains("Message 1"));
-    // What it could not be is no reason.
-    assert_eq!(
-        run(&config, &["--mailbox", "bob*", "message"])
-            .status
-            .code(),
-        Some(0)
-    );
-    assert_eq!(
-        run(&config, &["--until", "2020-01-01"]).status.code(),
-        Some(0)
-    );
-}
-
-#[test]
-fn a_damaged_index_is_made_anew() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    week(&store);
-    assert_eq!(subjects(&find(&config, &["preventivo"])).len(), 3);
-    let file = config.index.join("search.sqlite");
-    let size = fs::metadata(&file).unwrap().len();
-    for damage in ["garbage", "", "zeros"] {
-        match damage {
-            "zeros" => {
-                let mut bytes = fs::read(&file).unwrap();
-                bytes[4096..].fill(0);
-                fs::write(&file, bytes).unwrap();
-            }
-            text => fs::write(&file, text).unwrap(),
-        }
-        for rest in ["-wal", "-shm"] {
-            let _ = fs::remove_file(config.index.join(format!("search.sqlite{rest}")));
-        }
-        assert_eq!(
-            subjects(&find(&config, &["preventivo"])).len(),
-            3,
-            "{damage}"
-        );
-        assert!(fs::metadata(&file).unwrap().len() >= size / 2);
-    }
-    use std::os::unix::fs::PermissionsExt;
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
-}
-
-#[test]
 fn the_table_for_people() {
     if !able(&[]) {
         return;
@@ -534,127 +380,4 @@ fn the_table_for_people() {
     let output = run(&config, &["nothing-of-the-kind"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing found in 2 mailboxes"));
-}
-
-#[test]
-fn with_a_live_store_gone_is_what_is_not_there_now() {
-    if !able(&[]) {
-        return;
-    }
-    let (scratch, store, config) = setup();
-    week(&store);
-    let live = scratch.subdirectory("live");
-    let alice = Mailbox::new(&live, ALICE, Layout::MaildirPlusPlus);
-    let put = |place: &str, name: &str, from: &str, subject: &str, received: &str| {
-        alice.put(
-            place,
-            name,
-            mail(from, subject, "The body.\n"),
-            utc(received),
-        )
-    };
-    let report = |place: &str, name: &str| {
-        let received = "2026-11-02 08:00:00";
-        put(
-            place,
-            name,
-            "Carla <carla@example.org>",
-            "Annual report",
-            received,
-        )
-    };
-    let moved = report("Live/cur", "222.moved:2,S");
-    let kitchen = (
-        "Dora <dora@example.org>",
-        "Preventivo cucina",
-        "2026-11-03 23:30:00",
-    );
-    let restored = put("cur", "33.restored:2,", kitchen.0, kitchen.1, kitchen.2);
-    put(
-        "cur",
-        "9.live:2,",
-        "x@example.com",
-        "Only live",
-        "2026-11-21 08:00:00",
-    );
-    let config = config.set("source.live", live.to_str().unwrap());
-    let today = || chrono::Utc::now().format("%Y-%m-%d").to_string();
-
-    let found = one(&config, &["annual"]);
-    assert_eq!(
-        (&found["folder"], &found["gone_since"]),
-        (&"Live".into(), &Value::Null)
-    );
-    let places = found["places"].as_array().unwrap();
-    assert_eq!(places.len(), 2, "no date has it where it is now: {found:#}");
-    assert_eq!(found["last_date"], DAYS[3]);
-    let found = one(&config, &["cucina"]);
-    assert_eq!(
-        (&found["folder"], &found["last_date"]),
-        (&"INBOX".into(), &DAYS[1].into())
-    );
-    let found = one(&config, &["caffe"]);
-    assert_eq!(
-        (&found["folder"], &found["gone_since"]),
-        (&Value::Null, &today().into())
-    );
-    assert!(subjects(&find(&config, &["only live"])).is_empty());
-    let gone = |config: &Config| {
-        let report = find(config, &["--gone", "--mailbox", ALICE]);
-        let mut gone: Vec<String> = subjects(&report).iter().map(|&s| s.to_owned()).collect();
-        gone.sort();
-        gone
-    };
-    assert_eq!(
-        gone(&config),
-        ["Città e caffè", "Re: Preventivo", "会議資料 2026"]
-    );
-    // What happens there is seen the next time.
-    fs::remove_file(restored).unwrap();
-    fs::remove_file(moved).unwrap();
-    report("cur", "2222.moved:2,S");
-    assert_eq!(
-        gone(&config),
-        [
-            "Città e caffè",
-            "Preventivo cucina",
-            "Re: Preventivo",
-            "会議資料 2026"
-        ]
-    );
-    assert_eq!(one(&config, &["annual"])["folder"], "INBOX");
-    // A date that comes later is learned after it.
-    store.link(DAYS[3], "2026-11-22");
-    let found = one(&config, &["caffe"]);
-    assert_eq!(
-        (&found["last_date"], &found["folder"]),
-        (&"2026-11-22".into(), &Value::Null)
-    );
-    // It is known where it is now, or the answer says that it is not.
-    fs::rename(&live, scratch.join("elsewhere")).unwrap();
-    fs::create_dir(&live).unwrap();
-    let output = run(&config, &["caffe"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("live/alice@example.com"));
-}
-
-#[test]
-fn what_warm_has_learned_is_not_read_again() {
-    if !able(&[]) {
-        return;
-    }
-    let (_scratch, store, config) = setup();
-    week(&store);
-    let file = config.write().to_str().unwrap().to_owned();
-    let warmed = output(&mut mailtm(&["warm", "--config", &file]));
-    assert_eq!(warmed.status.code(), Some(0));
-    // The time of a folder is as before, and what is in it is not.
-    for day in DAYS {
-        for entry in
-            fs::read_dir(store.path.join(day).join("example.com/alice/Maildir/cur")).unwrap()
-        {
-            fs::write(entry.unwrap().path(), "").unwrap();
-        }
-    }
-    assert_eq!(subjects(&find(&config, &["cucina"])), ["Preventivo cucina"]);
 }
