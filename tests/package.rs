@@ -208,6 +208,14 @@ fn it_installs_serves_is_upgraded_under_its_users_and_goes() {
         machine.run(&["stat", "-c", "%U %a", "/backups"]),
         "root 0\n"
     );
+    // Root cannot put anything into it either, where the file system can do that.
+    let probe = "mkdir /probe && chattr +i /probe && chattr -i /probe";
+    if machine.output(&["sh", "-c", probe]).status.success() {
+        let put = machine.output(&["touch", "/backups/x"]);
+        assert!(!put.status.success(), "it is not immutable");
+    } else {
+        skipped("needs a file system with immutable files");
+    }
     assert!(
         machine
             .run(&["/sbin/mount.mailtm", "--version"])
@@ -581,6 +589,28 @@ fn systemd_starts_it_brings_it_back_and_ends_it() {
     assert!(!finish(reading), "it is gone");
     machine.run(&["dpkg", "-P", "mailtm"]);
     assert!(!machine.output(&["test", "-e", "/backups"]).status.success());
+}
+
+/// Their programs are tried by `tests/recipes.rs`.
+#[test]
+fn systemd_understands_the_timer_of_the_recipes() {
+    if !able(&["systemd-analyze", "btrbk"]) {
+        return;
+    }
+    let units = ["timer", "service"].map(|kind| {
+        let root = env!("CARGO_MANIFEST_DIR");
+        format!("{root}/packaging/snapshots/mail-snapshot.{kind}")
+    });
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(units)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(
+        verified.status.success() && !said.contains("mail-snapshot"),
+        "{said}"
+    );
 }
 
 /// systemd takes openat2 away with this one, since it cannot look into it.

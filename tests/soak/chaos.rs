@@ -28,6 +28,22 @@ pub struct Chaos<'a> {
 }
 
 impl Chaos<'_> {
+    /// Starts the daemon as the unit does: again after a second, if a store does not answer yet.
+    fn start(&self) -> Mount {
+        for _ in 0..30 {
+            match Mount::start(&self.config) {
+                Ok(mount) => return mount,
+                Err(failure) if failure.stderr.contains("does not answer") => {
+                    let tries = "starts before a store answered";
+                    *self.tally.faults.lock().unwrap().entry(tries).or_default() += 1;
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                Err(failure) => panic!("{failure:?}"),
+            }
+        }
+        panic!("no store answers")
+    }
+
     /// Does one of them.
     pub fn strike(&mut self, numbers: &mut Numbers) {
         let shown = self.days.1 - self.days.0;
@@ -83,7 +99,7 @@ impl Chaos<'_> {
             }
             _ => {
                 self.mount.take().unwrap().kill();
-                self.mount = Some(Mount::new(&self.config).expecting_warnings());
+                self.mount = Some(self.start().expecting_warnings());
                 // As the unit does.
                 self.exports.inspect(|exports| exports.forget());
                 "daemons killed"
