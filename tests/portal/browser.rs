@@ -282,6 +282,7 @@ fn reading_by_way_of_the_pages() {
     look(&browser, "ask-gone", axe);
     // The same in the other language.
     browser.click(".top form[action='/language'] button");
+    browser.see("Esci");
     let hostile = format!("http://{}/search/{ALICE}?words=alert", portal.at);
     for (name, path) in [
         ("calendar-it", "/".to_owned()),
