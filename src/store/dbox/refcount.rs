@@ -3,8 +3,8 @@
 //! The map counts how often folders have each message. What the index of a folder does not tell, since it cannot be read or its
 //! log breaks off, is missing from the sum of all folders: so the message is known, though not its flags. Where only one
 //! folder's index is such, the message is that folder's. Where there are several, a message that no other folder has is in
-//! the one that it was saved to first, as its metadata say; any other is shown in each of them, or in the first one if there
-//! are very many.
+//! the one that it was saved to first, as its metadata say; any other may be in each of them, and is shown there, but if there are very
+//! many: then in the one that it was saved to, and in the first.
 //!
 //! Where the map's own log breaks off, what was saved behind that is found in the storage files; who got copies then is
 //! written nowhere. Without a map nothing is counted: then a folder has what was saved to it, some of which may have
@@ -22,7 +22,10 @@ use std::collections::{HashMap, HashSet};
 const FEW: usize = 8;
 
 /// A message that some folder has and no index tells of.
+#[derive(Clone)]
 struct Message {
+    /// The torn folder that it was saved to first, by its position.
+    origin: Option<usize>,
     hash: [u8; 16],
     received: i64,
     spot: Spot,
@@ -57,8 +60,9 @@ impl Dbox<'_> {
         let all = self.unaccounted(map)?;
         let position = all.torn.iter().position(|torn| torn == folder);
         let own = position.and_then(|position| all.own.get(&position));
-        let shared = all.torn.len() <= FEW || position == Some(0);
-        let shared = all.anywhere.iter().filter(|_| shared);
+        let is_shown = all.torn.len() <= FEW || position == Some(0);
+        let shared = all.anywhere.iter();
+        let shared = shared.filter(|one| is_shown && one.origin != position);
         let hashes: HashSet<[u8; 16]> = known.iter().map(|one| one.hash).collect();
         // Without a map it is the order in the storage that tells what came later.
         let place = |spot: &Spot| (spot.file, spot.offset);
@@ -143,13 +147,16 @@ impl Dbox<'_> {
                 Err(e) => return Err(e),
             };
             let message = Message {
+                origin,
                 hash,
                 received,
                 spot,
             };
-            match origin.filter(|_| times == 1 && !elsewhere) {
-                Some(origin) => found.own.entry(origin).or_default().push(message),
-                None => found.anywhere.push(message),
+            if let Some(origin) = origin {
+                found.own.entry(origin).or_default().push(message.clone());
+            }
+            if origin.is_none() || times > 1 || elsewhere {
+                found.anywhere.push(message);
             }
         }
         Ok(())
@@ -165,12 +172,13 @@ impl Dbox<'_> {
             places.collect::<HashSet<(u32, u64)>>()
         });
         for one in self.scanned(map)? {
+            let origin = told.position(&one.record.origin);
             let message = Message {
+                origin,
                 hash: one.hash,
                 received: one.record.received.unwrap_or_default(),
                 spot: one.spot.clone(),
             };
-            let origin = told.position(&one.record.origin);
             match (&mapped, origin) {
                 (None, Some(origin)) => found.own.entry(origin).or_default().push(message),
                 (None, None) => {}
