@@ -242,8 +242,9 @@ fn build_from(config: &Config, source: &Source, about: Option<about::Template>) 
 }
 
 fn view(config: &Config) -> Result<View> {
+    let was_begun = begun::was_begun(&config.index.path);
     let index = Index::open(&config.index.path);
-    begun::note(&config.index.path, &index);
+    begun::note(&config.index.path, &index, was_begun);
     Ok(View {
         zone: config.timezone,
         names: match config.names {

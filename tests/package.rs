@@ -76,6 +76,7 @@ fn the_package_has_all_that_belongs_to_it() {
     for (path, mode) in [
         ("/usr/bin/mailtm", "-rwxr-xr-x"),
         ("/usr/lib/mailtm/clear-dead-mounts", "-rwxr-xr-x"),
+        ("/usr/lib/mailtm/read-ahead", "-rwxr-xr-x"),
         ("/etc/mailtm/mailtm.toml", "-rw-r--r--"),
         ("/usr/lib/systemd/system/mailtm.service", "-rw-r--r--"),
         (
@@ -115,6 +116,7 @@ fn the_package_has_all_that_belongs_to_it() {
         ("/usr/share/man/man7/mailtm-semantics.7.gz", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/sharing.md", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/security.md", "-rw-r--r--"),
+        ("/usr/share/doc/mailtm/sizing.md", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/troubleshooting.md", "-rw-r--r--"),
         ("/usr/share/doc/mailtm/changelog.gz", "-rw-r--r--"),
         ("/usr/share/man/man8/mount.mailtm.8.gz", "-rw-r--r--"),
@@ -214,7 +216,7 @@ fn it_installs_serves_is_upgraded_under_its_users_and_goes() {
         let put = machine.output(&["touch", "/backups/x"]);
         assert!(!put.status.success(), "it is not immutable");
     } else {
-        skipped("needs a file system with immutable files");
+        eprintln!("not tried: this file system has no immutable files");
     }
     assert!(
         machine
@@ -360,23 +362,31 @@ fn a_mount_that_hangs_is_ended_if_its_daemon_was_killed_and_not_if_it_was_stoppe
         assert!(cleared.status.success(), "{cleared:?}");
         String::from_utf8(cleared.stderr).unwrap()
     };
-    let answers = || {
-        let line = ["timeout", "2", "stat", "--file-system", "--format=%T", at];
+    // What answers may take its time on a busy machine.
+    let answers_within = |seconds: &str| {
+        let line = [
+            "timeout",
+            seconds,
+            "stat",
+            "--file-system",
+            "--format=%T",
+            at,
+        ];
         let said = machine.output(&line);
         String::from_utf8_lossy(&said.stdout).starts_with("fuse")
     };
 
     let mut stopped = start();
-    assert!(answers());
+    assert!(answers_within("60"));
     let daemon = machine.run(&["pidof", "-s", "mailtm"]);
     let daemon = daemon.trim().to_owned();
     machine.run(&["kill", "-STOP", &daemon]);
-    assert!(!answers());
+    assert!(!answers_within("2"));
     assert_eq!(clear(), "");
     machine.run(&["kill", "-CONT", &daemon]);
     // nsenter stops with what it started.
     run(Command::new("kill").args(["-CONT", &stopped.id().to_string()]));
-    assert!(answers(), "it goes on");
+    assert!(answers_within("60"), "it goes on");
 
     let mut hold = machine.command(&["python3", "-c", HOLD, &daemon]);
     let mut hold = hold
@@ -404,7 +414,7 @@ fn a_mount_that_hangs_is_ended_if_its_daemon_was_killed_and_not_if_it_was_stoppe
         let status = machine.run(&["cat", &format!("/proc/{daemon}/status")]);
         status.contains("State:\tZ (zombie)")
     });
-    assert!(!answers());
+    assert!(!answers_within("2"));
     let said = clear();
     assert!(said.contains("cannot end") && said.contains(at), "{said}");
     assert!(said.contains("unmounting"), "{said}");
@@ -413,7 +423,7 @@ fn a_mount_that_hangs_is_ended_if_its_daemon_was_killed_and_not_if_it_was_stoppe
     assert_eq!(clear(), "", "nothing is left to be done");
     // The next one takes its place though the first has not ended.
     let mut next = start();
-    assert!(answers());
+    assert!(answers_within("60"));
     machine.run(&["umount", at]);
     assert!(next.wait().unwrap().success());
     drop(stand.stdin.take());

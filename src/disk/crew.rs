@@ -49,8 +49,10 @@ pub fn share<R: Send>(
         is_given_up: &is_given_up,
     };
     let work = || work(&shares).inspect_err(|_| shares.failed.store(true, Ordering::Relaxed));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let others = (things / (SHARES_EACH * at_once)).min(cores - 1);
+    let others = match things / (SHARES_EACH * at_once) {
+        0 => 0,
+        worth => worth.min(std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1)),
+    };
     let done = std::thread::scope(|scope| {
         let others: Vec<_> = (0..others)
             .filter_map(|_| {

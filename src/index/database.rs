@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -351,7 +351,8 @@ pub(super) fn give_to_owner_of_directory(path: &Path) -> Result<(), Fault> {
     };
     let owner = fs::metadata(dir)?;
     if owner.uid() != 0 {
-        chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        // Not what he may have put in its place meanwhile.
+        lchown(path, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
 }

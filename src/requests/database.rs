@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -243,7 +243,8 @@ pub(super) fn private(path: &Path) -> io::Result<()> {
     }
     let directory = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
     if rustix::process::geteuid().is_root() && metadata.uid() != directory.uid() {
-        chown(path, Some(directory.uid()), Some(directory.gid()))?;
+        // Not what its owner may have put in its place meanwhile.
+        lchown(path, Some(directory.uid()), Some(directory.gid()))?;
     }
     if metadata.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;

@@ -33,7 +33,7 @@ const BEING_DELETED: &[u8] = b"..DOVECOT-TRASHED";
 const LOOKED_AT_TOGETHER: usize = 64 << 10;
 
 /// Files that a thread takes at once to look at their attributes.
-const LOOKED_AT_ONCE: usize = 256;
+const LOOKED_AT_ONCE: usize = 64;
 
 /// A folder has 26 keywords with letters at most; a longer file is none of Dovecot's.
 const LARGEST_KEYWORDS: u64 = 64 << 10;
