@@ -2,17 +2,17 @@
 //! IMAP, and what is in the mailbox is what IMAP says.
 
 use crate::harness::dovecot::{Fetched, OWNER};
-use crate::harness::{Scratch, Store, eventually, python, run, sha256, skipped};
+use crate::harness::{Scratch, Store, python, run, sha256, skipped};
 use crate::life::{DAYS, Day};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Under whom it runs: a user that every Debian has.
 const RUNS_AS: &str = "mail";
@@ -72,19 +72,12 @@ impl Cyrus {
             own = own.display(),
         );
         fs::write(&conf, settings).unwrap();
-        let port = free_port();
         let mut cyrus = Self {
             root,
             conf,
-            port,
+            port: 0,
             master: None,
         };
-        let services = format!(
-            "START {{\n  recover cmd=\"{}\"\n}}\nSERVICES {{\n  imap cmd=\"{}\" listen=\"127.0.0.1:{port}\" prefork=0\n}}\n",
-            cyrus.line("ctl_cyrusdb", "-r"),
-            cyrus.line("imapd", "-U 1"),
-        );
-        fs::write(own.join("cyrus.conf"), services).unwrap();
         for user in ["admin", "alice"] {
             let mut command = cyrus.command("usr/sbin/saslpasswd2");
             let shell = command.args(["-p", "-c", "-u", "mail.example.com", "-f"]);
@@ -100,11 +93,28 @@ impl Cyrus {
         let chown = |path: &str| run(Command::new("chown").arg("-R").arg(RUNS_AS).arg(path));
         chown(own.to_str().unwrap());
         chown(&live.to_string());
+        // Between finding a free port and listening there somebody else may take it.
+        let answers = (0..4).any(|_| cyrus.listen(&own));
+        assert!(answers, "Cyrus answers");
+        Some(cyrus)
+    }
+
+    /// Starts the master on a port that is free; false if it does not come to listen there.
+    fn listen(&mut self, own: &Path) -> bool {
+        self.end();
+        let port = free_port();
+        let services = format!(
+            "START {{\n  recover cmd=\"{}\"\n}}\nSERVICES {{\n  imap cmd=\"{}\" listen=\"127.0.0.1:{port}\" prefork=0\n}}\n",
+            self.line("ctl_cyrusdb", "-r"),
+            self.line("imapd", "-U 1"),
+        );
+        fs::write(own.join("cyrus.conf"), services).unwrap();
+        self.port = port;
         let log = fs::File::create(own.join("log")).unwrap();
-        let mut master = cyrus.command("usr/lib/cyrus/bin/master");
+        let mut master = self.command("usr/lib/cyrus/bin/master");
         master
             .arg("-C")
-            .arg(&cyrus.conf)
+            .arg(&self.conf)
             .arg("-M")
             .arg(own.join("cyrus.conf"));
         master
@@ -117,11 +127,26 @@ impl Cyrus {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        cyrus.master = Some(master.spawn().unwrap());
-        eventually(Duration::from_secs(30), "Cyrus answers", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Some(cyrus)
+        let master = self.master.insert(master.spawn().unwrap());
+        let until = Instant::now() + Duration::from_secs(120);
+        while Instant::now() < until && master.try_wait().unwrap().is_none() {
+            if let Some(socket) = listener(port) {
+                return has_open(master.id(), &socket);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    fn end(&mut self) {
+        if let Some(mut master) = self.master.take() {
+            if let Some(pid) = i32::try_from(master.id()).ok().and_then(Pid::from_raw)
+                && matches!(master.try_wait(), Ok(None))
+            {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            let _ = master.wait();
+        }
     }
 
     fn line(&self, program: &str, arguments: &str) -> String {
@@ -175,13 +200,26 @@ impl Cyrus {
 
 impl Drop for Cyrus {
     fn drop(&mut self) {
-        if let Some(mut master) = self.master.take() {
-            if let Some(pid) = i32::try_from(master.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
-            let _ = master.wait();
-        }
+        self.end();
     }
+}
+
+/// The socket that listens on a port of the loopback, whose ever it is.
+fn listener(port: u16) -> Option<String> {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    sockets.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1)? == &format!("0100007F:{port:04X}") && fields.get(3)? == &"0A";
+        is_it.then(|| format!("socket:[{}]", fields[9]))
+    })
+}
+
+fn has_open(process: u32, socket: &str) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else {
+        return false;
+    };
+    let mut links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    links.any(|link| link == Path::new(socket))
 }
 
 fn free_port() -> u16 {
@@ -210,6 +248,8 @@ pub fn one_day(kind: &Kind, scratch: &Scratch, snapshot: &Path, all: usize) -> O
     let live = scratch.subdirectory("live");
     let cyrus = Cyrus::start(scratch, &live, kind)?;
     cyrus.day(0, all);
+    // A snapshot of a server at rest: what it writes only when it ends is there.
+    drop(cyrus);
     let mut copy = Command::new("rsync");
     copy.args(["-a", &format!("--chown={OWNER}:{OWNER}")]);
     run(copy.arg(format!("{}/", live.display())).arg(snapshot));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The digest of a message, if it can be read, and all that its listing tells.
 type Row = (Option<String>, String);
 
-/// The folders of the only mailbox there may be.
+/// The folders of the only user there may be, and of those that are nobody's.
 #[derive(Debug, Default)]
 struct Shown {
     folders: BTreeMap<String, Vec<Row>>,
@@ -23,63 +23,71 @@ struct Shown {
     unread: usize,
 }
 
-impl Shown {
-    fn digests(&self, folder: &str) -> BTreeSet<&String> {
-        let rows = self.folders.get(folder).into_iter().flatten();
-        rows.filter_map(|row| row.0.as_ref()).collect()
-    }
-}
-
 fn read(snapshot: &Path) -> Shown {
     let root = Root::new(snapshot);
     let format = Format::named("cyrus").unwrap();
     let spool = format.spool(&root, b"mail", &root.list(b"mail").unwrap());
     let mut shown = Shown::default();
-    let mut mailbox = SpoolMailbox {
+    let mut mailboxes = vec![SpoolMailbox {
         path: b"mail/user/alice".to_vec(),
         user: "alice".into(),
         domain: None,
         parts: Vec::new(),
-    };
+    }];
     if let Some(spool) = spool.unwrap() {
         shown.unread = spool.unread.len();
-        let [one] = &spool.mailboxes[..] else {
-            panic!("somebody else's: {:?}", spool.mailboxes)
-        };
-        assert_eq!(one.user, "alice");
-        mailbox = one.clone();
+        mailboxes = spool.mailboxes;
     }
-    let place = Place {
-        parts: &mailbox.parts,
-        ..Place::new(&mailbox.path)
-    };
-    let store = format.open(&root, place);
-    for folder in store.folders().unwrap().folders {
-        store.stamp(&folder.stored).unwrap();
-        let messages = store
-            .messages(&folder.stored, &Messages::default())
-            .unwrap();
-        let opener = store.files(&folder.stored);
-        let rows = messages.iter().map(|message| {
-            let digest = opener.open(&messages, message).ok().map(|stored| {
-                let mut bytes = vec![0; usize::try_from(stored.size()).unwrap()];
-                assert_eq!(stored.read_at(&mut bytes, 0).unwrap(), bytes.len());
-                sha256(&bytes)
-            });
-            let keywords: Vec<_> = messages.keywords(message).map(<[u8]>::to_vec).collect();
-            let told = (message.received, message.flags, message.size, keywords);
-            let name = String::from_utf8_lossy(messages.store_name(message)).into_owned();
-            (digest, format!("{name} {told:?}"))
-        });
-        let name = folder.path.join("/");
-        let mut rows: Vec<Row> = rows.collect();
-        rows.sort();
-        if messages.damage.is_some() {
-            shown.told.insert(name.clone());
-        }
-        assert!(shown.folders.insert(name, rows).is_none(), "one name twice");
+    for mailbox in mailboxes {
+        shown.add(&root, &format, &mailbox);
     }
     shown
+}
+
+impl Shown {
+    fn digests(&self, folder: &str) -> BTreeSet<&String> {
+        let rows = self.folders.get(folder).into_iter().flatten();
+        rows.filter_map(|row| row.0.as_ref()).collect()
+    }
+
+    /// Adds the folders of a mailbox; a shared one is nobody's.
+    fn add(&mut self, root: &Root, format: &Format, mailbox: &SpoolMailbox) {
+        let owner = match mailbox.user.as_str() {
+            "alice" => String::new(),
+            shared if shared.ends_with(" (shared)") => format!("{shared}: "),
+            _ => panic!("somebody else's: {mailbox:?}"),
+        };
+        let place = Place {
+            parts: &mailbox.parts,
+            ..Place::new(&mailbox.path)
+        };
+        let store = format.open(root, place);
+        for folder in store.folders().unwrap().folders {
+            store.stamp(&folder.stored).unwrap();
+            let messages = store
+                .messages(&folder.stored, &Messages::default())
+                .unwrap();
+            let opener = store.files(&folder.stored);
+            let rows = messages.iter().map(|message| {
+                let digest = opener.open(&messages, message).ok().map(|stored| {
+                    let mut bytes = vec![0; usize::try_from(stored.size()).unwrap()];
+                    assert_eq!(stored.read_at(&mut bytes, 0).unwrap(), bytes.len());
+                    sha256(&bytes)
+                });
+                let keywords: Vec<_> = messages.keywords(message).map(<[u8]>::to_vec).collect();
+                let told = (message.received, message.flags, message.size, keywords);
+                let name = String::from_utf8_lossy(messages.store_name(message)).into_owned();
+                (digest, format!("{name} {told:?}"))
+            });
+            let name = format!("{owner}{}", folder.path.join("/"));
+            let mut rows: Vec<Row> = rows.collect();
+            rows.sort();
+            if messages.damage.is_some() {
+                self.told.insert(name.clone());
+            }
+            assert!(self.folders.insert(name, rows).is_none(), "one name twice");
+        }
+    }
 }
 
 /// The directory of a folder, by the name that its header says.

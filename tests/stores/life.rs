@@ -101,6 +101,7 @@ pub fn live(kind: &Kind, scratch: &Scratch, store: &Store) -> Vec<Day> {
                 .collect::<Vec<_>>(),
         );
         let said = String::from_utf8(said).unwrap();
+        assert_eq!(said.lines().count(), folders.len(), "{said}");
         let encoded = said.lines().map(str::to_owned);
         days.push(Day {
             date,

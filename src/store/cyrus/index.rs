@@ -87,6 +87,9 @@ const FLAGS: [(u32, Flags); 5] = [
 /// Bytes of a header and of a record at most.
 const LONGEST: usize = 4096;
 
+/// Bytes of all records at most; a file with holes can claim any size.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Bytes of records that are read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -130,7 +133,8 @@ impl Header {
         let layout = match version {
             12..=17 => SHORT,
             20 => LONG,
-            _ if sound => {
+            // Before version 12 there are no checksums.
+            _ if sound || (1..12).contains(&version) => {
                 return Err(damaged(format!(
                     "its version, {version}, is not known here"
                 )));
@@ -172,6 +176,9 @@ fn parse(len: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<usize>) -> Res
     };
     if count.min(room) > MOST_MESSAGES as u64 {
         return Err(damaged("it has more than 4 million records"));
+    }
+    if count.min(room) * size > MOST_BYTES {
+        return Err(damaged("it has more than 1 GiB of records"));
     }
     let mut index = Index {
         headless: !header.sound,
@@ -273,10 +280,17 @@ pub(super) mod tests {
 
     /// An index of version 17 with these messages: UID, INTERNALDATE, size, flags, first keywords, GUID.
     pub fn encode(rows: &[(u32, u32, u32, u32, u32, u8)]) -> Vec<u8> {
+        encode_beside(b"", rows)
+    }
+
+    /// The same, written beside a `cyrus.header` of these bytes.
+    pub fn encode_beside(beside: &[u8], rows: &[(u32, u32, u32, u32, u32, u8)]) -> Vec<u8> {
         let mut header = vec![0; 8];
         for field in [17, 160, 112, rows.len() as u32] {
             header.extend(u32::to_be_bytes(field));
         }
+        header.resize(BESIDE, 0);
+        header.extend(crc32fast::hash(beside).to_be_bytes());
         let mut bytes = seal(header, 160);
         for (uid, date, size, flags, keywords, guid) in rows {
             let mut row = [*uid, *date, 0, *size, 0, 0, 0, 0, *flags, *keywords]
@@ -308,6 +322,38 @@ pub(super) mod tests {
         assert_eq!(index.records[0].flags, Flags::SEEN | Flags::FLAGGED);
         assert_eq!(index.records[0].keywords[..4], [1, 0, 0, 0x80]);
         assert_eq!(index.records[0].received, Time::from_secs(1000));
+    }
+
+    #[test]
+    fn of_another_version() {
+        let mut bytes = encode(&[]);
+        for (version, wanted) in [
+            (9, "not known"),
+            (10, "not known"),
+            (11, "not known"),
+            (99, "damaged"),
+        ] {
+            bytes[11] = version;
+            let error = parse(&bytes).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{version}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_holes_is_not_read() {
+        let mut header = vec![0; 8];
+        for field in [17, 160, 4096, 1 << 22] {
+            header.extend(u32::to_be_bytes(field));
+        }
+        let header = seal(header, 160);
+        let mut reads = 0;
+        let index = super::parse(1 << 40, |to, _| {
+            reads += 1;
+            let len = header.len().min(to.len());
+            to[..len].copy_from_slice(&header[..len]);
+            Ok(to.len())
+        });
+        assert_eq!((index.unwrap_err().kind(), reads), (Kind::Undecodable, 1));
     }
 
     #[test]

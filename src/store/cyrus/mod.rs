@@ -9,7 +9,8 @@
 //! - A message is known by its GUID, the SHA-1 of itself, with its UID behind it where the folder has it more than once.
 //!   Without an index it is known by its folder and UID.
 //! - The index knows the checksum of the folder's [`cyrus.header`](header). Where it is another one, the sizes of messages tell whether
-//!   the index is another folder's; else it is the header that is damaged.
+//!   the index is another folder's. Else the header is newer, if it says that it is this folder's: its keywords are shown, and
+//!   there is a warning; or damaged.
 //! - INTERNALDATE is in the index, else the file's time.
 //! - A message whose file is not in its folder may be in another partition, archived.
 //!
@@ -219,8 +220,11 @@ impl Cyrus<'_> {
         let mut bytes = vec![0; file.stat().size as usize];
         let len = file.read_at(&mut bytes, 0)?;
         bytes.truncate(len);
+        let header = header::parse(&bytes);
+        let is_of = |h: &header::Header| spool::is_of(h, self.place.path, folder, &self.at(folder));
         Ok(Head {
-            keywords: header::parse(&bytes).map(|header| header.keywords),
+            is_own: header.as_ref().is_some_and(is_of),
+            keywords: header.map(|header| header.keywords),
             sum: Some(crc32fast::hash(&bytes)),
         })
     }
@@ -231,6 +235,8 @@ impl Cyrus<'_> {
 struct Head {
     /// `None` if it cannot be read.
     keywords: Option<Vec<Vec<u8>>>,
+    /// It says that it is this folder's.
+    is_own: bool,
     /// Its CRC-32.
     sum: Option<u32>,
 }
@@ -346,12 +352,16 @@ impl Store for Cyrus<'_> {
         let index = self.index(folder, &head, &files, &mut damage)?;
         let sound = index.is_some() && damage.is_empty();
         let beside = index.as_ref().and_then(|index| index.beside);
-        let known = head
-            .keywords
-            .filter(|_| beside.is_none() || beside == head.sum);
+        let is_known = beside.is_none() || beside == head.sum;
+        let known = head.keywords.filter(|_| is_known || head.is_own);
         if known.is_none() {
             damage.push(
                 "cyrus.header is damaged: its messages are shown without keywords".to_owned(),
+            );
+        } else if !is_known {
+            damage.push(
+                "cyrus.header is not the one that the index knows: its keywords may be wrong"
+                    .to_owned(),
             );
         }
         let names = known.unwrap_or_default();

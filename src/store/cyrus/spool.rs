@@ -36,6 +36,8 @@ pub struct Name {
     pub domain: Option<String>,
     /// Of the folder, decoded; empty for INBOX.
     pub levels: Vec<String>,
+    /// The folder is no user's, and `user` what shared ones are shown as.
+    is_shared: bool,
 }
 
 impl Name {
@@ -47,15 +49,16 @@ impl Name {
         };
         let mut levels = name.split(|&b| b == b'.').map(level);
         let first = levels.next()?;
-        let user = match first.as_str() {
+        let (user, is_shared) = match first.as_str() {
             DELETED => return None,
-            "user" => levels.next()?,
-            shared => shared_name(shared),
+            "user" => (levels.next()?, false),
+            shared => (shared_name(shared), true),
         };
         Some(Self {
             user,
             domain: domain.map(|domain| String::from_utf8_lossy(domain).into_owned()),
             levels: levels.collect(),
+            is_shared,
         })
     }
 
@@ -302,13 +305,27 @@ pub fn is_by_id(directory: &[u8]) -> bool {
     letters && levels.next() == Some(BY_ID)
 }
 
+/// Whether a header says that it is this folder's, `folder` being its directory below that of the mailbox.
+pub fn is_of(header: &header::Header, mailbox: &[u8], folder: &[u8], directory: &[u8]) -> bool {
+    if is_by_id(directory) {
+        return header.id.is_some() && header.id.as_deref() == last_level(directory);
+    }
+    let Some(name) = header.name.as_deref().and_then(Name::parse) else {
+        return false;
+    };
+    let levels = folder.split(|&b| b == b'/').map(level);
+    let levels: Vec<String> = levels.filter(|level| !level.is_empty()).collect();
+    (name.user, name.domain) == whose(mailbox) && name.levels == levels
+}
+
 /// The folder that a directory by its id is, as its header says; `None` if it has been deleted.
 ///
-/// A header that is damaged must give nobody's folder to somebody else: it must be of this id, and either as the index knows it or
-/// admit the user whose folder it says it is.
+/// A header that is damaged must give nobody's folder to somebody else: it must be of this id, and what it calls a user's must
+/// either be as the index knows it or admit that user. The server replaces the header first and has the index follow, so
+/// that a header which the index does not know is mostly a newer one.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if there is no header; [`Kind::Unreadable`] also if it is damaged.
+/// [`Kind::NotFound`] if there is no header; [`Kind::Unreadable`] also if it may be damaged.
 pub fn name_of(root: &Root, directory: &[u8]) -> Result<Option<Name>> {
     let file = root.open(&join(directory, HEADER))?;
     let size = file.stat().size.min(LONGEST_HEADER);
@@ -320,29 +337,27 @@ pub fn name_of(root: &Root, directory: &[u8]) -> Result<Option<Name>> {
         Error::new(Kind::Unreadable, message)
     };
     let header = header::parse(&bytes).unwrap_or_default();
-    let id = directory.rsplit(|&b| b == b'/').next();
-    let (Some(name), true) = (&header.name, header.id.as_deref() == id) else {
+    let (Some(name), true) = (&header.name, header.id.as_deref() == last_level(directory)) else {
         return Err(unreadable("does not say which folder it is of"));
     };
     let name = Name::parse(name);
-    if name
-        .as_ref()
-        .is_some_and(|name| name.admits_its_user(&header))
-    {
+    let is_fine = |name: &Name| name.is_shared || name.admits_its_user(&header);
+    if name.as_ref().is_none_or(is_fine) {
         return Ok(name);
     }
-    let beside = match root.open(&join(directory, INDEX)) {
-        Ok(index) => index::beside(&index),
-        Err(e) => Err(e),
-    };
-    match beside {
-        Ok(Some(sum)) if sum != crc32fast::hash(&bytes) => Err(unreadable(
-            "is damaged, and may say that the folder is somebody else's",
+    let beside = root.open(&join(directory, INDEX));
+    match beside.and_then(|index| index::beside(&index)) {
+        Ok(Some(sum)) if sum == crc32fast::hash(&bytes) => Ok(name),
+        Err(e) if e.kind() != Kind::NotFound && !bounds::is_of_one(&e) => Err(e),
+        _ => Err(unreadable(
+            "is not known to be sound: the index beside it does not vouch for it, and it does not admit the user whose folder it \
+             says it is; it may be somebody else's",
         )),
-        Ok(_) => Ok(name),
-        Err(e) if e.kind() == Kind::NotFound || bounds::is_of_one(&e) => Ok(name),
-        Err(e) => Err(e),
     }
+}
+
+fn last_level(path: &[u8]) -> Option<&[u8]> {
+    path.rsplit(|&b| b == b'/').next()
 }
 
 /// The domain and user of a mailbox.

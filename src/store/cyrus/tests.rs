@@ -143,3 +143,101 @@ fn what_is_no_message() {
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("user/ann/7.")).unwrap();
     assert_eq!(read(dir.path()).1, 2);
 }
+
+/// A directory by its id, whose index was written beside another header.
+fn by_id(header: &str, beside: &str) -> (tempfile::TempDir, Vec<u8>) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("uuid/a/b/abcd");
+    fs::create_dir_all(&folder).unwrap();
+    let encode = header::tests::encode;
+    fs::write(folder.join("cyrus.header"), encode(header)).unwrap();
+    let index = index::tests::encode_beside(&encode(beside), &[(1, 1000, 5, 0, 1, 1)]);
+    fs::write(folder.join("cyrus.index"), index).unwrap();
+    fs::write(folder.join("1."), "A: 1\n").unwrap();
+    (dir, b"uuid/a/b/abcd".to_vec())
+}
+
+#[test]
+fn a_header_that_the_index_does_not_know_gives_no_folder_to_another_user() {
+    let before = "%(A %(ann lrs) I abcd N user.ann.Old U (project))\n";
+    for (header, whose) in [
+        (
+            "%(A %(ann lrs) I abcd N user.ann.New U (project))\n",
+            Ok("ann"),
+        ),
+        (
+            "%(A %(bob lrs) I abcd N user.ann.New U (project))\n",
+            Err(()),
+        ),
+        (
+            "%(A %(anyone lrs) I abcd N lists.all U (project))\n",
+            Ok("lists (shared)"),
+        ),
+        (
+            "%(A %(ann lrs) I abcd N DELETED.user.ann.Old.6B02AD60)\n",
+            Ok(""),
+        ),
+        (
+            "%(A %(ann lrs) I abce N user.ann.New U (project))\n",
+            Err(()),
+        ),
+    ] {
+        let (dir, folder) = by_id(header, before);
+        let root = Root::new(dir.path());
+        let name = spool::name_of(&root, &folder);
+        let user = name.map(|name| name.map(|name| name.user).unwrap_or_default());
+        assert_eq!(user.map_err(|_| ()), whose.map(str::to_owned), "{header}");
+    }
+    // Without an index nothing vouches for it; with one that knows it, it needs not admit its user.
+    let alone = "%(A %(bob lrs) I abcd N user.ann.Old)\n";
+    let (dir, folder) = by_id(alone, alone);
+    let root = Root::new(dir.path());
+    assert!(spool::name_of(&root, &folder).is_ok());
+    fs::remove_file(dir.path().join("uuid/a/b/abcd/cyrus.index")).unwrap();
+    let error = spool::name_of(&root, &folder).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreadable);
+}
+
+#[test]
+fn a_newer_header_keeps_its_keywords() {
+    let (before, newer) = (
+        "%(I abcd N user.ann)\n",
+        "%(I abcd N user.ann U (project))\n",
+    );
+    let (dir, folder) = by_id(newer, before);
+    let root = Root::new(dir.path());
+    let store = (FORMAT.open)(&root, Place::new(&folder));
+    let read = || {
+        let messages = store.messages(b"", &Messages::default()).unwrap();
+        let message = messages.iter().next().unwrap();
+        let keywords: Vec<_> = messages.keywords(message).map(<[u8]>::to_vec).collect();
+        (keywords, messages.damage.clone().unwrap_or_default())
+    };
+    let (keywords, damage) = read();
+    assert_eq!(keywords, [b"project".to_vec()]);
+    assert!(damage.contains("keywords may be wrong"), "{damage}");
+    // Another folder's.
+    let another = header::tests::encode("%(I abce N user.ann U (project))\n");
+    fs::write(dir.path().join("uuid/a/b/abcd/cyrus.header"), another).unwrap();
+    let (keywords, damage) = read();
+    assert!(
+        keywords.is_empty() && damage.contains("without keywords"),
+        "{damage}"
+    );
+}
+
+#[test]
+fn whose_header_it_is() {
+    let is_of = |text: &str, mailbox: &str, folder: &str| {
+        let header = header::parse(&header::tests::encode(text)).unwrap();
+        let directory = join(mailbox.as_bytes(), folder.as_bytes());
+        spool::is_of(&header, mailbox.as_bytes(), folder.as_bytes(), &directory)
+    };
+    let header = "%(I x N user.ann.Lists.a^b)\n";
+    assert!(is_of(header, "mail/a/user/ann", "Lists/a^b"));
+    assert!(!is_of(header, "mail/a/user/ann", "Lists"));
+    assert!(!is_of(header, "mail/a/user/bob", "Lists/a^b"));
+    let header = "%(I x N a.example!user.ann)\n";
+    assert!(is_of(header, "mail/domain/a/a.example/a/user/ann", ""));
+    assert!(!is_of("user.ann\t1a2b\nproject\n", "mail/user/ann", ""));
+}

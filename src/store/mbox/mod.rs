@@ -173,6 +173,13 @@ impl Mbox<'_> {
                     }
                     FileKind::File => {
                         let with_mail = match sniff(self.root, &join(self.place.path, &below)) {
+                            Err(e)
+                                if bounds::is_of_one(&e)
+                                    && doubtful
+                                    && !self.is_indexed(&stored, entry.name)? =>
+                            {
+                                None
+                            }
                             Err(e) if bounds::is_of_one(&e) && !one => {
                                 tracing::warn!("a folder cannot be read: {e}");
                                 Some(true)

@@ -147,7 +147,7 @@ fn spools_by_ids() {
         fs::create_dir_all(&directory).unwrap();
         let magic = b"\xa1\x02\x8b\x0dCyrus mailbox header\nquote\nquote\n".as_slice();
         let id = path.rsplit('/').next().unwrap();
-        let text = format!("%(T e N {name} I {id} A %(ann lrs))\n");
+        let text = format!("%(T e N {name} I {id} A %(ann lrs bob lrs j.doe@example.com lrs))\n");
         fs::write(
             directory.join("cyrus.header"),
             [magic, text.as_bytes()].concat(),
