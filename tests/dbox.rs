@@ -578,6 +578,39 @@ fn a_map_that_cannot_be_read_is_done_without() {
 }
 
 #[test]
+fn what_was_purged_while_the_mailbox_was_copied_is_not_looked_for_in_all_files() {
+    let scratch = Scratch::new();
+    let Some((store, dovecot, _)) = one_day(&scratch, "mdbox:~/mdbox") else {
+        return;
+    };
+    let snapshot = store.path.join(DAYS[0]);
+    let top = snapshot.join("example.com/alice/mdbox");
+    let before = read(&snapshot, "mdbox", "Sent").unwrap();
+    assert!(before.iter().all(Option::is_some));
+    let copied = scratch.join("mailboxes");
+    run(Command::new("cp")
+        .arg("-a")
+        .arg(top.join("mailboxes"))
+        .arg(&copied));
+    let file = fs::read(top.join("storage/m.1")).unwrap();
+    dovecot.adm(&["expunge", "mailbox", "Sent", "1:*"]);
+    dovecot.adm(&["purge"]);
+    fs::remove_dir_all(top.join("mailboxes")).unwrap();
+    fs::rename(copied, top.join("mailboxes")).unwrap();
+    // Who looks into all files finds the messages in this one.
+    fs::write(top.join("storage/m.999"), file).unwrap();
+    let now = read(&snapshot, "mdbox", "Sent").unwrap();
+    assert_eq!(now.len(), before.len());
+    assert!(now.iter().any(Option::is_none));
+    let others = now.iter().flatten();
+    assert!(
+        others
+            .map(|text| Some(text.clone()))
+            .all(|text| before.contains(&text))
+    );
+}
+
+#[test]
 fn alternative_storage() {
     for driver in ["sdbox", "mdbox"] {
         let scratch = Scratch::new();

@@ -271,6 +271,11 @@ impl Index {
         self.breaks_off.then_some(self.next_uid)
     }
 
+    /// Follows every UID that the index has or had, as far as it is known.
+    pub fn next_uid(&self) -> u32 {
+        self.next_uid
+    }
+
     fn apply(&mut self, change: Change<'_>, extensions: &mut Extensions) -> Result<()> {
         match change {
             Change::Append { uid, flags } => self.append(uid, flags)?,

@@ -62,7 +62,7 @@ pub struct Spot {
     /// Where the message's header begins.
     pub offset: u64,
     /// Its number in the map; 0 if that is not known.
-    mapped: u32,
+    pub mapped: u32,
 }
 
 impl Spot {
@@ -106,6 +106,8 @@ pub struct Wanted {
     pub saved: i64,
     /// Of its GUID; zeros if that is not known.
     pub hash: [u8; 16],
+    /// Its number in the map; 0 if that is not known.
+    pub mapped: u32,
     pub spot: Option<Spot>,
 }
 
@@ -213,8 +215,11 @@ impl<'a> Dbox<'a> {
                 if let Some(first) = index.unknown_from() {
                     // What it has got since is not in its stamp.
                     provisional = true;
-                    let untold = self.untold(folder, map, &wanted)?.into_iter().zip(first..);
+                    let untold = self.untold(folder, map, &wanted)?;
+                    // A hostile index may say that the first is the last that there is.
+                    let uids = (0u32..).map(|n| first.wrapping_add(n));
                     let known = wanted.len();
+                    let untold = untold.into_iter().zip(uids);
                     wanted.extend(untold.map(|(one, uid)| Wanted { uid, ..one }));
                     let more = wanted.len() - known;
                     damage = (more > 0 || !map.is_whole()).then(|| {
@@ -244,7 +249,9 @@ impl<'a> Dbox<'a> {
             );
         }
         provisional |= damage.is_some();
-        if wanted.iter().any(|one| one.spot.is_none()) {
+        // What the map knew once has been purged since the folder's index was copied, and is in no file.
+        let lacks = |one: &Wanted| one.spot.is_none() && map.may_lack(one.mapped);
+        if wanted.iter().any(lacks) {
             provisional = true;
             let scanned = self.scanned(map)?.iter();
             let by_hash: HashMap<[u8; 16], &Spot> = scanned.map(|s| (s.hash, &s.spot)).collect();
@@ -354,6 +361,14 @@ impl Map {
         })
     }
 
+    /// Whether a message may be in the files though the map does not say where.
+    fn may_lack(&self, mapped: u32) -> bool {
+        match &self.index {
+            Some(index) => mapped == 0 || mapped >= index.next_uid() || !self.is_whole(),
+            None => true,
+        }
+    }
+
     /// Whether it knows of all messages.
     pub fn is_whole(&self) -> bool {
         let index = self.index.as_ref();
@@ -365,6 +380,7 @@ impl Map {
 fn of_index(index: &Index, map: &Map) -> Vec<Wanted> {
     let wanted = index.rows().map(|(position, row)| {
         let own = index.cell(0, position).unwrap_or_default();
+        let mapped = field(own, 0);
         let hash = index
             .cell(1, position)
             .and_then(|cell| cell.try_into().ok());
@@ -374,7 +390,8 @@ fn of_index(index: &Index, map: &Map) -> Vec<Wanted> {
             keywords: row.keywords,
             saved: field(own, 4).into(),
             hash: hash.unwrap_or_default(),
-            spot: map.spot(field(own, 0)),
+            mapped,
+            spot: map.spot(mapped),
         }
     });
     wanted.collect()

@@ -64,13 +64,15 @@ impl Dbox<'_> {
         let shared = all.anywhere.iter();
         let shared = shared.filter(|one| is_shown && one.origin != position);
         let hashes: HashSet<[u8; 16]> = known.iter().map(|one| one.hash).collect();
-        // Without a map it is the order in the storage that tells what came later.
         let place = |spot: &Spot| (spot.file, spot.offset);
-        let last = known.iter().filter_map(|one| one.spot.as_ref()).map(place);
-        let last = last.max().filter(|_| map.index.is_none());
+        let places = known.iter().filter_map(|one| one.spot.as_ref()).map(place);
+        let places: HashSet<(u32, u64)> = places.collect();
+        // Without a map it is the order in the storage that tells what came later.
+        let last = places.iter().max().filter(|_| map.index.is_none());
         let untold = own.into_iter().flatten().chain(shared).filter(|one| {
+            let place = place(&one.spot);
             let unknown = one.hash == [0; 16] || !hashes.contains(&one.hash);
-            unknown && last.is_none_or(|last| place(&one.spot) > last)
+            unknown && !places.contains(&place) && last.is_none_or(|last| place > *last)
         });
         let wanted = |one: &Message| Wanted {
             uid: 0,
@@ -78,6 +80,7 @@ impl Dbox<'_> {
             keywords: 0,
             saved: one.received,
             hash: one.hash,
+            mapped: one.spot.mapped,
             spot: Some(one.spot.clone()),
         };
         Ok(untold.map(wanted).collect())
