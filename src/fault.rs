@@ -61,7 +61,7 @@ fn words(panic: &PanicHookInfo<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::{self, Write};
     use std::panic::take_hook;
@@ -80,8 +80,8 @@ mod tests {
         }
     }
 
-    /// The lines that are logged by this thread meanwhile, from a level on.
-    fn logged(level: tracing::Level, run: impl FnOnce()) -> Vec<String> {
+    /// Runs, and takes down what this thread logs meanwhile, from a level on.
+    pub(crate) fn with_log<T>(level: tracing::Level, run: impl FnOnce() -> T) -> (T, String) {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -89,8 +89,14 @@ mod tests {
             .with_max_level(level)
             .with_ansi(false)
             .finish();
-        tracing::subscriber::with_default(subscriber, run);
+        let value = tracing::subscriber::with_default(subscriber, run);
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (value, text)
+    }
+
+    /// The lines of it.
+    fn logged(level: tracing::Level, run: impl FnOnce()) -> Vec<String> {
+        let ((), text) = with_log(level, run);
         text.lines().map(str::to_owned).collect()
     }
 
