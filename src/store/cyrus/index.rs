@@ -2,10 +2,10 @@
 //!
 //! Numbers are big-endian. The header says where the records begin and how long each is; the fields have kept their
 //! places from version 12 on, until version 20 made some of them longer. From version 12 on the header and each record
-//! end in their CRC-32, so that records are good also where the header is not; and up to version 17 the header has the CRC-32 of the
-//! folder's `cyrus.header`.
+//! end in their CRC-32, so that records are good also where the header is not; and the header has the CRC-32 of the
+//! folder's `cyrus.header`, at one place in all of these versions.
 //!
-//! Source: Cyrus IMAP's `imap/mailbox.h`.
+//! Source: Cyrus IMAP's `imap/mailbox.h` and `imap/index_file.c`.
 
 use crate::disk::File;
 use crate::error::{Error, Kind, Result};
@@ -131,7 +131,7 @@ impl Header {
         let (start, size) = (start as usize, size as usize);
         let sound = bytes.get(..start).is_some_and(is_sound);
         let layout = match version {
-            12..=17 => SHORT,
+            12..=19 => SHORT,
             20 => LONG,
             // Before version 12 there are no checksums.
             _ if sound || (1..12).contains(&version) => {
@@ -147,7 +147,7 @@ impl Header {
         let beside = bytes.get(..start - 4).and_then(|h| number(h, BESIDE));
         Ok(Self {
             sound,
-            beside: beside.filter(|&sum| sound && !layout.long && sum != 0),
+            beside: beside.filter(|&sum| sound && sum != 0),
             layout,
             start,
             size,
@@ -278,27 +278,35 @@ pub(super) mod tests {
         bytes
     }
 
-    /// An index of version 17 with these messages: UID, INTERNALDATE, size, flags, first keywords, GUID.
-    pub fn encode(rows: &[(u32, u32, u32, u32, u32, u8)]) -> Vec<u8> {
-        encode_beside(b"", rows)
+    /// A message of an index: UID, INTERNALDATE, size, flags, first keywords, GUID.
+    type Row = (u32, u32, u32, u32, u32, u8);
+
+    /// An index of version 17 with these messages.
+    pub fn encode(rows: &[Row]) -> Vec<u8> {
+        encode_beside(17, b"", rows)
     }
 
-    /// The same, written beside a `cyrus.header` of these bytes.
-    pub fn encode_beside(beside: &[u8], rows: &[(u32, u32, u32, u32, u32, u8)]) -> Vec<u8> {
+    /// An index of a version, written beside a `cyrus.header` of these bytes.
+    pub fn encode_beside(version: u32, beside: &[u8], rows: &[Row]) -> Vec<u8> {
+        let (start, size) = if version < 20 { (160, 112) } else { (192, 144) };
         let mut header = vec![0; 8];
-        for field in [17, 160, 112, rows.len() as u32] {
+        for field in [version, start, size, rows.len() as u32] {
             header.extend(u32::to_be_bytes(field));
         }
         header.resize(BESIDE, 0);
         header.extend(crc32fast::hash(beside).to_be_bytes());
-        let mut bytes = seal(header, 160);
-        for (uid, date, size, flags, keywords, guid) in rows {
-            let mut row = [*uid, *date, 0, *size, 0, 0, 0, 0, *flags, *keywords]
-                .map(u32::to_be_bytes)
-                .concat();
-            row.resize(60, 0);
-            row.extend([*guid; 20]);
-            bytes.extend(seal(row, 112));
+        let mut bytes = seal(header, start as usize);
+        for &(uid, date, length, flags, keywords, guid) in rows {
+            let nanos = u64::from(date) * 1_000_000_000;
+            let (high, low) = ((nanos >> 32) as u32, nanos as u32);
+            let fields: &[u32] = match version {
+                ..20 => &[uid, date, 0, length, 0, 0, 0, 0, flags, keywords],
+                _ => &[uid, 0, high, low, 0, 0, 0, length, 0, flags, keywords],
+            };
+            let mut row: Vec<u8> = fields.iter().copied().flat_map(u32::to_be_bytes).collect();
+            row.resize(GUID, 0);
+            row.extend([guid; 20]);
+            bytes.extend(seal(row, size as usize));
         }
         bytes
     }
@@ -325,12 +333,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn all_versions_say_the_same() {
+        let rows = [(1, 2_000_000_000, 5, 16, 1, 1), (2, 1000, 7, 2, 3, 2)];
+        let wanted = parse(&encode_beside(12, b"header", &rows)).unwrap();
+        assert_eq!(wanted.beside, Some(crc32fast::hash(b"header")));
+        assert_eq!(wanted.records[0].received.secs, 2_000_000_000);
+        for version in 13..=20 {
+            let found = parse(&encode_beside(version, b"header", &rows)).unwrap();
+            assert_eq!(found, wanted, "{version}");
+        }
+    }
+
+    #[test]
     fn of_another_version() {
         let mut bytes = encode(&[]);
         for (version, wanted) in [
             (9, "not known"),
             (10, "not known"),
             (11, "not known"),
+            (21, "damaged"),
             (99, "damaged"),
         ] {
             bytes[11] = version;

@@ -144,14 +144,17 @@ fn what_is_no_message() {
     assert_eq!(read(dir.path()).1, 2);
 }
 
-/// A directory by its id, whose index was written beside another header.
-fn by_id(header: &str, beside: &str) -> (tempfile::TempDir, Vec<u8>) {
+/// The versions of an index whose records are of different lengths.
+const VERSIONS: [u32; 2] = [17, 20];
+
+/// A directory by its id, whose index of a version was written beside another header.
+fn by_id(version: u32, header: &str, beside: &str) -> (tempfile::TempDir, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("uuid/a/b/abcd");
     fs::create_dir_all(&folder).unwrap();
     let encode = header::tests::encode;
     fs::write(folder.join("cyrus.header"), encode(header)).unwrap();
-    let index = index::tests::encode_beside(&encode(beside), &[(1, 1000, 5, 0, 1, 1)]);
+    let index = index::tests::encode_beside(version, &encode(beside), &[(1, 1000, 5, 0, 1, 1)]);
     fs::write(folder.join("cyrus.index"), index).unwrap();
     fs::write(folder.join("1."), "A: 1\n").unwrap();
     (dir, b"uuid/a/b/abcd".to_vec())
@@ -160,7 +163,7 @@ fn by_id(header: &str, beside: &str) -> (tempfile::TempDir, Vec<u8>) {
 #[test]
 fn a_header_that_the_index_does_not_know_gives_no_folder_to_another_user() {
     let before = "%(A %(ann lrs) I abcd N user.ann.Old U (project))\n";
-    for (header, whose) in [
+    let cases = [
         (
             "%(A %(ann lrs) I abcd N user.ann.New U (project))\n",
             Ok("ann"),
@@ -181,21 +184,25 @@ fn a_header_that_the_index_does_not_know_gives_no_folder_to_another_user() {
             "%(A %(ann lrs) I abce N user.ann.New U (project))\n",
             Err(()),
         ),
-    ] {
-        let (dir, folder) = by_id(header, before);
+    ];
+    for version in VERSIONS {
+        for (header, whose) in cases {
+            let (dir, folder) = by_id(version, header, before);
+            let root = Root::new(dir.path());
+            let name = spool::name_of(&root, &folder);
+            let user = name.map(|name| name.map(|name| name.user).unwrap_or_default());
+            let user = user.map_err(|_| ());
+            assert_eq!(user, whose.map(str::to_owned), "{version}: {header}");
+        }
+        // Without an index nothing vouches for it; with one that knows it, it needs not admit its user.
+        let alone = "%(A %(bob lrs) I abcd N user.ann.Old)\n";
+        let (dir, folder) = by_id(version, alone, alone);
         let root = Root::new(dir.path());
-        let name = spool::name_of(&root, &folder);
-        let user = name.map(|name| name.map(|name| name.user).unwrap_or_default());
-        assert_eq!(user.map_err(|_| ()), whose.map(str::to_owned), "{header}");
+        assert!(spool::name_of(&root, &folder).is_ok(), "{version}");
+        fs::remove_file(dir.path().join("uuid/a/b/abcd/cyrus.index")).unwrap();
+        let error = spool::name_of(&root, &folder).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreadable);
     }
-    // Without an index nothing vouches for it; with one that knows it, it needs not admit its user.
-    let alone = "%(A %(bob lrs) I abcd N user.ann.Old)\n";
-    let (dir, folder) = by_id(alone, alone);
-    let root = Root::new(dir.path());
-    assert!(spool::name_of(&root, &folder).is_ok());
-    fs::remove_file(dir.path().join("uuid/a/b/abcd/cyrus.index")).unwrap();
-    let error = spool::name_of(&root, &folder).unwrap_err();
-    assert_eq!(error.kind(), Kind::Unreadable);
 }
 
 #[test]
@@ -204,26 +211,29 @@ fn a_newer_header_keeps_its_keywords() {
         "%(I abcd N user.ann)\n",
         "%(I abcd N user.ann U (project))\n",
     );
-    let (dir, folder) = by_id(newer, before);
-    let root = Root::new(dir.path());
-    let store = (FORMAT.open)(&root, Place::new(&folder));
-    let read = || {
-        let messages = store.messages(b"", &Messages::default()).unwrap();
-        let message = messages.iter().next().unwrap();
-        let keywords: Vec<_> = messages.keywords(message).map(<[u8]>::to_vec).collect();
-        (keywords, messages.damage.clone().unwrap_or_default())
-    };
-    let (keywords, damage) = read();
-    assert_eq!(keywords, [b"project".to_vec()]);
-    assert!(damage.contains("keywords may be wrong"), "{damage}");
-    // Another folder's.
-    let another = header::tests::encode("%(I abce N user.ann U (project))\n");
-    fs::write(dir.path().join("uuid/a/b/abcd/cyrus.header"), another).unwrap();
-    let (keywords, damage) = read();
-    assert!(
-        keywords.is_empty() && damage.contains("without keywords"),
-        "{damage}"
-    );
+    for version in VERSIONS {
+        let (dir, folder) = by_id(version, newer, before);
+        let root = Root::new(dir.path());
+        let store = (FORMAT.open)(&root, Place::new(&folder));
+        let read = || {
+            let messages = store.messages(b"", &Messages::default()).unwrap();
+            let message = messages.iter().next().unwrap();
+            let keywords: Vec<_> = messages.keywords(message).map(<[u8]>::to_vec).collect();
+            (keywords, messages.damage.clone().unwrap_or_default())
+        };
+        let (keywords, damage) = read();
+        assert_eq!(keywords, [b"project".to_vec()]);
+        assert!(
+            damage.contains("keywords may be wrong"),
+            "{version}: {damage}"
+        );
+        // Another folder's.
+        let another = header::tests::encode("%(I abce N user.ann U (project))\n");
+        fs::write(dir.path().join("uuid/a/b/abcd/cyrus.header"), another).unwrap();
+        let (keywords, damage) = read();
+        let told = damage.contains("without keywords");
+        assert!(keywords.is_empty() && told, "{version}: {damage}");
+    }
 }
 
 #[test]
