@@ -44,7 +44,7 @@
 //! opened ([`view::content::learn`]), on all cores, for [`message::header`] to find sender and subject in the first 16 KiB;
 //! where the disk is slow, the next ones are open before they are wanted ([`store::ReadAhead`]). Of a large folder that
 //! nobody has listed yet, [`view::listing::Draft`] does this part by part as the kernel goes through it, so that the first
-//! names come at once.
+//! names come at once; the next part is made while the caller looks at the names of this one ([`fs::Fs::prepare_next`]).
 //! [`view::name`] makes names of that. [`fs::Directory::entries`] then gives out entries with their attributes from memory,
 //! as many as fit; who may read them was worked out by [`access::Policy`], once for the mailbox.
 //!

@@ -75,6 +75,12 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
         self.lock().kept.get(key).map(|kept| kept.value.clone())
     }
 
+    /// Whether an entry is there or about to be: who asks for it need not have it made.
+    pub fn is_at_hand(&self, key: &K) -> bool {
+        let state = self.lock();
+        state.kept.contains(key) || state.making.contains_key(key)
+    }
+
     /// The entry of a key; made by `make`, which also tells how many bytes it takes.
     pub fn get(
         &self,

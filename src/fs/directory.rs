@@ -41,12 +41,15 @@ pub struct Directory {
 /// The messages of a directory.
 enum Rest {
     None,
-    Folder(Messages),
+    Folder(Box<Messages>),
     Lost(LostMessages),
     Part(PartMessages),
 }
 
 struct Messages {
+    inside: Inside,
+    /// Of the folder in its mailbox's tree.
+    position: u32,
     piece: Piece,
     /// Position in the directory of the folder's first message.
     first: usize,
@@ -81,9 +84,10 @@ impl Directory {
             piece: Piece { listing, first: at },
             first,
             permissions,
+            ..
         } = match &self.messages {
             Rest::None => return,
-            Rest::Folder(messages) => messages,
+            Rest::Folder(messages) => messages.as_ref(),
             Rest::Lost(messages) => return messages.entries(from, add),
             Rest::Part(messages) => return messages.entries(from, add),
         };
@@ -122,6 +126,18 @@ impl Fs {
             Err(e) if e.kind() == Kind::WouldBlock || directory.prepared.is_empty() => Err(e),
             _ => Ok(directory),
         }
+    }
+
+    /// Makes ready what a caller who goes on after these entries will want, where that takes a while; nothing for one who has
+    /// only begun, and may have seen enough.
+    pub fn prepare_next(&self, directory: &Directory, from: Cookie) -> Result<()> {
+        let Rest::Folder(messages) = &directory.messages else {
+            return Ok(());
+        };
+        if from.index() <= messages.first {
+            return Ok(());
+        }
+        self.piece_after(&messages.inside, messages.position, &messages.piece)
     }
 
     /// Whether a directory of a mailbox has all that it will ever list: an mbox may be left out until its size is known.
@@ -196,11 +212,13 @@ impl Fs {
                 let below =
                     self.branch_entries(&inside, Some(position), &permissions, 0, from, &mut add)?;
                 if let (Some(first), Some(piece)) = (below, piece) {
-                    directory.messages = Rest::Folder(Messages {
+                    directory.messages = Rest::Folder(Box::new(Messages {
+                        inside,
+                        position,
                         piece,
                         first,
                         permissions,
-                    });
+                    }));
                 }
             }
             Meaning::Deleted => self.everybody_entries(caller, from, add)?,

@@ -82,6 +82,24 @@ impl Fs {
         }))
     }
 
+    /// Makes the piece that comes after one, unless somebody is at it: who goes through a large folder finds it ready.
+    pub(super) fn piece_after(&self, inside: &Inside, position: u32, piece: &Piece) -> Result<()> {
+        let (snapshot, place) = self.cache_key(inside, position)?;
+        let draft = self.drafts.peek(&(snapshot, place));
+        let Some(draft) = draft.as_ref().and_then(|drafted| drafted.0.as_ref()) else {
+            return Ok(());
+        };
+        let next = piece.first + piece.listing.len();
+        let number = (next / PART) as u32;
+        let is_at_hand = next >= draft.len()
+            || self.listings.is_at_hand(&(snapshot, place))
+            || self.parts.is_at_hand(&(snapshot, place, number));
+        match is_at_hand {
+            true => Ok(()),
+            false => self.piece(inside, position, next).map(drop),
+        }
+    }
+
     /// A folder's listing as it is at hand, or else made, of the draft if there is one.
     fn whole(
         &self,

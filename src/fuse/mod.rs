@@ -295,7 +295,7 @@ impl Filesystem for Mail {
             reply,
             Context::Node,
             move |fs| fs.directory(id(ino), caller, Cookie(offset)),
-            move |_, mut reply, directory| {
+            move |fs, mut reply, directory| {
                 let mut last = None;
                 directory.entries(Cookie(offset), |entry| {
                     // Of messages in `deleted` the next ones are not the ones that their folder has next.
@@ -316,6 +316,10 @@ impl Filesystem for Mail {
                 reply.ok();
                 if let (Some(ahead), Some(id)) = (&ahead, last) {
                     ahead.listed(id);
+                }
+                // The caller has his answer, and looks at it meanwhile.
+                if let Err(e) = fs.prepare_next(&directory, Cookie(offset)) {
+                    tracing::debug!("not made ready: {e}");
                 }
                 Ok(())
             },

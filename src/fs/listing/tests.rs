@@ -96,6 +96,35 @@ fn the_first_names_wait_for_the_first_messages_only() {
 }
 
 #[test]
+fn the_next_part_is_made_while_the_caller_looks_at_this_one() {
+    let world = World::new(large);
+    let at = inbox(&world);
+    let cur = maildir(world.dir(), DATE).join("cur");
+    let caller = Caller { uid: 0, gid: 0 };
+    let prepare = |from| {
+        let directory = world.fs.directory(at, caller, from).unwrap();
+        world.fs.prepare_next(&directory, from).unwrap();
+    };
+    let unreadable = |from| {
+        let all = rest(&world.fs, at, from);
+        let names = all
+            .iter()
+            .filter(|(name, ..)| name.contains("cannot be read"));
+        names.count()
+    };
+    let first = some(&world.fs, at, Cookie(0));
+    // Who has only begun may have seen enough; who goes on has the second part made, and no more of it.
+    prepare(Cookie(0));
+    fs::remove_file(cur.join(name(PART))).unwrap();
+    let (_, from, _) = *first.last().unwrap();
+    prepare(from);
+    fs::remove_file(cur.join(name(PART + 1))).unwrap();
+    fs::remove_file(cur.join(name(2 * PART))).unwrap();
+    prepare(from);
+    assert_eq!(unreadable(from), 2);
+}
+
+#[test]
 fn somebody_who_needs_all_of_it_has_the_rest_made() {
     let world = World::new(large);
     let at = inbox(&world);

@@ -7,7 +7,8 @@
 //!    message was looked at: no two messages of the folder have the same short ID, and nothing else in it is called like one.
 //! 2. The whole listing is made of the parts, so what was told stays so, also of a message that could not be read.
 //!
-//! Who goes through a folder asks for its parts one after the other; who needs all of it has the rest made at once.
+//! Who goes through a folder asks for its parts one after the other, and may have each made while he looks at the one before;
+//! who needs all of it has the rest made at once.
 
 use super::rows::Rows;
 use super::{Begun, Keep, Listing, Unlisted};
