@@ -101,21 +101,28 @@ pub fn able_to_import(modules: &str) -> bool {
 
 /// Says that the current test does not run, and why; fails it where `CI=true`.
 pub fn skipped(reason: &str) {
-    let thread = std::thread::current();
-    let line = format!(
-        "\nSKIPPED: {}: {reason} (scripts/test installs what is missing)\n",
-        thread.name().unwrap_or("a test")
+    let line = loudly(
+        "SKIPPED",
+        &format!("{reason} (scripts/test installs what is missing)"),
     );
-    // Not eprintln!, whose output is captured when the test passes.
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{}",
-        line.trim()
-    );
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
 }
 
-fn installed(program: &str) -> bool {
+/// Says what the current test leaves out because the network does not give it; that fails nowhere.
+pub fn untested(what: &str) {
+    loudly("NOT TESTED", what);
+}
+
+fn loudly(word: &str, what: &str) -> String {
+    let thread = std::thread::current();
+    let line = format!("{word}: {}: {what}", thread.name().unwrap_or("a test"));
+    // Not eprintln!, whose output is captured when the test passes.
+    let _ = std::io::stderr().write_all(format!("\n{line}\n").as_bytes());
+    line
+}
+
+/// Whether a program is there.
+pub fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

@@ -1,4 +1,5 @@
-//! A copy of this machine to install packages in: its root with a layer in memory above it, in namespaces of its own.
+//! A machine to install packages in: the root of a Debian, or of this machine, with a layer in memory above it, in namespaces
+//! of its own and without a network.
 //!
 //! Invariant: when a `Machine` has been dropped, none of its processes, nothing of its layer and no control group is left.
 
@@ -9,13 +10,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// Makes the root, and runs its first process in it. Arguments: the layer, the scratch directory, which is where it is
-/// outside, and the first process. No mailtm is installed; /dev/fuse is for all, as udev makes it; what the kernel is told
+/// outside, the first process, and what is below the layer. No mailtm is installed; /dev/fuse is for all, as udev makes it; what the kernel is told
 /// through /proc/sys and /sys is not for the machine to say.
 const MAKE: &str = r#"
     set -e
     mount -t tmpfs -o mode=755 layer "$0"
     mkdir "$0/upper" "$0/work" "$0/root"
-    mount -t overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" root "$0/root"
+    mount -t overlay -o "lowerdir=$3,upperdir=$0/upper,workdir=$0/work" root "$0/root"
     cd "$0/root"
     mount -t proc proc proc
     mount --bind proc/sys proc/sys && mount -o remount,bind,ro proc/sys
@@ -54,18 +55,21 @@ pub struct Machine {
     /// The first process of the namespaces.
     first: String,
     group: PathBuf,
+    /// Whether apt can say what packages need: on a copy of this machine it might find fault with others.
+    is_clean: bool,
 }
 
 impl Machine {
-    /// A machine in which nothing runs. None where the kernel has no overlayfs.
-    pub fn new(scratch: &Scratch) -> Option<Self> {
-        Self::start(scratch, "sleep 600")
+    /// A machine in which nothing runs, like this one unless it is to be a Debian. None where the kernel has no overlayfs.
+    pub fn new(scratch: &Scratch, debian: Option<&Path>) -> Option<Self> {
+        Self::start(scratch, debian, "sleep 600")
     }
 
     /// A machine that systemd runs, and in which it runs nothing yet.
-    pub fn with_systemd(scratch: &Scratch) -> Option<Self> {
+    pub fn with_systemd(scratch: &Scratch, debian: Option<&Path>) -> Option<Self> {
         let machine = Self::start(
             scratch,
+            debian,
             "/lib/systemd/systemd --system --unit=nothing.target --log-target=null --show-status=no",
         )?;
         eventually(Duration::from_secs(30), "systemd answers", || {
@@ -75,7 +79,7 @@ impl Machine {
         Some(machine)
     }
 
-    fn start(scratch: &Scratch, first: &str) -> Option<Self> {
+    fn start(scratch: &Scratch, debian: Option<&Path>, first: &str) -> Option<Self> {
         let layer = scratch.subdirectory("machine");
         let group = group();
         let enter = format!(
@@ -87,6 +91,7 @@ impl Machine {
             .args(["--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net"])
             .args(["--fork", "--kill-child", "bash", "-c", MAKE])
             .args([layer.as_path(), scratch.path(), Path::new(first)])
+            .arg(debian.unwrap_or(Path::new("/")))
             .stdin(Stdio::null())
             // unshare complains when its child is killed, which is how this ends.
             .stderr(Stdio::null())
@@ -96,6 +101,7 @@ impl Machine {
             child,
             first: String::new(),
             group,
+            is_clean: debian.is_some(),
         };
         eventually(Duration::from_secs(20), "the machine is up", || {
             scratch.join("machine-is-up").exists() || machine.child.try_wait().unwrap().is_some()
@@ -117,6 +123,32 @@ impl Machine {
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null());
         command
+    }
+
+    /// Installs a package, or a later version over an earlier one; a configuration that was changed stays.
+    pub fn install(&self, package: &Path) {
+        let package = package.to_str().unwrap();
+        let keep = "--force-confold";
+        if self.is_clean {
+            let option = format!("--option=Dpkg::Options::={keep}");
+            self.run(&["apt-get", "install", "--yes", &option, package]);
+        } else {
+            self.run(&["dpkg", "--force-depends", keep, "--install", package]);
+        }
+    }
+
+    /// Takes the package away; `how`: `remove` leaves the configuration and what it keeps, `purge` does not.
+    pub fn uninstall(&self, how: &str) {
+        if self.is_clean {
+            self.run(&["apt-get", how, "--yes", "mailtm"]);
+        } else {
+            self.run(&["dpkg", &format!("--{how}"), "mailtm"]);
+        }
+    }
+
+    /// Whether there is something at a path.
+    pub fn has(&self, path: &str) -> bool {
+        self.output(&["test", "-e", path]).status.success()
     }
 
     pub fn output(&self, args: &[&str]) -> Output {
