@@ -128,6 +128,8 @@
 //! | listings of the dates, where they differ by caller | nobody | |
 //! | attributes of a mailbox with a name that does not resolve | the kernel | 30 seconds |
 //! | mailboxes, folder trees, listings and drafts of them, their orders, counts, mbox layouts, decoded messages | [`fs::cache`] | its bytes are used up |
+//! | messages of an mdbox that no index tells of | `store::dbox`, for mailboxes with damaged indexes | their bytes are used up |
+//! | what was warned of | [`disk::Told`], for all snapshots | it is too much; warned of again |
 //! | sizes of mboxes that were told | [`fs::Fs`] | the snapshot vanishes |
 //! | facts about messages, listings of folders | [`index`], `facts.sqlite` | deleted; learned again |
 //! | words of messages, and when they were in which folder | [`index::search`], `search.sqlite` | deleted; learned again |

@@ -258,7 +258,7 @@ fn view(config: &Config) -> Result<View> {
         layout: layout(config)?,
         keys: keys(config)?,
         index: Arc::new(index),
-        told: view::told::Told::default(),
+        told: Arc::default(),
     })
 }
 

@@ -10,19 +10,25 @@
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
 //! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it,
-//! [`crew`] looks at many things with several threads, and [`stop`] ends work that nobody waits for.
+//! [`crew`] looks at many things with several threads, [`stop`] ends work that nobody waits for, and [`Told`] knows what was
+//! warned of.
 
 pub mod crew;
 pub mod lane;
+mod listing;
 pub mod stop;
+mod told;
 
 pub use lane::Lane;
+pub use listing::{Entry, Listing};
+pub use told::Told;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
 use rustix::fs::{self, Advice, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
@@ -92,55 +98,6 @@ pub struct Space {
     pub files: u64,
 }
 
-/// The names in a directory, in the order of the disk, without `.` and `..`.
-#[derive(Debug, Default)]
-pub struct Listing {
-    names: Vec<u8>,
-    rows: Vec<(u32, u16, FileKind, u64)>,
-}
-
-/// One name in a directory.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    pub name: &'a [u8],
-    pub kind: FileKind,
-    pub ino: u64,
-}
-
-impl Listing {
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.rows.iter().map(|&(start, len, kind, ino)| {
-            let start = start as usize;
-            let name = self
-                .names
-                .get(start..start + usize::from(len))
-                .unwrap_or_default();
-            Entry { name, kind, ino }
-        })
-    }
-
-    fn push(&mut self, name: &[u8], kind: FileKind, ino: u64) -> Result<()> {
-        let too_large = |_| {
-            Error::new(
-                Kind::Unreadable,
-                "a directory with more than 4 GiB of names",
-            )
-        };
-        let start = u32::try_from(self.names.len()).map_err(too_large)?;
-        self.names.extend_from_slice(name);
-        self.rows.push((start, name.len() as u16, kind, ino));
-        Ok(())
-    }
-}
-
 /// The root of one snapshot: the directory that was first found at its path. Another that takes the path, as when
 /// snapshots are rotated, is not it.
 #[derive(Clone, Debug)]
@@ -148,6 +105,7 @@ pub struct Root {
     path: PathBuf,
     lane: Arc<Lane>,
     identity: Arc<OnceLock<Identity>>,
+    told: Arc<Told>,
 }
 
 /// What tells a directory from another that takes its path; of what says nothing there, `None`.
@@ -202,7 +160,20 @@ impl Root {
             path,
             lane,
             identity: Arc::default(),
+            told: Arc::default(),
         }
+    }
+
+    /// The same root, of which is told what was not told of others.
+    #[must_use]
+    pub fn telling(self, told: Arc<Told>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// Warns of what is at a path below the root, once for each state that it is in. `changed`: when that last changed, as far
+    /// as it is known.
+    pub fn warn(&self, path: &[u8], changed: Time, what: impl Display) {
+        self.told.warn(&self.path, path, changed, what);
     }
 
     /// The directory that is at the path now, whichever it was before.

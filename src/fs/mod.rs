@@ -289,7 +289,8 @@ impl Fs {
             let root = match kept {
                 Some(open) => open.root.clone(),
                 None => {
-                    let root = Root::new(&snapshot.root);
+                    let told = Arc::clone(&self.view.told);
+                    let root = Root::new(&snapshot.root).telling(told);
                     fresh.push(root.clone());
                     root
                 }

@@ -8,7 +8,6 @@ use crate::store::decode::Keys;
 use crate::time::Zone;
 use crate::view::Names;
 use crate::view::mailbox::{Layout, Template};
-use crate::view::told::Told;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -40,7 +39,7 @@ impl World {
             },
             keys: Keys::default(),
             index: Arc::new(Index::in_memory()),
-            told: Told::default(),
+            told: Arc::default(),
         };
         let policy = Policy::new(OwnerRule::Store, Vec::new(), Vec::new(), false, false);
         let catalogue = Catalogue::open(options).unwrap();

@@ -23,6 +23,7 @@ use super::{
 use crate::disk::{Dir, FileKind, Listing, Root, Stat, crew};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
+use crate::time::Time;
 use finder::Finder;
 use std::cell::OnceCell;
 
@@ -122,7 +123,7 @@ impl<'a> Maildir<'a> {
                 .iter()
                 .any(|f| dbox::guid(&f.stored).is_some())
         {
-            let names = dbox::folder_names(&dir)?;
+            let names = dbox::folder_names(self.root, self.path)?;
             for folder in &mut found.folders {
                 if let Some(name) = dbox::guid(&folder.stored).and_then(|guid| names.get(&guid)) {
                     folder.path.clone_from(name);
@@ -151,7 +152,7 @@ impl<'a> Maildir<'a> {
                 Ok(listing) => listing,
                 // Whether it is a folder or only holds some, it is shown as one that cannot be read.
                 Err(e) if is_of_one(&e) => {
-                    tracing::warn!("a folder cannot be read: {e}");
+                    self.warn_of(&stored, &e);
                     found.folders.push(Folder { stored, path });
                     continue;
                 }
@@ -183,7 +184,7 @@ impl<'a> Maildir<'a> {
     fn may_be_folder(&self, name: &[u8]) -> Result<bool> {
         match self.dir(name).and_then(|dir| is_folder(&dir)) {
             Err(e) if is_of_one(&e) => {
-                tracing::warn!("a folder cannot be read: {e}");
+                self.warn_of(name, &e);
                 Ok(true)
             }
             other => other,
@@ -231,15 +232,14 @@ impl<'a> Maildir<'a> {
         let file = match self.root.open(&join(directory, b"dovecot-keywords")) {
             Ok(file) if file.stat().size <= LARGEST_KEYWORDS => file,
             Ok(file) => {
-                tracing::warn!(
-                    "{}: too long for a file of keywords: not shown",
-                    file.name()
-                );
+                let what = "dovecot-keywords is too long for a file of keywords: not shown";
+                self.root.warn(directory, file.stat().mtime, what);
                 return Ok(None);
             }
             Err(e) if e.kind() == Kind::NotFound => return Ok(None),
             Err(e) if is_of_one(&e) => {
-                tracing::warn!("keywords cannot be read: {e}");
+                let what = format_args!("keywords cannot be read: {e}");
+                self.root.warn(directory, Time::default(), what);
                 return Ok(None);
             }
             Err(e) => return Err(e),
@@ -248,6 +248,12 @@ impl<'a> Maildir<'a> {
         let len = file.read_at(&mut letters, 0)?;
         letters.truncate(len);
         Ok(Some(letters))
+    }
+
+    fn warn_of(&self, folder: &[u8], e: &Error) {
+        let what = format_args!("a folder cannot be read: {e}");
+        self.root
+            .warn(&join(self.path, folder), Time::default(), what);
     }
 
     fn dir(&self, folder: &[u8]) -> Result<Dir<'a>> {

@@ -20,9 +20,9 @@ pub mod mailbox;
 pub mod maildir;
 pub mod mbox;
 pub mod name;
-pub mod told;
 pub mod tree;
 
+use crate::disk::Told;
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::store::decode::Keys;
@@ -48,8 +48,8 @@ pub struct View {
     /// What opens encrypted messages.
     pub keys: Keys,
     pub index: Arc<Index>,
-    /// Which unreadable messages were warned of.
-    pub told: told::Told,
+    /// What was warned of.
+    pub told: Arc<Told>,
 }
 
 impl View {

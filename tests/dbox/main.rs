@@ -5,6 +5,7 @@
 
 mod damage;
 mod days;
+mod expunged;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod storage;

@@ -1,11 +1,13 @@
 //! Logs that break off, or have holes: no message is lost, and it is told.
 
 use crate::harness::mount::mailtm;
-use crate::harness::{Config, Scratch, sha256};
+use crate::harness::tree::messages;
+use crate::harness::{Config, Mount, Scratch, Trace, able, mail, run, sha256};
 use crate::{ALICE, DATE, files, one_day, read};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Damages the log of each of these folders in many places in all these ways: no message of it may be lost. Where its record was
 /// hit itself, it is listed and cannot be read.
@@ -168,4 +170,95 @@ fn a_log_that_is_cut_short_is_told_and_counted() {
             assert!(error.starts_with("its index is cut short; "), "{error}");
         }
     }
+}
+
+/// How often one of these is in the warnings of a mount.
+fn told(mount: &Mount, words: &str) -> usize {
+    let warnings = mount.warnings();
+    warnings.iter().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn a_torn_log_is_warned_of_once_for_each_state_that_it_is_in() {
+    for (driver, name) in [("sdbox", "Sent"), ("mdbox", NOT_SAVED_THERE[1])] {
+        let scratch = Scratch::new();
+        let Some((store, ..)) = one_day(&scratch, &format!("{driver}:~/{driver}")) else {
+            return;
+        };
+        let log = log_of(&store.path.join(DATE), driver, name);
+        let whole = fs::read(&log).unwrap();
+        fs::write(&log, &whole[..amid(whole.len() / 3)]).unwrap();
+        let copy = |date: &str| {
+            run(Command::new("cp")
+                .arg("-al")
+                .arg(store.path.join(DATE))
+                .arg(store.path.join(date)));
+        };
+        (16..20).for_each(|day| copy(&format!("2026-11-{day}")));
+        // On the last of these days it is torn elsewhere.
+        let last = log_of(&store.path.join("2026-11-19"), driver, name);
+        fs::remove_file(&last).unwrap();
+        fs::write(&last, &whole[..amid(whole.len() / 2)]).unwrap();
+        let config = Config::new(&scratch, &store)
+            .unset("source.mailboxes")
+            .set("index.warm", "off");
+        let mount = Mount::new(&config).expecting_warnings();
+        let list = |day: u32| messages(mount.join(format!("2026-11-{day}/{ALICE}/{name}"))).len();
+        let counts: Vec<usize> = (15..19).map(list).collect();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        assert_eq!(told(&mount, "its index is cut short"), 1, "{driver}");
+        assert!(list(19) > 0);
+        assert_eq!(told(&mount, "its index is cut short"), 2, "{driver}");
+    }
+}
+
+/// Folders of one mdbox, with a message each, whose logs are all torn.
+const MANY: usize = 120;
+
+#[test]
+fn many_torn_folders_of_an_mdbox_are_read_a_few_times_each() {
+    let scratch = Scratch::new();
+    let Some((store, dovecot, _)) = one_day(&scratch, "mdbox:~/mdbox") else {
+        return;
+    };
+    if !able(&["strace"]) {
+        return;
+    }
+    let source = scratch.join("many");
+    for number in 0..MANY {
+        let folder = source.join(format!(".many-{number}"));
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let text = mail("Bob <b@example.com>", &format!("Many {number}"), "Text\r\n");
+        fs::write(folder.join(format!("cur/{number}.M1P1.source:2,S")), text).unwrap();
+    }
+    dovecot.import(&source);
+    let top = store
+        .path
+        .join(DATE)
+        .join("example.com/alice/mdbox/mailboxes");
+    for log in files(&top, &|name| name == "dovecot.index.log") {
+        let whole = fs::read(&log).unwrap();
+        fs::write(&log, &whole[..20]).unwrap();
+    }
+    let config = Config::new(&scratch, &store)
+        .unset("source.mailboxes")
+        .set("index.warm", "off");
+    let mount = Mount::new(&config).expecting_warnings();
+    let top = mount.join(DATE).join(ALICE);
+    // What is read of the mailbox itself.
+    assert!(fs::read_dir(&top).unwrap().count() > MANY);
+    let trace = Trace::new(&mount, &scratch, &["-e", "trace=openat2"]);
+    let mut more = 0;
+    for number in 0..MANY {
+        // One of them has those, too, that may be of any.
+        let count = messages(top.join(format!("many-{number}"))).len();
+        assert!(count >= 1, "many-{number}");
+        more += usize::from(count > 1);
+    }
+    assert!(more <= 1, "{more}");
+    let opened = trace.finish().lines().count();
+    assert!(opened > MANY, "{opened}: strace sees nothing");
+    assert!(opened < 40 * MANY, "{opened} for {MANY} folders");
 }

@@ -8,7 +8,7 @@
 
 use super::contents::folder_name;
 use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
-use crate::disk::Root;
+use crate::disk::{Root, Told};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
 use crate::store::decode::Keys;
@@ -18,7 +18,7 @@ use crate::view::mailbox::{Layout, Mailbox};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Threads that read: on most disks more are no faster.
@@ -70,11 +70,13 @@ struct Sum {
 
 /// Reads all that is shown.
 pub fn read(dates: &Dates, layout: &Layout, keys: &Keys, findings: &mut Findings) -> Result<Deep> {
+    // What is the same on several dates is warned of once.
+    let told = Arc::<Told>::default();
     let days: Vec<Day<'_>> = dates
         .newest_first()
         .map(|snapshot| Day {
             label: &snapshot.label,
-            root: Root::new(&snapshot.root),
+            root: Root::new(&snapshot.root).telling(Arc::clone(&told)),
         })
         .collect();
     let wanted = wanted(&days, layout, findings);

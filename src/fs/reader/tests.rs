@@ -9,7 +9,6 @@ use crate::snapshot::{self, Catalogue};
 use crate::store::decode::Keys;
 use crate::time::Zone;
 use crate::view::mailbox::{Layout, Template};
-use crate::view::told::Told;
 use crate::view::{Names, View};
 use std::fs;
 use std::os::unix::fs::lchown;
@@ -66,7 +65,7 @@ fn open(dir: TempDir, policy: Policy) -> (TempDir, Fs) {
         },
         keys: Keys::default(),
         index: Arc::new(Index::in_memory()),
-        told: Told::default(),
+        told: Arc::default(),
     };
     let catalogue = Catalogue::open(options).unwrap();
     let options = Options {

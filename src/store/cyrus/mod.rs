@@ -259,7 +259,8 @@ impl Store for Cyrus<'_> {
             let listing = match self.root.list(&self.at(&stored)) {
                 Ok(listing) => listing,
                 Err(e) if !stored.is_empty() && bounds::is_of_one(&e) => {
-                    tracing::warn!("a folder cannot be read: {e}");
+                    let what = format_args!("a folder cannot be read: {e}");
+                    self.root.warn(&self.at(&stored), Time::default(), what);
                     found.folders.push(Folder { stored, path });
                     continue;
                 }
@@ -367,11 +368,8 @@ impl Store for Cyrus<'_> {
         let names = known.unwrap_or_default();
         if !damage.is_empty() {
             let damage = damage.join("; ");
-            tracing::warn!(
-                "{}/{}: {damage}",
-                self.root.path().display(),
-                String::from_utf8_lossy(&self.at(folder))
-            );
+            let changed = self.stamp(folder)?.changed;
+            self.root.warn(&self.at(folder), changed, &damage);
             messages.damage = Some(damage);
         }
         if !sound {

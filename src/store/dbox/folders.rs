@@ -4,11 +4,13 @@
 //! `LAYOUT=index`, a directory for each folder that is called by its GUID and holds them itself, while the names are in
 //! `dovecot.list.index`. Indexes that are kept elsewhere are below another `mailboxes`, without `dbox-Mails`.
 
-use super::index::{Index, field};
-use crate::disk::{Dir, FileKind, Root};
+use super::index::{Index, IndexState, field};
+use super::mdbox::STORAGE;
+use crate::disk::{Entry, FileKind, Listing, Root};
 use crate::error::{Kind, Result};
 use crate::store::bounds::{DEEPEST, Room, is_of_one};
 use crate::store::{Folder, Folders, beside, folder_name, join, take};
+use crate::time::Time;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 const ALL: &[u8] = b"mailboxes";
@@ -56,11 +58,14 @@ fn is_named_by_guid(root: &Root, path: &[u8], name: &[u8]) -> Result<bool> {
     Ok(holds_messages(&root.dir(path)?.list()?))
 }
 
-fn holds_messages(listing: &crate::disk::Listing) -> bool {
-    listing.iter().any(|e| {
-        e.kind == FileKind::File
-            && (e.name.starts_with(b"dovecot.index") || e.name.starts_with(b"u."))
-    })
+fn holds_messages(listing: &Listing) -> bool {
+    listing
+        .iter()
+        .any(|e| is_index(&e) || (e.kind == FileKind::File && e.name.starts_with(b"u.")))
+}
+
+fn is_index(entry: &Entry<'_>) -> bool {
+    entry.kind == FileKind::File && entry.name.starts_with(b"dovecot.index")
 }
 
 /// The directory beside a mailbox that has its indexes, if the mailbox has none itself.
@@ -119,7 +124,7 @@ pub fn find(root: &Root, mailbox: &[u8], indexes: Option<&[u8]>) -> Result<Folde
 fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
     let mut found = Folders::default();
     let mut room = Room::new(mailbox);
-    let dir = root.dir(top)?;
+    root.dir(top)?;
     let mut names: Option<HashMap<[u8; 16], Vec<String>>> = None;
     let mut pending: Vec<(Vec<u8>, Vec<String>)> = vec![(ALL.to_vec(), Vec::new())];
     while let Some((stored, path)) = pending.pop() {
@@ -128,7 +133,8 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
             // A mailbox that has not been used yet.
             Err(e) if path.is_empty() && e.kind() == Kind::NotFound => continue,
             Err(e) if !path.is_empty() && is_of_one(&e) => {
-                tracing::warn!("a folder cannot be read: {e}");
+                let what = format_args!("a folder cannot be read: {e}");
+                root.warn(&join(top, &stored), Time::default(), what);
                 found.folders.push(Folder { stored, path });
                 continue;
             }
@@ -141,7 +147,7 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
             && holds_messages(&listing)
         {
             if names.is_none() {
-                names = Some(read_names(&dir)?);
+                names = Some(read_names(root, top)?);
             }
             let names = names.get_or_insert_default();
             let path = names.get(&guid).cloned().unwrap_or(path);
@@ -187,6 +193,51 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
     Ok(found)
 }
 
+/// The directories of indexes outside of `mailboxes`: of folders that the server has below another name (`MAILBOXDIR=`) over
+/// the same storage, such as those of expunged messages. They are not shown. `tops`: the mailbox, and where its indexes are if
+/// that is elsewhere; what is in the first of them counts.
+pub fn not_shown(root: &Root, tops: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+    let mut found: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for top in tops {
+        let mut room = Room::new(top);
+        let mut pending = vec![(Vec::new(), 0)];
+        while let Some((below, depth)) = pending.pop() {
+            let path = join(top, &below);
+            let own = below.rsplit(|&b| b == b'/').next() == Some(OWN);
+            let mut keep = || {
+                let known = found.entry(without_own(&below).to_vec());
+                known.or_insert_with(|| path.clone());
+            };
+            let listing = match root.list(&path) {
+                Ok(listing) => listing,
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                // It may have been one.
+                Err(e) if is_of_one(&e) => {
+                    keep();
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let is_another = |e: Entry<'_>| matches!(e.name, ALL | STORAGE);
+            if depth > 0 && listing.iter().any(is_another) {
+                // Another mailbox, or slower disks of this one.
+                continue;
+            }
+            if own || (depth > 0 && listing.iter().any(|e| is_index(&e))) {
+                keep();
+            }
+            for entry in listing.iter() {
+                let is_known = depth == 0 && is_another(entry);
+                if entry.kind == FileKind::Directory && !is_known && depth < DEEPEST {
+                    room.take(depth + 1)?;
+                    pending.push((join(&below, entry.name), depth + 1));
+                }
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
 /// A GUID in hexadecimal digits.
 pub fn guid(name: &[u8]) -> Option<[u8; 16]> {
     let text = std::str::from_utf8(name).ok()?;
@@ -196,14 +247,16 @@ pub fn guid(name: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// The names of folders by their GUIDs; empty, with a warning, if they cannot be had.
-pub fn read_names(mailbox: &Dir<'_>) -> Result<HashMap<[u8; 16], Vec<String>>> {
-    match Index::read(mailbox, "dovecot.list.index", &[(b"list", 24)]) {
+pub fn read_names(root: &Root, mailbox: &[u8]) -> Result<HashMap<[u8; 16], Vec<String>>> {
+    let dir = root.dir(mailbox)?;
+    match Index::read(&dir, "dovecot.list.index", &[(b"list", 24)]) {
         Ok(Some(index)) => Ok(names(&index)),
         Ok(None) => Ok(HashMap::new()),
         Err(e) if is_of_one(&e) => {
-            tracing::warn!(
-                "the names of folders cannot be read, and they are shown by their ids: {e}"
-            );
+            let state = IndexState::of(&dir, "dovecot.list.index").unwrap_or_default();
+            let changed = state.changed.unwrap_or_default();
+            let what = "the names of folders cannot be read, and they are shown by their ids";
+            root.warn(mailbox, changed, format_args!("{what}: {e}"));
             Ok(HashMap::new())
         }
         Err(e) => Err(e),

@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::store::messages::Keywords;
 use crate::store::take;
+use crate::time::Time;
 
 /// Messages in an index at most: more than there are numbers for.
 const MOST_ROWS: usize = 1 << 22;
@@ -437,6 +438,40 @@ impl Index {
     /// Takes the keywords out.
     pub fn into_keywords(self) -> Keywords {
         self.keywords.finish()
+    }
+}
+
+/// What tells whether an index has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexState {
+    /// Inode, size and mtime of the index and of its log.
+    pub bytes: Vec<u8>,
+    /// `None` if there is neither.
+    pub changed: Option<Time>,
+}
+
+impl IndexState {
+    /// Of the index of this name in a directory.
+    pub fn of(dir: &Dir<'_>, name: &str) -> Result<Self> {
+        let mut state = Self::default();
+        for suffix in ["", ".log"] {
+            match dir.stat(format!("{name}{suffix}").as_bytes()) {
+                Ok(stat) => {
+                    state.bytes.extend_from_slice(&stat.ino.to_le_bytes());
+                    state.bytes.extend_from_slice(&stat.size.to_le_bytes());
+                    state
+                        .bytes
+                        .extend_from_slice(&stat.mtime.secs.to_le_bytes());
+                    state
+                        .bytes
+                        .extend_from_slice(&stat.mtime.nanos.to_le_bytes());
+                    state.changed = state.changed.max(Some(stat.mtime));
+                }
+                Err(e) if e.kind() == Kind::NotFound => state.bytes.push(0),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(state)
     }
 }
 

@@ -5,23 +5,26 @@
 //! when a file is rewritten without what was deleted, and then the old file is gone.
 
 use super::folders::guid;
-use super::index::{Column, Index, field};
+use super::index::{Column, Index, IndexState, field};
 use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
 use super::refcount::Unaccounted;
-use super::{Before, Dbox, Found, assemble, at, is_of_one};
+use super::{Before, Dbox, Found, INDEX, assemble, at, damage, is_of_one};
 use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::store::bounds::MOST_MESSAGES;
-use crate::store::messages::Keywords;
 use crate::store::{Messages, join};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub const STORAGE: &[u8] = b"storage";
+
+const MAP_NAME: &str = "dovecot.map.index";
+
+const MAP_IS_DAMAGED: &str = "the map of the storage cannot be read to its end either: what was copied to the folder lately may be missing";
 
 /// Of a folder's index: number in the map, and time of saving; hash of the GUID.
 pub const FOLDER: [Column; 2] = [(b"mdbox", 8), (b"guid", 16)];
@@ -83,12 +86,14 @@ impl Spot {
 pub struct Map {
     /// `None` if it cannot be read.
     pub index: Option<Index>,
+    /// As it was before it was read.
+    pub state: IndexState,
     /// The files in each storage.
-    files: [Vec<u32>; 2],
+    pub files: [Vec<u32>; 2],
     /// All messages that the files hold, read only if the map does not tell where one is.
     scanned: OnceLock<Vec<Scanned>>,
     /// What no folder's index tells of, looked for only if one of them does not tell all.
-    pub unaccounted: OnceLock<Unaccounted>,
+    pub unaccounted: OnceLock<Arc<Unaccounted>>,
 }
 
 /// A message that was found in a file.
@@ -149,26 +154,30 @@ impl<'a> Dbox<'a> {
         if let Some(map) = self.map.get() {
             return Ok(map);
         }
-        let top = self.indexes()?.unwrap_or(self.path);
-        let index = self.root.dir(&join(top, STORAGE));
-        let index = index.and_then(|dir| Index::read(&dir, "dovecot.map.index", &MAP));
-        let index = match index {
-            Ok(index) => index,
-            Err(e) if e.kind() == Kind::NotFound => None,
-            Err(e) if is_of_one(&e) => {
-                tracing::warn!(
-                    "the map of a mailbox cannot be read; its messages are looked for in all its files: {e}"
-                );
-                None
-            }
-            Err(e) => return Err(e),
-        };
         let files = [
             self.storage_files(Storage::Primary)?,
             self.storage_files(Storage::Alternative)?,
         ];
+        let path = join(self.indexes()?.unwrap_or(self.path), STORAGE);
+        let mut state = IndexState::default();
+        let index = self.root.dir(&path).and_then(|dir| {
+            state = IndexState::of(&dir, MAP_NAME)?;
+            Index::read(&dir, MAP_NAME, &MAP)
+        });
+        let index = match index {
+            Ok(index) => index,
+            Err(e) if e.kind() == Kind::NotFound => None,
+            Err(e) if is_of_one(&e) => {
+                let what = "the map of a mailbox cannot be read; its messages are looked for in all its files";
+                let changed = state.changed.unwrap_or_default();
+                self.root.warn(&path, changed, format_args!("{what}: {e}"));
+                None
+            }
+            Err(e) => return Err(e),
+        };
         let map = Map {
             index,
+            state,
             files,
             scanned: OnceLock::new(),
             unaccounted: OnceLock::new(),
@@ -195,7 +204,9 @@ impl<'a> Dbox<'a> {
                 let scanned = scanned.and_then(|file| scan(&file, storage, number, &mut found));
                 match scanned {
                     Err(e) if is_of_one(&e) => {
-                        tracing::warn!("what is behind this in its file is not found: {e}");
+                        let what = "what is behind this in its file is not found";
+                        let changed = dir.stat_self()?.mtime;
+                        self.root.warn(&path, changed, format_args!("{what}: {e}"));
                     }
                     other => other?,
                 }
@@ -207,48 +218,32 @@ impl<'a> Dbox<'a> {
     pub(super) fn mdbox_messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
         let dir = self.folder(folder)?;
         let map = self.map()?;
-        let mut provisional = false;
-        let (mut wanted, keywords, mut damage) = match Index::read(&dir, "dovecot.index", &FOLDER) {
-            Ok(Some(index)) => {
-                let mut wanted = of_index(&index, map);
-                let mut damage = None;
-                if let Some(first) = index.unknown_from() {
-                    // What it has got since is not in its stamp.
-                    provisional = true;
-                    let untold = self.untold(folder, map, &wanted)?;
-                    // A hostile index may say that the first is the last that there is.
-                    let uids = (0u32..).map(|n| first.wrapping_add(n));
-                    let known = wanted.len();
-                    let untold = untold.into_iter().zip(uids);
-                    wanted.extend(untold.map(|(one, uid)| Wanted { uid, ..one }));
-                    let more = wanted.len() - known;
-                    damage = (more > 0 || !map.is_whole()).then(|| {
-                        format!("its index is cut short; {more} messages that it does not tell of are shown, without flags")
-                    });
-                }
-                (wanted, index.into_keywords(), damage)
-            }
+        let index = match Index::read(&dir, INDEX, &FOLDER) {
             Err(e) if !is_of_one(&e) => return Err(e),
-            other => {
-                let untold = self.untold(folder, map, &[])?.into_iter().zip(1..);
-                let wanted: Vec<_> = untold.map(|(one, uid)| Wanted { uid, ..one }).collect();
-                let damage = match other {
-                    Err(e) => Some(format!("its index cannot be read ({e})")),
-                    Ok(_) => (!wanted.is_empty()).then(|| "it has no index".to_owned()),
-                };
-                let damage = damage.map(|damage| {
-                    let count = wanted.len();
-                    format!("{damage}; {count} messages that it may have are shown, without flags")
-                });
-                (wanted, Keywords::default(), damage)
-            }
+            index => index,
         };
-        if damage.is_some() && !map.is_whole() {
-            damage.get_or_insert_default().push_str(
-                "; the map of the storage cannot be read to its end either: what was copied to the folder lately may be missing",
-            );
+        let told = index.as_ref().ok().and_then(Option::as_ref);
+        let mut wanted = told.map_or_else(Vec::new, |index| of_index(index, map));
+        let known = wanted.len();
+        let mut notes = Vec::new();
+        if let Some(first) = told.map_or(Some(1), Index::unknown_from) {
+            let (untold, doubt) = self.untold(folder, &dir, map, &wanted)?;
+            // A hostile index may say that the first is the last that there is.
+            let uids = (0u32..).map(|n| first.wrapping_add(n));
+            let untold = untold.into_iter().zip(uids);
+            wanted.extend(untold.map(|(one, uid)| Wanted { uid, ..one }));
+            if !map.is_whole() {
+                notes.push(MAP_IS_DAMAGED);
+            }
+            notes.extend(doubt.filter(|_| wanted.len() > known));
         }
-        provisional |= damage.is_some();
+        let more = wanted.len() - known;
+        let damage = damage::of_index(&index, more, map.is_whole());
+        let damage = damage.map(|what| [&[what.as_str()], notes.as_slice()].concat().join("; "));
+        // What a folder has got since its log broke off is not in its stamp.
+        let breaks_off = told.is_some_and(|index| index.unknown_from().is_some());
+        let mut provisional = damage.is_some() || breaks_off;
+        let keywords = index.ok().flatten().map(Index::into_keywords);
         // What the map knew once has been purged since the folder's index was copied, and is in no file.
         let lacks = |one: &Wanted| one.spot.is_none() && map.may_lack(one.mapped);
         if wanted.iter().any(lacks) {
@@ -273,10 +268,10 @@ impl<'a> Dbox<'a> {
         for one in &wanted {
             found.push(self.mdbox_message(one, &before, &mut current, &mut troubles)?);
         }
-        self.tell(folder, &troubles);
-        let mut messages = assemble(found, keywords)?;
+        self.tell(folder, &dir, damage.as_deref(), &troubles);
+        let mut messages = assemble(found, keywords.unwrap_or_default())?;
         messages.provisional |= provisional;
-        self.note(folder, &mut messages, damage);
+        messages.damage = damage;
         Ok(messages)
     }
 

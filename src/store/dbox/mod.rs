@@ -20,8 +20,9 @@
 //!
 //! The cast: [`folders`] finds folders; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
 //! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages; [`refcount`]
-//! finds those of an mdbox that no index tells of.
+//! finds those of an mdbox that no index tells of; [`damage`] says what is wrong with a folder.
 
+mod damage;
 mod folders;
 mod index;
 mod keywords;
@@ -43,6 +44,7 @@ use crate::disk::{Dir, File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
+use index::IndexState;
 use locator::{Locator, State, Storage};
 use record::FileHeader;
 use std::cell::RefCell;
@@ -65,6 +67,9 @@ pub(super) static MDBOX: Definition = Definition {
     open: |root, place| Box::new(Dbox::new(root, place.path, Driver::Mdbox)),
     ..BY_PATHS
 };
+
+/// What the index of a folder is called.
+const INDEX: &str = "dovecot.index";
 
 /// A link to the directory that has the alternative storage.
 const ALTERNATIVE: &[u8] = b"dbox-alt-root";
@@ -219,37 +224,6 @@ impl<'a> Dbox<'a> {
         Ok(None)
     }
 
-    /// Says what is wrong with the index of a folder.
-    fn note(&self, folder: &[u8], messages: &mut Messages, damage: Option<String>) {
-        if let Some(damage) = &damage {
-            tracing::warn!(
-                "{}: {}: {damage}",
-                self.root.path().display(),
-                String::from_utf8_lossy(&join(self.path, folder))
-            );
-        }
-        messages.damage = damage;
-    }
-
-    /// Warns once of all messages of a folder that cannot be read.
-    fn tell(&self, folder: &[u8], troubles: &[Error]) {
-        if let Some(first) = troubles.first() {
-            let elsewhere = match self.alternative.get() {
-                Some(Alternative::Elsewhere(target)) => format!(
-                    "; its alternative storage, {}, is not in the snapshot, or not its owner's",
-                    String::from_utf8_lossy(target)
-                ),
-                _ => String::new(),
-            };
-            tracing::warn!(
-                "{}: {}: {} messages cannot be read; they are listed, and reading them is an error; the first of them: {first}{elsewhere}",
-                self.root.path().display(),
-                String::from_utf8_lossy(&join(self.path, folder)),
-                troubles.len()
-            );
-        }
-    }
-
     /// Opens the file of a message.
     fn file(&self, locator: &Locator, dirs: &Dirs<'a>, folder: &[u8]) -> Result<Rc<File<'a>>> {
         let known = dirs.files.borrow();
@@ -374,21 +348,8 @@ impl Store for Dbox<'_> {
 
     fn stamp(&self, folder: &[u8]) -> Result<Stamp> {
         let dir = self.folder(folder)?;
-        let mut bytes = vec![self.driver as u8];
-        let mut changed = None;
-        for name in ["dovecot.index", "dovecot.index.log"] {
-            match dir.stat(name.as_bytes()) {
-                Ok(stat) => {
-                    bytes.extend_from_slice(&stat.ino.to_le_bytes());
-                    bytes.extend_from_slice(&stat.size.to_le_bytes());
-                    bytes.extend_from_slice(&stat.mtime.secs.to_le_bytes());
-                    bytes.extend_from_slice(&stat.mtime.nanos.to_le_bytes());
-                    changed = changed.max(Some(stat.mtime));
-                }
-                Err(e) if e.kind() == Kind::NotFound => bytes.push(0),
-                Err(e) => return Err(e),
-            }
-        }
+        let IndexState { bytes, changed } = IndexState::of(&dir, INDEX)?;
+        let mut bytes = [&[self.driver as u8], bytes.as_slice()].concat();
         match self.driver {
             // Without an index the files are all there is.
             Driver::Sdbox if changed.is_none() => {

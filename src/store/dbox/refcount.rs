@@ -6,20 +6,45 @@
 //! the one that it was saved to first, as its metadata say; any other may be in each of them, and is shown there, but if there are very
 //! many: then in the one that it was saved to, and in the first.
 //!
+//! Folders that are not shown count too: a server may keep what was expunged (`lazy_expunge`) in folders over the same storage, which
+//! are beside `mailboxes` (`MAILBOXDIR=`). Where one of their indexes does not tell all either, what nobody tells of may be there,
+//! or in a folder that is shown: it is shown, and the warning says so.
+//!
 //! Where the map's own log breaks off, what was saved behind that is found in the storage files; who got copies then is
 //! written nowhere. Without a map nothing is counted: then a folder has what was saved to it, some of which may have
 //! been moved or deleted since.
+//!
+//! All indexes of the mailbox are read for this, so it is kept for its other folders. It holds as long as the map and the index of
+//! the folder are as they were: no message comes or goes in any folder without a change of the map.
 
-use super::index::{Index, field};
+use super::index::{Index, IndexState, field};
+use super::locator::Storage;
 use super::mdbox::{Current, FOLDER, Map, Spot, Wanted, hash};
-use super::{Dbox, is_of_one};
+use super::{Dbox, INDEX, folders, is_of_one};
+use crate::disk::Dir;
 use crate::error::{Kind, Result};
 use crate::message::Flags;
 use crate::store::{Store, folder_name};
-use std::collections::{HashMap, HashSet};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Folders with a damaged index at most that each show what any of them may have.
 const FEW: usize = 8;
+
+/// Bytes of all that is kept, at most.
+const MOST_KEPT: usize = 16 << 20;
+
+const IN_DOUBT: &str = "so is an index of folders that are not shown, where the server keeps what was expunged: some of them may be of there";
+
+/// What was found of mailboxes lately, the newest last.
+static KEPT: Mutex<VecDeque<Kept>> = Mutex::new(VecDeque::new());
+
+struct Kept {
+    /// Of the mailbox, and of what its storage is like.
+    key: [u8; 32],
+    found: Arc<Unaccounted>,
+}
 
 /// A message that some folder has and no index tells of.
 #[derive(Clone)]
@@ -34,12 +59,22 @@ struct Message {
 /// All messages of a mailbox that no index tells of.
 #[derive(Default)]
 pub struct Unaccounted {
-    /// The stored names of the folders whose indexes do not tell all.
-    torn: Vec<Vec<u8>>,
+    /// The folders whose indexes do not tell all, by their stored names.
+    torn: HashMap<Vec<u8>, Torn>,
+    /// So it is with an index of folders that are not shown.
+    in_doubt: bool,
     /// Messages of one of these folders, by the position of the folder.
     own: HashMap<usize, Vec<Message>>,
     /// Messages of any of them.
     anywhere: Vec<Message>,
+}
+
+/// A folder whose index does not tell all.
+struct Torn {
+    /// Among all such folders.
+    position: usize,
+    /// What the index was like.
+    state: IndexState,
 }
 
 /// What the indexes of all folders tell.
@@ -49,20 +84,30 @@ struct Told {
     counts: HashMap<u32, u32>,
     /// The hashes of their GUIDs.
     hashes: HashSet<[u8; 16]>,
-    torn: Vec<Vec<u8>>,
+    torn: HashMap<Vec<u8>, Torn>,
+    in_doubt: bool,
     /// Decoded names of the torn ones, with `/` between their levels.
     positions: HashMap<String, usize>,
 }
 
 impl Dbox<'_> {
-    /// The messages that a folder may have beyond those that its index, which does not tell all, has `known`. They have no UIDs.
-    pub(super) fn untold(&self, folder: &[u8], map: &Map, known: &[Wanted]) -> Result<Vec<Wanted>> {
-        let all = self.unaccounted(map)?;
-        let position = all.torn.iter().position(|torn| torn == folder);
+    /// The messages that a folder may have beyond those that its index, which is in `dir` and does not tell all, has `known`; they
+    /// have no UIDs. And what to say if they may be none of the folder's.
+    pub(super) fn untold(
+        &self,
+        folder: &[u8],
+        dir: &Dir<'_>,
+        map: &Map,
+        known: &[Wanted],
+    ) -> Result<(Vec<Wanted>, Option<&'static str>)> {
+        let all = self.unaccounted(folder, dir, map)?;
+        let position = all.torn.get(folder).map(|torn| torn.position);
         let own = position.and_then(|position| all.own.get(&position));
-        let is_shown = all.torn.len() <= FEW || position == Some(0);
-        let shared = all.anywhere.iter();
-        let shared = shared.filter(|one| is_shown && one.origin != position);
+        let shared = match all.torn.len() <= FEW || position == Some(0) {
+            true => all.anywhere.as_slice(),
+            false => &[],
+        };
+        let shared = shared.iter().filter(|one| one.origin != position);
         let hashes: HashSet<[u8; 16]> = known.iter().map(|one| one.hash).collect();
         let place = |spot: &Spot| (spot.file, spot.offset);
         let places = known.iter().filter_map(|one| one.spot.as_ref()).map(place);
@@ -83,13 +128,74 @@ impl Dbox<'_> {
             mapped: one.spot.mapped,
             spot: Some(one.spot.clone()),
         };
-        Ok(untold.map(wanted).collect())
+        Ok((
+            untold.map(wanted).collect(),
+            all.in_doubt.then_some(IN_DOUBT),
+        ))
     }
 
-    fn unaccounted<'s>(&self, map: &'s Map) -> Result<&'s Unaccounted> {
+    fn unaccounted<'s>(
+        &self,
+        folder: &[u8],
+        dir: &Dir<'_>,
+        map: &'s Map,
+    ) -> Result<&'s Unaccounted> {
         if let Some(known) = map.unaccounted.get() {
             return Ok(known);
         }
+        let key = self.key(map)?;
+        let state = IndexState::of(dir, INDEX)?;
+        let holds = |kept: &Unaccounted| kept.torn.get(folder).is_some_and(|t| t.state == state);
+        let found = match kept(&key).filter(|kept| holds(kept)) {
+            Some(found) => found,
+            None => {
+                let found = Arc::new(self.look_for_unaccounted(map)?);
+                keep(key, &found);
+                found
+            }
+        };
+        Ok(map.unaccounted.get_or_init(|| found))
+    }
+
+    /// What tells the mailbox and its storage from all others, and from itself as it was before.
+    fn key(&self, map: &Map) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for part in [self.root.path().as_os_str().as_encoded_bytes(), self.path] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(&map.state.bytes);
+        for (storage, files) in [Storage::Primary, Storage::Alternative]
+            .into_iter()
+            .zip(&map.files)
+        {
+            hash.update(files.len().to_le_bytes());
+            files
+                .iter()
+                .for_each(|file| hash.update(file.to_le_bytes()));
+            let path = self.storage(storage, b"")?;
+            // Then the files tell more than the map.
+            let Some(path) = path.filter(|_| !map.is_whole() && !files.is_empty()) else {
+                continue;
+            };
+            let dir = self.root.dir(&path)?;
+            for file in files {
+                match dir.stat(format!("m.{file}").as_bytes()) {
+                    Ok(stat) => {
+                        hash.update(stat.ino.to_le_bytes());
+                        hash.update(stat.size.to_le_bytes());
+                        hash.update(stat.mtime.secs.to_le_bytes());
+                        hash.update(stat.mtime.nanos.to_le_bytes());
+                    }
+                    Err(e) if e.kind() == Kind::NotFound => hash.update([0]),
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(hash.finalize().into())
+    }
+
+    fn look_for_unaccounted(&self, map: &Map) -> Result<Unaccounted> {
         let told = self.told()?;
         let mut found = Unaccounted::default();
         if let Some(index) = &map.index {
@@ -98,28 +204,33 @@ impl Dbox<'_> {
         if !map.is_whole() {
             self.search(map, &told, &mut found)?;
         }
-        found.torn = told.torn;
-        Ok(map.unaccounted.get_or_init(|| found))
+        (found.torn, found.in_doubt) = (told.torn, told.in_doubt);
+        Ok(found)
     }
 
     /// Sums up what all folders' indexes tell.
     fn told(&self) -> Result<Told> {
         let mut told = Told::default();
         for folder in self.folders()?.folders {
-            let index = self.folder(&folder.stored);
-            let index = match index.and_then(|dir| Index::read(&dir, "dovecot.index", &FOLDER)) {
-                Ok(index) => index,
+            let dir = match self.folder(&folder.stored) {
                 Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
-                Err(e) => return Err(e),
+                dir => Some(dir?),
             };
-            if let Some(index) = &index {
-                told.add(index);
+            let (state, tells_all) = told.read(dir.as_ref())?;
+            if !tells_all {
+                let position = told.torn.len();
+                told.positions.insert(folder.path.join("/"), position);
+                told.torn.insert(folder.stored, Torn { position, state });
             }
-            if index.is_none_or(|index| index.unknown_from().is_some()) {
-                let name = folder.path.join("/");
-                told.positions.insert(name, told.torn.len());
-                told.torn.push(folder.stored);
-            }
+        }
+        let tops: Vec<&[u8]> = self.indexes()?.into_iter().chain([self.path]).collect();
+        for path in folders::not_shown(self.root, &tops)? {
+            let dir = match self.root.dir(&path) {
+                Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
+                dir => Some(dir?),
+            };
+            let (_, tells_all) = told.read(dir.as_ref())?;
+            told.in_doubt |= !tells_all;
         }
         Ok(told)
     }
@@ -201,7 +312,55 @@ impl Dbox<'_> {
     }
 }
 
+fn kept(key: &[u8; 32]) -> Option<Arc<Unaccounted>> {
+    let all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let of_it = all.iter().find(|kept| kept.key == *key)?;
+    Some(Arc::clone(&of_it.found))
+}
+
+fn keep(key: [u8; 32], found: &Arc<Unaccounted>) {
+    let mut all = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|kept| kept.key != key);
+    all.push_back(Kept {
+        key,
+        found: Arc::clone(found),
+    });
+    let mut weight: usize = all.iter().map(|kept| kept.found.weight()).sum();
+    while weight > MOST_KEPT
+        && let Some(oldest) = all.pop_front()
+    {
+        weight = weight.saturating_sub(oldest.found.weight());
+    }
+}
+
+impl Unaccounted {
+    /// Bytes that it takes in memory, about.
+    fn weight(&self) -> usize {
+        let messages = self.own.values().map(Vec::len).sum::<usize>() + self.anywhere.len();
+        let names = self.torn.keys().map(Vec::len).sum::<usize>();
+        messages * size_of::<Message>() + self.torn.len() * 256 + names + 256
+    }
+}
+
 impl Told {
+    /// Takes in the index in a directory: what it was like before, and whether it tells all.
+    fn read(&mut self, dir: Option<&Dir<'_>>) -> Result<(IndexState, bool)> {
+        let Some(dir) = dir else {
+            return Ok((IndexState::default(), false));
+        };
+        let state = IndexState::of(dir, INDEX)?;
+        let index = match Index::read(dir, INDEX, &FOLDER) {
+            Ok(index) => index,
+            Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
+            Err(e) => return Err(e),
+        };
+        if let Some(index) = &index {
+            self.add(index);
+        }
+        let tells_all = index.is_some_and(|index| index.unknown_from().is_none());
+        Ok((state, tells_all))
+    }
+
     fn add(&mut self, index: &Index) {
         for (position, _) in index.rows() {
             let mapped = field(index.cell(0, position).unwrap_or_default(), 0);

@@ -3,13 +3,12 @@
 use super::index::{Index, Row};
 use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
-use super::{Before, Dbox, Found, assemble, at, is_of_one, name_of};
+use super::{Before, Dbox, Found, INDEX, assemble, at, damage, is_of_one, name_of};
 use crate::disk::{Dir, FileKind, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::store::Messages;
 use crate::store::bounds::MOST_MESSAGES;
-use crate::store::messages::Keywords;
 
 /// What tells a message's file from another one of its name.
 pub fn mark(stat: &Stat) -> String {
@@ -47,35 +46,20 @@ impl Dbox<'_> {
                 Some(dir) => dirs.push((storage, dir?)),
             }
         }
-        let (wanted, keywords, damage) = match Index::read(&dir, "dovecot.index", &[]) {
-            Ok(Some(index)) => {
-                let mut rows: Vec<_> = index.rows().map(|(_, row)| Wanted::from(row)).collect();
-                let known = rows.len();
-                if let Some(first) = index.unknown_from() {
-                    let files = from_files(&dirs)?.into_iter();
-                    rows.extend(files.filter(|file| file.uid >= first));
-                }
-                let more = rows.len() - known;
-                let damage = (more > 0).then(|| {
-                    format!("its index is cut short; {more} messages that it does not tell of are shown, without flags")
-                });
-                (rows, index.into_keywords(), damage)
-            }
+        let index = match Index::read(&dir, INDEX, &[]) {
             Err(e) if !is_of_one(&e) => return Err(e),
-            other => {
-                let wanted = from_files(&dirs)?;
-                let damage = match other {
-                    Err(e) => Some(format!("its index cannot be read ({e})")),
-                    Ok(_) => (!wanted.is_empty()).then(|| "it has no index".to_owned()),
-                };
-                let damage = damage.map(|damage| {
-                    format!(
-                        "{damage}; all messages that there are files of are shown, without flags"
-                    )
-                });
-                (wanted, Keywords::default(), damage)
-            }
+            index => index,
         };
+        let told = index.as_ref().ok().and_then(Option::as_ref);
+        let rows = told.into_iter().flat_map(Index::rows);
+        let mut wanted: Vec<_> = rows.map(|(_, row)| Wanted::from(row)).collect();
+        let known = wanted.len();
+        if let Some(first) = told.map_or(Some(0), Index::unknown_from) {
+            let files = from_files(&dirs)?.into_iter();
+            wanted.extend(files.filter(|file| file.uid >= first));
+        }
+        let damage = damage::of_index(&index, wanted.len() - known, true);
+        let keywords = index.ok().flatten().map(Index::into_keywords);
         let before = Before::new(before);
         let mut found = Vec::with_capacity(wanted.len());
         let (mut odd, mut troubles) = (Vec::new(), Vec::new());
@@ -85,10 +69,10 @@ impl Dbox<'_> {
                 None => odd.push(format!("u.{}", one.uid)),
             }
         }
-        self.tell(folder, &troubles);
-        let mut messages = assemble(found, keywords)?;
+        self.tell(folder, &dir, damage.as_deref(), &troubles);
+        let mut messages = assemble(found, keywords.unwrap_or_default())?;
         messages.provisional |= damage.is_some();
-        self.note(folder, &mut messages, damage);
+        messages.damage = damage;
         messages.oddities = odd.len() as u64;
         odd.truncate(5);
         messages.odd_names = odd;

@@ -147,7 +147,9 @@ impl Mbox<'_> {
             let listing = match self.root.list(&join(self.place.path, &stored)) {
                 Ok(listing) => listing,
                 Err(e) if !stored.is_empty() && bounds::is_of_one(&e) => {
-                    tracing::warn!("folders cannot be read: {e}");
+                    let at = join(self.place.path, &stored);
+                    let what = format_args!("folders cannot be read: {e}");
+                    self.root.warn(&at, Time::default(), what);
                     found.folders.push(Folder { stored, path });
                     continue;
                 }
@@ -181,7 +183,9 @@ impl Mbox<'_> {
                                 None
                             }
                             Err(e) if bounds::is_of_one(&e) && !one => {
-                                tracing::warn!("a folder cannot be read: {e}");
+                                let at = join(self.place.path, &below);
+                                let what = format_args!("a folder cannot be read: {e}");
+                                self.root.warn(&at, Time::default(), what);
                                 Some(true)
                             }
                             other => other?,
@@ -198,12 +202,10 @@ impl Mbox<'_> {
                             }
                             Some(_) => {}
                             None if !one && self.is_indexed(&stored, entry.name)? => {
-                                let file = String::from_utf8_lossy(&below).into_owned();
-                                tracing::warn!(
-                                    "{}: {file} has no From_ line at its beginning, though Dovecot keeps an index of it: what is \
-                                     in it is shown as it is",
-                                    String::from_utf8_lossy(self.place.path)
-                                );
+                                let at = join(self.place.path, &below);
+                                let what = "has no From_ line at its beginning, though Dovecot keeps an index of it: what is in \
+                                            it is shown as it is";
+                                self.root.warn(&at, Time::default(), what);
                                 room.take(name.len())?;
                                 found.folders.push(Folder {
                                     stored: below,
@@ -322,10 +324,8 @@ impl Store for Mbox<'_> {
             collector.add(&part, received)
         })?;
         if torn {
-            tracing::warn!(
-                "{}: does not begin with a From_ line: what is before the first one is shown as a message of its own",
-                file.name()
-            );
+            let what = "does not begin with a From_ line: what is before the first one is shown as a message of its own";
+            self.root.warn(&self.file(folder), file.stat().mtime, what);
         }
         collector.finish()
     }
