@@ -1,119 +1,137 @@
-//! What comes from a mail store or an administrator, mutated at random, thrown at what reads it.
+//! What comes from a mail store, a network or an administrator, mutated at random, thrown at what reads it.
 //!
-//! Each target says what must hold for every input; that it ends soon, and without a panic, holds for all. Mutation is blind: a
-//! few seeds, a dictionary, no coverage. Here each target runs for a moment, from a fixed start. `scripts/fuzz` runs
-//! them as long as is wanted, from another start each time, and tells how many inputs were tried; an input that fails
-//! is written to `target/fuzz/`, from where it goes into the target's seeds.
+//! What is tried is in `targets`, and each target's seeds are the files in `corpus/TARGET`; `dictionaries/TARGET.dict` has what
+//! is put in here and there, in libFuzzer's form. Here every file of the corpus is tried, and then mutations of them: blindly,
+//! for a moment, from a fixed start, with nothing but stable Rust. `scripts/fuzz` has libFuzzer try the same targets for as long as is
+//! wanted, guided by the code that runs (`guided.rs` and `fuzz_targets/`, a package of its own). An input that fails is
+//! written to `target/fuzz/failed/`, from where it goes into the corpus.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod mutate;
-mod services;
-mod stores;
-mod texts;
+mod blind;
+mod targets;
 
-use mutate::Mutator;
+use blind::Mutator;
+use std::collections::BTreeSet;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// What is thrown at what, and what must hold.
-pub struct Target {
-    pub name: &'static str,
-    pub seeds: &'static [&'static [u8]],
-    /// What is put in here and there.
-    pub words: &'static [&'static [u8]],
-    pub run: fn(&[u8]),
-}
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a target runs where nothing is said.
-const MOMENT: Duration = Duration::from_millis(700);
+const MOMENT: Duration = Duration::from_millis(400);
 
-/// How long one input may take, without optimisation and on a machine that is busy with other things.
-const SLOW: Duration = Duration::from_secs(5);
+/// What the repository holds of the corpus, in bytes: all of it, and one file of it.
+const LARGEST_CORPUS: u64 = 300 << 10;
+const LARGEST_FILE: u64 = 8 << 10;
 
-/// Runs a target; the number of inputs.
-fn fuzz(target: &Target) -> u64 {
+/// Runs a target.
+fn fuzz(name: &str, target: fn(&[u8])) {
     let asked = std::env::var("FUZZ_SECONDS").ok();
     let (time, start) = match asked.map(|text| text.parse().expect("FUZZ_SECONDS is a number")) {
-        Some(seconds) => (
-            Duration::from_secs(seconds),
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap()
-                .as_nanos() as u64,
-        ),
+        Some(seconds) => {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            (
+                Duration::from_secs(seconds),
+                since.unwrap().as_nanos() as u64,
+            )
+        }
         None => (MOMENT, 1),
     };
-    let mut mutator = Mutator::new(start, target.seeds, target.words);
-    let mut tried = 0;
-    let end = Instant::now() + time;
-    for seed in target.seeds {
-        attempt(target, seed);
+    let seeds = blind::seeds(&here().join("corpus").join(name));
+    for seed in &seeds {
+        attempt(name, target, seed);
     }
+    let words = blind::words(&here().join("dictionaries").join(format!("{name}.dict")));
+    let mut mutator = Mutator::new(start, seeds, words);
+    let end = Instant::now() + time;
+    let mut tried = 0;
     while Instant::now() < end {
-        attempt(target, &mutator.input());
+        attempt(name, target, &mutator.input());
         tried += 1;
     }
-    println!("{}: {tried} inputs", target.name);
-    tried
+    println!("{name}: {tried} inputs");
+    assert!(tried > 0, "one input takes too long");
 }
 
-fn attempt(target: &Target, input: &[u8]) {
-    let begun = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-    let took = begun.elapsed();
-    if result.is_ok() && took < SLOW {
+fn attempt(name: &str, target: fn(&[u8]), input: &[u8]) {
+    if catch_unwind(AssertUnwindSafe(|| targets::check(target, input))).is_ok() {
         return;
     }
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
-    std::fs::create_dir_all(&place).unwrap();
-    let file = place.join(format!("{}-{:08x}", target.name, crc32fast::hash(input)));
-    std::fs::write(&file, input).unwrap();
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz/failed");
+    fs::create_dir_all(&place).unwrap();
+    let file = place.join(format!("{name}-{:08x}", crc32fast::hash(input)));
+    fs::write(&file, input).unwrap();
     panic!(
-        "{}: {} bytes failed after {took:?}; they are in {}: \"{}\"",
-        target.name,
+        "{name}: {} bytes failed; they are in {}: \"{}\"",
         input.len(),
         file.display(),
         input[..input.len().min(200)].escape_ascii()
     );
 }
 
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
+}
+
+/// A test for each target, and the names of all of them.
 macro_rules! targets {
-    ($module:ident: $($name:ident),* $(,)?) => {
-        $(#[test]
+    ($($module:ident: $($name:ident),+;)+) => {
+        const NAMES: &[&str] = &[$($(stringify!($name)),+),+];
+        $($(#[test]
         fn $name() {
-            assert!(fuzz(&$module::$name()) > 0);
-        })*
+            fuzz(stringify!($name), targets::$module::$name);
+        })+)+
     };
 }
 
-targets!(
-    texts: configuration,
-    decode,
-    facts,
-    folder_names,
-    headers,
-    mboxrd,
-    names,
-    searchable,
-    snapshot_names,
-    templates,
-);
+targets! {
+    encodings: decode, mail_crypt;
+    index: listings, search_words;
+    messages: facts, headers, mboxrd, searchable;
+    names: folder_names, names;
+    portal: letter, letter_html;
+    restore: imap, journal;
+    settings: configuration, snapshot_names, templates;
+    stores: cyrus_header, cyrus_index, dovecot_index, dovecot_index_log, maildir_keywords, maildir_uidlist, mbox_folder,
+        mdbox_folder, mdbox_map, mdbox_messages, sdbox_message;
+}
 
-targets!(
-    stores: cyrus_header,
-    cyrus_index,
-    dovecot_index,
-    dovecot_index_log,
-    mail_crypt,
-    maildir_keywords,
-    maildir_uidlist,
-    mbox_folder,
-    mdbox_folder,
-    mdbox_map,
-    mdbox_messages,
-    sdbox_message,
-);
+/// The names of the files in a directory.
+fn files(directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(here().join(directory)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
 
-targets!(services: imap, journal, letter, letter_html, listings, search_words);
+#[test]
+fn each_target_is_there_for_libfuzzer_too() {
+    let with = |ending: &str| -> BTreeSet<String> {
+        NAMES.iter().map(|name| format!("{name}{ending}")).collect()
+    };
+    assert_eq!(files("fuzz_targets"), with(".rs"));
+    assert_eq!(files("dictionaries"), with(".dict"));
+    assert_eq!(files("corpus"), with(""));
+    let package = fs::read_to_string(here().join("Cargo.toml")).unwrap();
+    for name in NAMES {
+        let line = format!("{{ name = \"{name}\", path = \"fuzz_targets/{name}.rs\" }},");
+        assert!(package.contains(&line), "{line} is not in Cargo.toml");
+        let main = format!("fuzz_targets/{name}.rs");
+        let main = fs::read_to_string(here().join(main)).unwrap();
+        assert!(main.contains(&format!("::{name});")), "{name}: {main}");
+    }
+}
+
+#[test]
+fn the_corpus_is_small() {
+    let mut total = 0;
+    for name in NAMES {
+        for entry in fs::read_dir(here().join("corpus").join(name)).unwrap() {
+            let entry = entry.unwrap();
+            let len = entry.metadata().unwrap().len();
+            assert!(len <= LARGEST_FILE, "{}", entry.path().display());
+            total += len;
+        }
+    }
+    assert!(total <= LARGEST_CORPUS, "{total} bytes");
+}

@@ -1,4 +1,7 @@
-//! Inputs at random, made from seeds.
+//! Inputs at random, made from seeds and from words of a dictionary.
+
+use std::fs;
+use std::path::Path;
 
 /// Longest input, in bytes.
 const LONGEST: usize = 1 << 16;
@@ -6,14 +9,51 @@ const LONGEST: usize = 1 << 16;
 pub struct Mutator {
     state: u64,
     seeds: Vec<Vec<u8>>,
-    words: &'static [&'static [u8]],
+    words: Vec<Vec<u8>>,
+}
+
+/// The files of a directory, in order of their names: the same each time.
+pub fn seeds(directory: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no seeds in {}", directory.display());
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// The words of a dictionary in libFuzzer's form: a line for each, in quotation marks, with `\\`, `\"` and `\xAB`.
+pub fn words(dictionary: &Path) -> Vec<Vec<u8>> {
+    let text = fs::read_to_string(dictionary).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let quoted = |line: &str| -> Option<Vec<u8>> {
+        let mut rest = line.strip_prefix('"')?.strip_suffix('"')?.bytes();
+        let mut word = Vec::new();
+        while let Some(byte) = rest.next() {
+            word.push(match byte {
+                b'\\' => match rest.next()? {
+                    b'x' => {
+                        let digits = [rest.next()?, rest.next()?];
+                        u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                    }
+                    same => same,
+                },
+                byte => byte,
+            });
+        }
+        Some(word)
+    };
+    let words = lines
+        .map(|line| quoted(line).unwrap_or_else(|| panic!("{}: {line}", dictionary.display())));
+    words.collect()
 }
 
 impl Mutator {
-    pub fn new(start: u64, seeds: &[&[u8]], words: &'static [&'static [u8]]) -> Self {
+    pub fn new(start: u64, seeds: Vec<Vec<u8>>, words: Vec<Vec<u8>>) -> Self {
         Self {
             state: start,
-            seeds: seeds.iter().map(|seed| seed.to_vec()).collect(),
+            seeds,
             words,
         }
     }
@@ -66,8 +106,8 @@ impl Mutator {
                 input.splice(at..end, other[from..].iter().copied());
             }
             _ if !self.words.is_empty() => {
-                let word = self.words[self.below(self.words.len())];
-                input.splice(at..end, word.iter().copied());
+                let word = self.below(self.words.len());
+                input.splice(at..end, self.words[word].iter().copied());
             }
             _ => input.insert(at, self.below(256) as u8),
         }

@@ -1,0 +1,5 @@
+//! libFuzzer on `settings::configuration`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(settings::configuration);

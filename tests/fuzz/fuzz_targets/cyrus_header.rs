@@ -1,0 +1,5 @@
+//! libFuzzer on `stores::cyrus_header`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(stores::cyrus_header);

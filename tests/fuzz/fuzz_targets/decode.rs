@@ -1,0 +1,5 @@
+//! libFuzzer on `encodings::decode`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(encodings::decode);

@@ -1,0 +1,5 @@
+//! libFuzzer on `messages::facts`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(messages::facts);

@@ -1,0 +1,5 @@
+//! libFuzzer on `messages::headers`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(messages::headers);

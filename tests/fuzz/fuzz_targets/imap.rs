@@ -1,0 +1,5 @@
+//! libFuzzer on `restore::imap`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(restore::imap);

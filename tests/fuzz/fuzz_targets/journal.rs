@@ -1,0 +1,5 @@
+//! libFuzzer on `restore::journal`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(restore::journal);

@@ -1,0 +1,5 @@
+//! libFuzzer on `portal::letter_html`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(portal::letter_html);

@@ -1,0 +1,5 @@
+//! libFuzzer on `encodings::mail_crypt`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(encodings::mail_crypt);

@@ -1,0 +1,5 @@
+//! libFuzzer on `stores::maildir_uidlist`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(stores::maildir_uidlist);

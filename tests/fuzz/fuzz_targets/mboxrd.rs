@@ -1,0 +1,5 @@
+//! libFuzzer on `messages::mboxrd`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(messages::mboxrd);

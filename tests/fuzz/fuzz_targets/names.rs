@@ -1,0 +1,5 @@
+//! libFuzzer on `names::names`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(names::names);

@@ -1,0 +1,5 @@
+//! libFuzzer on `messages::searchable`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(messages::searchable);

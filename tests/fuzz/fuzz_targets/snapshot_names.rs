@@ -1,0 +1,5 @@
+//! libFuzzer on `settings::snapshot_names`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(settings::snapshot_names);

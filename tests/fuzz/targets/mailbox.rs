@@ -1,0 +1,142 @@
+//! A small mailbox of each format; a target has it read with its input in place of one of the files.
+
+use super::scratch_directory;
+use mailtm::disk::Root;
+use mailtm::store::{Format, Messages, Place, Store};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const SDBOX_INDEX: &[u8] = include_bytes!("../mailboxes/sdbox.index");
+const SDBOX_LOG: &[u8] = include_bytes!("../mailboxes/sdbox.index.log");
+const SDBOX_MESSAGE: &[u8] = include_bytes!("../mailboxes/sdbox.u");
+const MDBOX_INDEX: &[u8] = include_bytes!("../mailboxes/mdbox.index");
+const MDBOX_LOG: &[u8] = include_bytes!("../mailboxes/mdbox.index.log");
+const MDBOX_MAP: &[u8] = include_bytes!("../mailboxes/mdbox.map.log");
+const MDBOX_MESSAGES: &[u8] = include_bytes!("../mailboxes/mdbox.m");
+
+const HEADER: &[u8] = b"\xa1\x02\x8b\x0dCyrus mailbox header\n\"The best thing about this system was that it had lots of goals.\"\n\t--Jim Morris on Andrew\n";
+const UIDLIST: &[u8] = b"3 V1795338663 N4 G0123456789abcdef0123456789abcdef\n1 :1795.M1P1.mx\n2 W44 S40 :1795.M2P1.mx,S=40\n";
+
+/// A mailbox to begin with: its format, and its files.
+pub type Mailbox = (&'static str, &'static [(&'static str, &'static [u8])]);
+
+pub const SDBOX: Mailbox = (
+    "sdbox",
+    &[
+        ("mailboxes/INBOX/dbox-Mails/dovecot.index", SDBOX_INDEX),
+        ("mailboxes/INBOX/dbox-Mails/dovecot.index.log", SDBOX_LOG),
+        ("mailboxes/INBOX/dbox-Mails/u.1", SDBOX_MESSAGE),
+        ("mailboxes/INBOX/dbox-Mails/u.3", SDBOX_MESSAGE),
+    ],
+);
+pub const MDBOX: Mailbox = (
+    "mdbox",
+    &[
+        ("mailboxes/INBOX/dbox-Mails/dovecot.index", MDBOX_INDEX),
+        ("mailboxes/INBOX/dbox-Mails/dovecot.index.log", MDBOX_LOG),
+        ("storage/dovecot.map.index.log", MDBOX_MAP),
+        ("storage/m.1", MDBOX_MESSAGES),
+    ],
+);
+pub const CYRUS: Mailbox = (
+    "cyrus",
+    &[
+        ("cyrus.header", HEADER),
+        ("cyrus.index", b""),
+        ("1.", b"A: 1\n"),
+        ("2.", b"A: 2\n"),
+    ],
+);
+pub const MBOX: Mailbox = ("mbox", &[("INBOX", b""), ("A", b"")]);
+pub const MAILDIR: Mailbox = (
+    "maildir",
+    &[
+        ("cur/1795.M1P1.mx:2,Sa", b"A: 1\n\nHi\n"),
+        ("new/1795.M2P1.mx,S=40", b"A: 2\n"),
+        ("dovecot-uidlist", UIDLIST),
+        ("dovecot-keywords", b"0 Work\n"),
+    ],
+);
+
+thread_local! {
+    /// One mailbox of each format; a target puts its file back.
+    static MADE: RefCell<HashMap<&'static str, TempDir>> = RefCell::default();
+}
+
+/// The mailbox on disk, or in memory rather, with the input in place of one of its files.
+pub fn read_with(mailbox: Mailbox, file: &str, input: &[u8]) {
+    let (format, files) = mailbox;
+    let snapshot: PathBuf = MADE.with_borrow_mut(|made| {
+        let dir = made.entry(format).or_insert_with(|| {
+            let dir = scratch_directory();
+            for (path, bytes) in files {
+                put(dir.path(), path, bytes);
+            }
+            dir
+        });
+        dir.path().to_owned()
+    });
+    put(&snapshot, file, input);
+    read_all(format, &snapshot);
+    let before = files.iter().find(|(path, _)| *path == file);
+    put(&snapshot, file, before.map_or(&[], |(_, bytes)| bytes));
+}
+
+fn put(snapshot: &Path, path: &str, bytes: &[u8]) {
+    let path = snapshot.join("alice").join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // A new file each time: what was read of one may be remembered by its inode.
+    let _ = fs::remove_file(&path);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Lists and reads everything, twice.
+fn read_all(format: &str, snapshot: &Path) {
+    let root = Root::new(snapshot);
+    let format = Format::named(format).unwrap();
+    let _ = format.is_at(&root, b"alice");
+    let store = format.open(&root, Place::new(b"alice"));
+    let Ok(folders) = store.folders() else {
+        return;
+    };
+    let _ = store.describe(&folders.folders);
+    for folder in &folders.folders {
+        assert!(!folder.path.is_empty());
+        let _ = (
+            store.stamp(&folder.stored),
+            store.keyword_letters(&folder.stored),
+        );
+        let Ok(messages) = store.messages(&folder.stored, &Messages::default()) else {
+            continue;
+        };
+        read_messages(store.as_ref(), &folder.stored, &messages);
+        let mut encoded = Vec::new();
+        messages.encode(&mut encoded).unwrap();
+        let decoded = Messages::decode(&mut encoded.as_slice()).unwrap();
+        assert!(messages.equals(&decoded), "another one from the index");
+        let again = store.messages(&folder.stored, &decoded).unwrap();
+        assert!(messages.equals(&again), "another one with what is known");
+    }
+}
+
+fn read_messages(store: &dyn Store, folder: &[u8], messages: &Messages) {
+    let files = store.files(folder);
+    let identities: Vec<Vec<u8>> = messages.iter().map(|m| messages.identity(m)).collect();
+    assert!(identities.is_sorted_by(|a, b| a < b), "{identities:?}");
+    for message in messages.iter() {
+        let _ = store.claimed_size(messages, message);
+        let _ = messages.keywords(message).count();
+        let Ok(stored) = files.open(messages, message) else {
+            continue;
+        };
+        let mut bytes = vec![0; 70_000];
+        if let Ok(n) = stored.read_at(&mut bytes, 0) {
+            assert!(n as u64 <= stored.size());
+        }
+        let _ = stored.read_at(&mut bytes[..10], stored.size().saturating_sub(5));
+        let _ = stored.read_at(&mut bytes[..10], u64::MAX);
+    }
+}
