@@ -273,3 +273,36 @@ fn courier_and_exim() {
             .contains("bob")
     );
 }
+
+/// An address may begin like the name of a store; and a mailbox that was moved elsewhere is a link here.
+#[test]
+fn a_user_called_mail_hides_nobody_and_a_link_is_told() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let top = store.snapshot(DAY);
+    for user in ["ann", "mail"] {
+        dovecot(&top.join("a.example").join(user));
+        dovecot(&top.join("b.example").join(user).join("Maildir"));
+    }
+    symlink("/elsewhere/bob", top.join("a.example/bob")).unwrap();
+    let config = Config::new(&scratch, &store).unset("source.mailboxes");
+    let mount = Mount::new(&config).expecting_warnings();
+    let wanted = [
+        "ann@a.example",
+        "ann@b.example",
+        "mail@a.example",
+        "mail@b.example",
+    ];
+    let shown = shown(&mount);
+    assert_eq!(shown.keys().collect::<Vec<_>>(), wanted);
+    let folders = ["Archive/2024", "INBOX", "Sent"].map(str::to_owned);
+    assert!(
+        shown
+            .values()
+            .all(|own| *own == BTreeSet::from(folders.clone()))
+    );
+    mount.wait_for_warning(&["links where mailboxes might be", "a.example", "bob"]);
+}

@@ -5,9 +5,11 @@
 //! So a user who plants a directory that *looks* like another's mailbox gets a mailbox of his own with a similar name,
 //! never a share in the other one.
 //!
-//! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`hosting`] knows those of hosting systems, [`Mailboxes`] what one snapshot holds.
+//! The cast: [`Layout`] is what is configured, [`Template`] one pattern, [`hosting`] knows those of hosting systems,
+//! [`recognition`] finds mailboxes by their content, [`Mailboxes`] is what one snapshot holds.
 
 pub mod hosting;
+mod recognition;
 mod template;
 
 pub use template::Template;
@@ -19,15 +21,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::beside::{STORE_NAMES, home};
 use crate::store::{Format, Place, Store};
 use crate::time::{Time, Zone};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use template::Found;
-
-/// Directories between a snapshot's root and a mailbox at most, where they are recognised by content.
-const DEEPEST: usize = 8;
-
-/// Directories looked into at most in search of mailboxes.
-const MOST_DIRECTORIES: usize = 1_000_000;
 
 /// One mailbox in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +71,12 @@ pub struct Mailboxes {
     unread: u32,
     /// Positions of those whose name another one had already, so that they got an id behind it.
     renamed: Vec<u32>,
+    /// Links where mailboxes might be: the directory and the name of each.
+    links: BTreeSet<(Vec<u8>, Vec<u8>)>,
 }
+
+/// Links that are taken note of at most.
+const MOST_LINKS: usize = 1000;
 
 impl Mailboxes {
     /// Whether all directories could be read in which there may be mailboxes.
@@ -123,6 +124,30 @@ impl Mailboxes {
         tracing::warn!("mailboxes in a directory that cannot be read are not shown: {error}");
         self.unread += 1;
         Ok(())
+    }
+
+    /// Takes note of a link where a mailbox might be.
+    fn add_link(&mut self, directory: &[u8], name: &[u8]) {
+        if self.links.len() < MOST_LINKS {
+            self.links.insert((directory.to_vec(), name.to_vec()));
+        }
+    }
+
+    /// Warns of the links where mailboxes might be: they may lead anywhere, and are not followed.
+    fn tell_links(&mut self, root: &Root) {
+        let mut by_directory: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+        for (directory, name) in std::mem::take(&mut self.links) {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            by_directory.entry(directory).or_default().push(name);
+        }
+        for (directory, mut names) in by_directory {
+            let count = names.len();
+            names.truncate(5);
+            let what =
+                "links where mailboxes might be are not followed, and nothing is shown of them";
+            let what = format_args!("{count} {what}: {names:?}");
+            root.warn(&directory, Time::default(), what);
+        }
     }
 
     /// Makes one mailbox of a directory with folders and a file with INBOX, which templates found in two places for the
@@ -222,112 +247,25 @@ impl Layout {
     /// All mailboxes of a snapshot.
     pub fn find(&self, root: &Root) -> Result<Mailboxes> {
         let mut found = Mailboxes::default();
-        if self.templates.is_empty() {
-            self.recognise(root, &mut found)?;
-        }
-        for template in &self.templates {
-            template.find(root, &mut found, self)?;
-        }
+        self.look(root, &mut found)?;
         found.all.sort_by(|a, b| a.path.cmp(&b.path));
         found.all.dedup_by(|a, b| a.path == b.path);
         found.join_inboxes();
         found.part_nested();
         found.name();
+        found.tell_links(root);
         Ok(found)
     }
 
-    /// Looks for directories with the content of a mail store. Where one bears a store's name (`Maildir`), the
-    /// directory that holds it is a home, and nothing else in it is a mailbox.
-    fn recognise(&self, root: &Root, out: &mut Mailboxes) -> Result<()> {
-        let mut pending: Vec<(Vec<u8>, usize)> = vec![(Vec::new(), 0)];
-        let mut seen = 0;
-        while let Some((path, depth)) = pending.pop() {
-            seen += 1;
-            if seen > MOST_DIRECTORIES {
-                tracing::warn!(
-                    "{}: more than {MOST_DIRECTORIES} directories, not all of them searched for mailboxes: \
-                     say where they are with [source] mailboxes",
-                    root.path().display()
-                );
-                break;
-            }
-            let listing = match root.list(&path) {
-                Ok(listing) => listing,
-                Err(e)
-                    if !path.is_empty()
-                        && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) =>
-                {
-                    continue;
-                }
-                Err(e) if !path.is_empty() => {
-                    out.do_without(e)?;
-                    continue;
-                }
-                Err(e) => return Err(e),
-            };
-            let names: Vec<&[u8]> = listing
-                .iter()
-                .filter(|e| e.kind == FileKind::Directory)
-                .map(|e| e.name)
-                .collect();
-            match self.shown_by(root, &path, &listing) {
-                Ok(Some(format)) => {
-                    self.add(root, path, Found::default(), format, out)?;
-                    continue;
-                }
-                Ok(None) => {}
-                Err(e) => out.do_without(e)?,
-            }
-            let spool = self.add_spool(root, &path, &listing, out)?;
-            let before = out.all.len();
-            for store in STORE_NAMES {
-                let store = store.as_bytes();
-                let at = below(&path, store);
-                if names.contains(&store)
-                    && let Some(format) = self.format_at(root, &at)?
-                {
-                    self.add(root, at, Found::default(), format, out)?;
-                }
-            }
-            // `mail/<domain>/<user>` beside `mail/cur`, as cPanel has it, is the exception to the exception.
-            if out.all.len() == before && depth < DEEPEST {
-                let deeper = names.iter().filter(|name| !name.starts_with(b"."));
-                let deeper = deeper.filter(|name| spool.as_deref() != Some(**name));
-                pending.extend(deeper.map(|name| (below(&path, name), depth + 1)));
-            }
+    /// Looks for mailboxes, as they are and without their order.
+    fn look(&self, root: &Root, out: &mut Mailboxes) -> Result<()> {
+        if self.templates.is_empty() {
+            self.recognise(root, out)?;
+        }
+        for template in &self.templates {
+            template.find(root, out, self)?;
         }
         Ok(())
-    }
-
-    /// Adds the mailboxes of a spool whose paths do not say whose they are; the name of the directory that they are in.
-    fn add_spool(
-        &self,
-        root: &Root,
-        path: &[u8],
-        listing: &Listing,
-        out: &mut Mailboxes,
-    ) -> Result<Option<Vec<u8>>> {
-        for format in self.formats() {
-            let Some(spool) = format.spool(root, path, listing)? else {
-                continue;
-            };
-            for error in spool.unread {
-                out.do_without(error)?;
-            }
-            for mailbox in spool.mailboxes {
-                let found = Found {
-                    user: Some(mailbox.user),
-                    domain: mailbox.domain,
-                };
-                let before = out.all.len();
-                self.add(root, mailbox.path, found, format, out)?;
-                if let Some(added) = out.all.get_mut(before) {
-                    added.parts = mailbox.parts;
-                }
-            }
-            return Ok(Some(spool.except));
-        }
-        Ok(None)
     }
 
     /// Adds the mailbox at a template's path, unless what is there is no mail store. A template may end at the home
@@ -368,7 +306,9 @@ impl Layout {
         };
         let (user, domain) = match found.user {
             Some(user) => split_address(format.user(&user), found.domain),
-            None => format.whose(&path).unwrap_or_else(|| from_path(&path)),
+            None => format
+                .whose(&path)
+                .unwrap_or_else(|| recognition::whose(&path)),
         };
         let name = name::component(&self.address(&user, domain.as_deref()));
         let inbox = (stat.kind == FileKind::File).then(|| path.clone());
@@ -538,44 +478,6 @@ fn split_address(user: String, domain: Option<String>) -> (String, Option<String
         }
         (domain, _) => (user, domain),
     }
-}
-
-/// What a mailbox that was recognised by content is called: its directory's name, or the name above a `Maildir`; and
-/// the nearest directory above that looks like a domain.
-fn from_path(path: &[u8]) -> (String, Option<String>) {
-    let levels: Vec<String> = path
-        .split(|&b| b == b'/')
-        .map(|l| String::from_utf8_lossy(l).into_owned())
-        .filter(|l| !l.is_empty())
-        .collect();
-    let mut levels = levels.as_slice();
-    while let Some((last, above)) = levels.split_last() {
-        if !STORE_NAMES.contains(&last.as_str()) {
-            break;
-        }
-        levels = above;
-    }
-    match levels.split_last() {
-        None => ("mailbox".into(), None),
-        Some((user, _)) if user.contains('@') => split_address(user.clone(), None),
-        Some((user, above)) => (
-            user.clone(),
-            above
-                .iter()
-                .rev()
-                .find(|level| looks_like_domain(level))
-                .cloned(),
-        ),
-    }
-}
-
-fn looks_like_domain(level: &str) -> bool {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.chars()
-                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
-    };
-    level.contains('.') && level.split('.').all(label)
 }
 
 fn below(path: &[u8], name: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Where mailboxes are, as an administrator writes it: `{domain}/{user}/Maildir`.
 
+use super::recognition::looks_like_domain;
 use super::{Layout, Mailboxes, below};
 use crate::disk::{FileKind, Root};
 use crate::error::{Error, Kind, Result};
@@ -139,15 +140,23 @@ impl Template {
             Err(e) => return Err(e),
         };
         for entry in listing.iter() {
-            if !may_be(entry.kind, deeper)
+            if !(may_be(entry.kind, deeper) || entry.kind == FileKind::Symlink)
                 || entry.name.starts_with(b".")
                 || entry.name == b"lost+found"
             {
                 continue;
             }
+            let knew_user = found.user.is_some();
             let mut found = found.clone();
-            if matches(level, entry.name, &mut found) {
+            if !matches(level, entry.name, &mut found) {
+                continue;
+            }
+            if entry.kind != FileKind::Symlink {
                 self.descend(root, deeper, below(&path, entry.name), found, out, layout)?;
+            } else if found.user.is_some() != knew_user
+                || looks_like_domain(&String::from_utf8_lossy(entry.name))
+            {
+                out.add_link(&path, entry.name);
             }
         }
         Ok(())

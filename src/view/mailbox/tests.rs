@@ -69,6 +69,65 @@ fn recognised_by_content() {
     );
 }
 
+/// An address may begin like the name of a store.
+#[test]
+fn a_user_called_mail_hides_nobody() {
+    let found = |paths: &[&str]| names(paths, &Layout::default());
+    let wanted = ["bob@a.example", "mail@a.example"];
+    assert_eq!(
+        found(&["vmail/a.example/mail/cur", "vmail/a.example/bob/cur"]),
+        wanted
+    );
+    let homes = ["a.example/mail/Maildir/cur", "a.example/bob/Maildir/cur"];
+    assert_eq!(found(&homes), wanted);
+    assert_eq!(found(&homes[..1]), wanted[1..]);
+    let homes = ["home/mail/Maildir/cur", "home/bob/Maildir/new"];
+    assert_eq!(found(&homes), ["bob", "mail"]);
+    let more = [
+        "a.example/dbox/cur",
+        "a.example/maildir/cur",
+        "a.example/bob/cur",
+    ];
+    assert_eq!(
+        found(&more),
+        ["bob@a.example", "dbox@a.example", "maildir@a.example"]
+    );
+    // A home, whatever else is in it.
+    for name in ["Maildir", "mail", "maildir"] {
+        let store = format!("home/carl/{name}/cur");
+        let paths = [&store, "home/carl/logs/x", "home/carl/old/2024/x"];
+        assert_eq!(found(&paths), ["carl"], "{name}");
+    }
+    let paths = ["home/carl/Maildir/cur", "home/carl/archive/cur"];
+    assert_eq!(found(&paths), ["carl"]);
+}
+
+/// What is said of links where mailboxes might be.
+#[test]
+fn links_to_mailboxes_are_not_followed_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["a.example/ann/cur", "a.example/bob/Maildir/cur"] {
+        std::fs::create_dir_all(dir.path().join(path)).unwrap();
+    }
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
+    link("a.example", "b.example");
+    link("ann", "a.example/carl");
+    link("ann", "a.example/.ann");
+    link("/bin", "bin");
+    link("..", "a.example/bob/up");
+    for layout in [Layout::default(), layout("{domain}/{user}")] {
+        let mut found = Mailboxes::default();
+        layout.look(&Root::new(dir.path()), &mut found).unwrap();
+        let links = found.links.iter();
+        let links: Vec<String> = links
+            .map(|(directory, name)| {
+                String::from_utf8([directory, b"/".as_slice(), name].concat()).unwrap()
+            })
+            .collect();
+        assert_eq!(links, ["/b.example", "a.example/carl"]);
+    }
+}
+
 #[test]
 fn names_that_clash_are_told_apart() {
     let paths = ["one/ann/cur", "two/Ann/cur"];

@@ -1,0 +1,317 @@
+//! Mailboxes that are recognised by their content, where no template says where they are.
+//!
+//! A directory with the content of a mail store is a mailbox. Where it bears a store's name (`alice/Maildir`), the directory
+//! that holds it is a home: the mailbox bears its name, and nothing else in it is a mailbox. But an address may begin like the
+//! name of a store (`mail@example.com`): such a directory is a user's where it is itself a home (`mail/Maildir`), or where
+//! mailboxes of other users are beside it.
+
+use super::super::listing::is_for_all;
+use super::template::Found;
+use super::{Layout, Mailboxes, below, split_address};
+use crate::disk::{FileKind, Listing, Root};
+use crate::error::{Kind, Result};
+use crate::store::Format;
+use crate::store::beside::{STORE_NAMES, home};
+use std::collections::HashSet;
+
+/// Directories between a snapshot's root and a mailbox at most.
+const DEEPEST: usize = 8;
+
+/// Directories looked into at most in search of mailboxes.
+const MOST_DIRECTORIES: usize = 1_000_000;
+
+/// Directories at most that are looked at to see whether one beside them is a user's.
+const MOST_BESIDE: usize = 32;
+
+/// Links that are kept in mind at most until it is known which are beside mailboxes.
+const MOST_LINKS_SEEN: usize = 1 << 16;
+
+/// Names of stores with which an address may begin, though nothing but the name says so.
+const LIKE_USERS: [&[u8]; 2] = [b"mail", b"maildir"];
+
+/// A directory in which there may be mailboxes.
+struct Pending {
+    path: Vec<u8>,
+    depth: usize,
+    /// It is a user's, though it bears a store's name.
+    is_user: bool,
+}
+
+impl Layout {
+    /// Looks for directories with the content of a mail store.
+    pub(super) fn recognise(&self, root: &Root, out: &mut Mailboxes) -> Result<()> {
+        let mut pending = vec![Pending {
+            path: Vec::new(),
+            depth: 0,
+            is_user: false,
+        }];
+        let mut seen = 0;
+        let mut links = Vec::new();
+        while let Some(directory) = pending.pop() {
+            let path = &directory.path;
+            seen += 1;
+            if seen > MOST_DIRECTORIES {
+                tracing::warn!(
+                    "{}: more than {MOST_DIRECTORIES} directories, not all of them searched for mailboxes: \
+                     say where they are with [source] mailboxes",
+                    root.path().display()
+                );
+                break;
+            }
+            let listing = match root.list(path) {
+                Ok(listing) => listing,
+                Err(e)
+                    if !path.is_empty()
+                        && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) =>
+                {
+                    continue;
+                }
+                Err(e) if !path.is_empty() => {
+                    out.do_without(e)?;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let found = || match directory.is_user {
+                true => {
+                    let (user, domain) = user_at(&levels(path));
+                    Found {
+                        user: Some(user),
+                        domain,
+                    }
+                }
+                false => Found::default(),
+            };
+            match self.shown_by(root, path, &listing) {
+                Ok(Some(format)) => {
+                    self.add(root, path.clone(), found(), format, out)?;
+                    continue;
+                }
+                Ok(None) => {}
+                Err(e) => out.do_without(e)?,
+            }
+            let beside = listing.iter().filter(|e| e.kind == FileKind::Symlink);
+            let room = MOST_LINKS_SEEN.saturating_sub(links.len());
+            let beside = beside.filter(|e| !e.name.starts_with(b".")).take(room);
+            links.extend(beside.map(|e| (path.clone(), e.name.to_vec())));
+            let spool = self.add_spool(root, path, &listing, out)?;
+            let before = out.all.len();
+            let stores = self.stores_in(root, path, &listing)?;
+            let holds_users = self.holds_users(root, path, &listing, &stores)?;
+            for (name, format) in stores.iter().filter(|_| !holds_users) {
+                self.add(root, below(path, name), found(), *format, out)?;
+            }
+            if out.all.len() == before && directory.depth < DEEPEST {
+                let deeper = directories(&listing).filter(|name| !name.starts_with(b"."));
+                let deeper = deeper.filter(|name| spool.as_deref() != Some(*name));
+                pending.extend(deeper.map(|name| Pending {
+                    path: below(path, name),
+                    depth: directory.depth + 1,
+                    is_user: holds_users && stores.iter().any(|(store, _)| *store == name),
+                }));
+            }
+        }
+        // Links are everywhere; these are beside users' directories, or beside those of domains.
+        let users: HashSet<&[u8]> = out
+            .all
+            .iter()
+            .filter_map(|m| above(user_of(&m.path)))
+            .collect();
+        let domains: HashSet<&[u8]> = users.iter().filter_map(|users| above(users)).collect();
+        links.retain(|(directory, name)| {
+            let name = String::from_utf8_lossy(name);
+            users.contains(directory.as_slice())
+                || (domains.contains(directory.as_slice()) && looks_like_domain(&name))
+        });
+        for (directory, name) in links {
+            out.add_link(&directory, &name);
+        }
+        Ok(())
+    }
+
+    /// Adds the mailboxes of a spool whose paths do not say whose they are; the name of the directory that they are in.
+    fn add_spool(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<Option<Vec<u8>>> {
+        for format in self.formats() {
+            let Some(spool) = format.spool(root, path, listing)? else {
+                continue;
+            };
+            for error in spool.unread {
+                out.do_without(error)?;
+            }
+            for mailbox in spool.mailboxes {
+                let found = Found {
+                    user: Some(mailbox.user),
+                    domain: mailbox.domain,
+                };
+                let before = out.all.len();
+                self.add(root, mailbox.path, found, format, out)?;
+                if let Some(added) = out.all.get_mut(before) {
+                    added.parts = mailbox.parts;
+                }
+            }
+            return Ok(Some(spool.except));
+        }
+        Ok(None)
+    }
+
+    /// The directories in one that bear stores' names and hold mail.
+    fn stores_in(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+    ) -> Result<Vec<(&'static [u8], Format)>> {
+        let mut found = Vec::new();
+        for store in STORE_NAMES.map(str::as_bytes) {
+            if directories(listing).any(|name| name == store)
+                && let Some(format) = self.format_at(root, &below(path, store))?
+            {
+                found.push((store, format));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a directory, in which there are stores by their names, is no home: then they are users' directories.
+    fn holds_users(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        stores: &[(&'static [u8], Format)],
+    ) -> Result<bool> {
+        let is_domain = levels(path).last().is_some_and(|l| looks_like_domain(l));
+        for &(name, format) in stores {
+            // Addresses are in small letters.
+            if !name.iter().all(u8::is_ascii_lowercase) {
+                continue;
+            }
+            let is_home = self.is_home(root, &below(path, name))?;
+            let may_be_user = is_home || LIKE_USERS.contains(&name);
+            if (is_home && is_domain)
+                || (may_be_user && self.has_users(root, path, listing, format)?)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a directory that is no store by its own names holds one in a directory of a store's name, and no other.
+    fn is_home(&self, root: &Root, path: &[u8]) -> Result<bool> {
+        let Some(listing) = self.list(root, path)? else {
+            return Ok(false);
+        };
+        if self.shown_by(root, path, &listing)?.is_some() {
+            return Ok(false);
+        }
+        let mut found = false;
+        for name in directories(&listing).take(MOST_BESIDE) {
+            let at = below(path, name);
+            if let Some(listing) = self.list(root, &at)?
+                && self.shown_by(root, &at, &listing)?.is_some()
+            {
+                if !STORE_NAMES.iter().any(|store| store.as_bytes() == name) {
+                    return Ok(false);
+                }
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a directory holds directories of users: mailboxes of this format, or homes.
+    fn has_users(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        format: Format,
+    ) -> Result<bool> {
+        let is_other = |name: &&[u8]| {
+            let is_store = STORE_NAMES.iter().any(|store| store.as_bytes() == *name);
+            !is_store && !name.starts_with(b".")
+        };
+        for name in directories(listing).filter(is_other).take(MOST_BESIDE) {
+            let at = below(path, name);
+            let Some(listing) = self.list(root, &at)? else {
+                continue;
+            };
+            if self.shown_by(root, &at, &listing)? == Some(format) || self.is_home(root, &at)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is in a directory; `None` if that cannot be read.
+    fn list(&self, root: &Root, path: &[u8]) -> Result<Option<Listing>> {
+        match root.list(path) {
+            Ok(listing) => Ok(Some(listing)),
+            Err(e) if is_for_all(&e) => Err(e),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn directories(listing: &Listing) -> impl Iterator<Item = &[u8]> {
+    let directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
+    directories.map(|e| e.name)
+}
+
+/// What a mailbox that was recognised by content is called: its directory's name, or the name above a `Maildir`; and
+/// the nearest directory above that looks like a domain.
+pub(super) fn whose(path: &[u8]) -> (String, Option<String>) {
+    let all = levels(path);
+    let is_store = |level: &String| STORE_NAMES.contains(&level.as_str());
+    let end = all.iter().rposition(|level| !is_store(level));
+    user_at(all.get(..end.map_or(0, |end| end + 1)).unwrap_or_default())
+}
+
+/// The directory of the user whose mailbox is at a path: the home, where there is one.
+fn user_of(mailbox: &[u8]) -> &[u8] {
+    home(mailbox).unwrap_or(mailbox)
+}
+
+/// The directory in which something is.
+fn above(path: &[u8]) -> Option<&[u8]> {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(end) => path.get(..end),
+        None => (!path.is_empty()).then_some(b""),
+    }
+}
+
+fn levels(path: &[u8]) -> Vec<String> {
+    path.split(|&b| b == b'/')
+        .map(|level| String::from_utf8_lossy(level).into_owned())
+        .filter(|level| !level.is_empty())
+        .collect()
+}
+
+/// The user whose directory is at the end of these levels.
+fn user_at(levels: &[String]) -> (String, Option<String>) {
+    match levels.split_last() {
+        None => ("mailbox".into(), None),
+        Some((user, _)) if user.contains('@') => split_address(user.clone(), None),
+        Some((user, above)) => {
+            let mut above = above.iter().rev();
+            let domain = above.find(|level| looks_like_domain(level));
+            (user.clone(), domain.cloned())
+        }
+    }
+}
+
+pub(super) fn looks_like_domain(level: &str) -> bool {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.chars()
+                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    };
+    level.contains('.') && level.split('.').all(label)
+}
