@@ -168,7 +168,7 @@
 //!
 //! Mounting takes nearly all the rights of root, and reading hostile mail should have none. So `mount::mounter`, a second
 //! process that reads nothing, mounts and unmounts; the daemon, and the portal, enter [`mount::sandbox`] before they read a store or
-//! start a thread. The daemon keeps the right to read everybody's mail, below the snapshots alone. What needs a new file, directory
+//! start a thread. Which stores answer is found out before by `mount::probe`, a process that may be left waiting for one. The daemon keeps the right to read everybody's mail, below the snapshots alone. What needs a new file, directory
 //! or system call at run time has to be let in there.
 //!
 //! # Where to add

@@ -60,6 +60,9 @@ impl Text {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let help = "Dates that are shown.";
         self.one("dates", Kind::Gauge, help, count(dates.shown.len()));
+        let help = "Snapshot directories that cannot be read at present.";
+        let unreadable = count(fs.catalogue().unreadable().len());
+        self.one("unreadable_directories", Kind::Gauge, help, unreadable);
         if let Some(mailboxes) = fs.newest_mailboxes() {
             let help = "Mailboxes of the newest date.";
             self.one("mailboxes", Kind::Gauge, help, count(mailboxes));

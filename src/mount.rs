@@ -4,9 +4,9 @@
 //! is ready can use it; it ends cleanly on SIGINT, SIGTERM, and when somebody else unmounts it.
 //!
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
-//! [`mounter`] the process that has the right to mount there, [`sandbox`] confines this one. `policy` follows who may enter,
+//! [`mounter`] the process that has the right to mount there, [`probe`] one that finds out which stores answer, [`sandbox`] confines this one. `policy` follows who may enter,
 //! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers, `memory` gives back what is
-//! not needed any more, `metrics` tells how it goes, `begun` knows a lost index from a new one.
+//! not needed any more, `metrics` and `status` tell how it goes, `begun` knows a lost index from a new one.
 
 mod begun;
 mod lateness;
@@ -16,8 +16,10 @@ mod metrics;
 pub mod mounter;
 pub mod point;
 mod policy;
+pub mod probe;
 mod quiet;
 pub mod sandbox;
+mod status;
 mod watchdog;
 
 pub use live::Following;
@@ -42,6 +44,7 @@ use lateness::Lateness;
 use metrics::Metrics;
 use mounter::{Mounter, Unmounted};
 use policy::{Forget, Kernel};
+use probe::Silent;
 use quiet::Quiet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -101,15 +104,16 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
     if options.background {
         detach_output();
     }
+    let status = status::line(mounted.fs.catalogue());
     policy::notify(&[
         sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status("Serving"),
+        sd_notify::NotifyState::Status(&status),
     ]);
     mounted.wait()
 }
 
 /// Restricts this process to what it needs, unless the configuration forbids that.
-fn confine(config: &Config, source: &Source) -> Result<()> {
+fn confine(config: &Config, source: &Source, silent: &[Silent]) -> Result<()> {
     if config.sandbox == config::Switch::Off {
         tracing::info!("sandbox: off");
         return Ok(());
@@ -117,7 +121,7 @@ fn confine(config: &Config, source: &Source) -> Result<()> {
     let mut files = config.source.mail_crypt_keys.clone();
     files.extend(config.file.clone());
     let needs = sandbox::Needs {
-        stores: stores(config, source),
+        stores: stores(config, source, silent),
         written: written(config),
         files,
         restores: false,
@@ -133,10 +137,24 @@ fn written(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The directories that mail is read from.
-fn stores(config: &Config, source: &Source) -> Vec<PathBuf> {
-    let live = config.source.live.clone();
-    source.snapshots.iter().cloned().chain(live).collect()
+/// The directories that mail is read from; in the place of one that does not answer, the nearest above it that does.
+fn stores(config: &Config, source: &Source, silent: &[Silent]) -> Vec<PathBuf> {
+    let named = source.snapshots.iter().chain(&config.source.live);
+    let reached = named.filter_map(|path| {
+        let Some(silent) = silent.iter().find(|silent| silent.path == *path) else {
+            return Some(path.clone());
+        };
+        let reach = silent.reach();
+        if reach.is_none() {
+            tracing::warn!(
+                "{} does not answer, and is on a file system mounted directly below /, so the sandbox cannot let it in: when it \
+                 answers again, restart mailtm",
+                path.display()
+            );
+        }
+        reach.map(Path::to_path_buf)
+    });
+    reached.collect()
 }
 
 fn enter_sandbox(needs: &sandbox::Needs) -> Result<()> {
@@ -149,8 +167,9 @@ fn enter_sandbox(needs: &sandbox::Needs) -> Result<()> {
 }
 
 /// Restricts a process that serves pages and puts mail back to what these need, unless the configuration forbids that, or
-/// mail may have to be put back by a program that has to be run. `path`: the directory of its databases.
-pub fn confine_portal(config: &Config, path: &Path) -> Result<()> {
+/// mail may have to be put back by a program that has to be run. `path`: the directory of its databases; `silent`: what does not
+/// answer, which must not be the live store if mail is put back there.
+pub fn confine_portal(config: &Config, path: &Path, silent: &[Silent]) -> Result<()> {
     if config.sandbox == config::Switch::Off {
         tracing::info!("sandbox: off");
         return Ok(());
@@ -175,11 +194,16 @@ pub fn confine_portal(config: &Config, path: &Path) -> Result<()> {
     let keys = config.source.mail_crypt_keys.iter().cloned();
     let as_files = matches!(restore.method, Method::Auto | Method::Maildir);
     let live = config.source.live.clone().filter(|_| as_files);
+    if let Some(live) = live.as_ref().filter(|live| probe::is_among(silent, live)) {
+        let cure = "see whether its file system's server does, or set restore.method to \"imap\"";
+        let message = format!("source.live: {} does not answer: {cure}", live.display());
+        return Err(Error::new(Kind::Unreadable, message));
+    }
     let mut written = written(config);
     written.extend([path.to_owned(), logs(config)]);
     written.extend(live.clone());
     enter_sandbox(&sandbox::Needs {
-        stores: stores(config, &source),
+        stores: stores(config, &source, silent),
         written,
         files: files.chain(keys).collect(),
         restores: live.is_some(),
@@ -216,13 +240,18 @@ fn detach_output() {
     }
 }
 
-/// The catalogue and the file system that a configuration means.
-pub fn build(config: &Config) -> Result<Fs> {
-    build_from(config, &source(config)?, None)
+/// The catalogue and the file system that a configuration means; what is `silent` is waited for later.
+pub fn build(config: &Config, silent: &[Silent]) -> Result<Fs> {
+    build_from(config, &source(config)?, None, silent)
 }
 
-fn build_from(config: &Config, source: &Source, about: Option<about::Template>) -> Result<Fs> {
-    let catalogue = catalogue(config, source)?;
+fn build_from(
+    config: &Config,
+    source: &Source,
+    about: Option<about::Template>,
+    silent: &[Silent],
+) -> Result<Fs> {
+    let catalogue = catalogue(config, source, silent)?;
     let options = fs::Options {
         mbox_listed: match config.mbox.listed {
             config::Listed::Always => MboxListed::Always,
@@ -284,7 +313,7 @@ pub fn restorer(config: &Config) -> Result<Restorer> {
     };
     Ok(Restorer {
         view: view(config)?,
-        dates: catalogue(config, &source(config)?)?.dates(),
+        dates: catalogue(config, &source(config)?, &[])?.dates(),
         live: config.source.live.clone(),
         method: settings.method,
         server,
@@ -292,8 +321,9 @@ pub fn restorer(config: &Config) -> Result<Restorer> {
     })
 }
 
-/// The snapshots that the directories of a source hold, as the configuration dates and chooses them.
-pub fn catalogue(config: &Config, source: &Source) -> Result<Catalogue> {
+/// The snapshots that the directories of a source hold, as the configuration dates and chooses them. All of them have to
+/// answer, but for those that are `silent`.
+pub fn catalogue(config: &Config, source: &Source, silent: &[Silent]) -> Result<Catalogue> {
     Catalogue::open(snapshot::Options {
         dirs: source.snapshots.clone(),
         below: source.below.clone(),
@@ -305,6 +335,7 @@ pub fn catalogue(config: &Config, source: &Source) -> Result<Catalogue> {
         zone: config.timezone,
         keep_days: config.keep_days,
         refresh: config.refresh,
+        silent: silent.iter().map(|silent| silent.path.clone()).collect(),
         timeout: config.source.timeout,
     })
 }
@@ -374,14 +405,23 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
     let device = Device::open()?;
     let mut mounter = Mounter::start(&device, &mountpoint, name)?;
+    let silent = probe::stores(&config)?;
+    if let Some(live) = &config.source.live
+        && probe::is_among(&silent, live)
+    {
+        tracing::warn!(
+            "source.live: {} does not answer: see whether its file system's server does; until then it is not known what is deleted",
+            live.display()
+        );
+    }
     // A live directory is looked at from outside: inside, its snapshots alone are in reach.
     let source = source(&config)?;
     let metrics = config.metrics.map(metrics::bind).transpose()?;
     let about = about(&config)?;
     // Before any store is read, and any thread started.
-    confine(&config, &source)?;
+    confine(&config, &source, &silent)?;
     memory::give_back();
-    let fs = Arc::new(build_from(&config, &source, about)?);
+    let fs = Arc::new(build_from(&config, &source, about, &silent)?);
     let (_, permits) = fuse::threads();
     let workers = Workers::start(config.source.timeout, permits)
         .map_err(|e| failed("starting threads", &e))?;
@@ -448,6 +488,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
             Ok(forget) => push(&forget),
             Err(e) => tracing::warn!("new snapshots are not shown: {e}"),
         }
+        status::tell(changing.catalogue());
         // Who does not listen has ended with the mount.
         let _ = review.send(());
         if let Some(tell) = &new_snapshots {

@@ -49,7 +49,8 @@ use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
 use crate::config::{self, Config};
 use crate::disk::Root;
 use crate::error::{Kind, Result};
-use crate::mount;
+use crate::mount::{self, probe};
+use crate::snapshot::unanswered;
 use clap::Args;
 use contents::Effort;
 use report::{Facts, Findings, Mistake, Report};
@@ -89,6 +90,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(_) => Mistake::new(None, message),
         None => Mistake::new(config.file.as_deref(), message),
     };
+    let silent = probe::stores(&config)?;
+    if let Some(silent) = silent.first() {
+        return Err(unanswered(&silent.path));
+    }
     let missing = missing_directories(&config);
     report.mistakes.extend(missing.into_iter().map(&of_source));
     report.mistakes.extend(portal::mistakes(&config));
@@ -150,7 +155,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
     mount::about(config)?;
     surroundings::keys(config, &mut findings);
     portal::judge(config, &mut findings);
-    let catalogue = mount::catalogue(config, &source)?;
+    let catalogue = mount::catalogue(config, &source, &[])?;
     let dates = catalogue.dates();
     let directories =
         snapshots::directories(config, &catalogue.directories(), &dates, &mut findings);

@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     use_source(&mut config, arguments.source.as_deref())?;
     config.require_snapshots()?;
     let request = arguments.request(&config)?;
-    let fs = crate::mount::build(&config)?;
+    let fs = crate::mount::build(&config, &[])?;
     let stop = stop_on_signals()?;
     let mut groups = vec![rustix::process::getgid().as_raw()];
     let others =

@@ -22,7 +22,7 @@ mod warm;
 
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::mount::mounter;
+use crate::mount::{mounter, probe};
 use crate::view::name;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
@@ -90,6 +90,9 @@ pub fn main() -> ExitCode {
     let program = args.first().map(|name| Path::new(name).file_name());
     if program == Some(Some(OsStr::new(mounter::PROGRAM))) {
         return mounter::main(args.into_iter());
+    }
+    if program == Some(Some(OsStr::new(probe::PROGRAM))) {
+        return probe::main(args.into_iter());
     }
     let is_helper = program.flatten().is_some_and(|name| {
         let name = name.as_encoded_bytes();

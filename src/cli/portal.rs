@@ -3,7 +3,7 @@
 use super::{failed, requests, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::mount::{Following, Reload};
+use crate::mount::{Following, Reload, probe};
 use crate::portal::{self, Asked, Options, Sockets, State};
 use crate::requests::Worker;
 use clap::Args;
@@ -37,8 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         metrics,
     };
     // Before any store is read, and any thread started.
-    crate::mount::confine_portal(&config, &options.path)?;
-    let fs = Arc::new(crate::mount::build(&config)?);
+    let silent = probe::stores(&config)?;
+    crate::mount::confine_portal(&config, &options.path, &silent)?;
+    let fs = Arc::new(crate::mount::build(&config, &silent)?);
     let following = fs.clone();
     let _watch = fs.catalogue().watch(move |changes| {
         if let Err(e) = following.update(&changes) {

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     let mut config = config::load(arguments.config.as_deref())?;
     use_source(&mut config, arguments.source.as_deref())?;
     config.require_snapshots()?;
-    let fs = crate::mount::build(&config)?;
+    let fs = crate::mount::build(&config, &[])?;
     let stop = Stop::when(stop_on_signals()?);
     let bar = Bar::new(global);
     let sum = fs.warm(&stop, |progress| {

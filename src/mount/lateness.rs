@@ -1,4 +1,5 @@
-//! Warning in the log when no new snapshot has come for longer than usual, once each time that it happens.
+//! Warning in the log when no new snapshot has come for longer than usual, once each time that it happens; and telling systemd which
+//! directories of snapshots cannot be read.
 
 use crate::fs::Fs;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ impl Lateness {
                 if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
+                super::status::tell(fs.catalogue());
             }
         })?;
         Ok(Self { _stop: stop })

@@ -3,6 +3,7 @@
 //! | name | what it counts |
 //! | --- | --- |
 //! | `mailtm_mount_dates`, `mailtm_mount_mailboxes` | dates that are shown, mailboxes of the newest |
+//! | `mailtm_mount_unreadable_directories` | snapshot directories that do not answer, or cannot be read for another reason |
 //! | `mailtm_mount_newest_snapshot_age_seconds`, `…_snapshot_interval_seconds`, `…_snapshot_late` | age of the newest snapshot, the usual interval, 1 if one is missing |
 //! | `mailtm_mount_requests_total` | requests of the kernel's that were answered |
 //! | `mailtm_mount_errors_total{error}` | of them, with an error: `unreadable`, `stale` (it has vanished), `timeout` (of the store) |

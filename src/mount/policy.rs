@@ -74,9 +74,11 @@ impl Reload {
             );
         }
         let mut policy = config.policy();
-        let in_force = || {
+        let fs = self.fs.clone();
+        let in_force = move || {
             tracing::info!("the access policy was read again and is in force");
-            notify(&[NotifyState::Ready, NotifyState::Status("Serving")]);
+            let status = super::status::line(fs.catalogue());
+            notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         };
         let Some(kernel) = &self.kernel else {
             self.fs.set_policy(policy);

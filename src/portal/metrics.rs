@@ -3,6 +3,7 @@
 //! | name | what it counts |
 //! | --- | --- |
 //! | `mailtm_portal_dates` | dates that are shown |
+//! | `mailtm_portal_unreadable_directories` | snapshot directories that do not answer, or cannot be read for another reason |
 //! | `mailtm_portal_mailboxes` | mailboxes of the newest date |
 //! | `mailtm_portal_newest_snapshot_age_seconds`, `…_snapshot_interval_seconds`, `…_snapshot_late` | age of the newest snapshot, the usual interval, 1 if one is missing |
 //! | `mailtm_portal_sessions` | sessions that have not ended |

@@ -10,9 +10,10 @@
 //! except `State` and then `listed` to merge.
 
 use super::dates::{Changes, Dates};
-use super::directory::{Directory, Listed, Rules};
+use super::directory::{Directory, Listed, Rules, unanswered};
 use super::{DatedBy, Options, Snapshot};
 use crate::error::{Error, Kind, Result};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -56,7 +57,7 @@ struct Turn {
 }
 
 impl Catalogue {
-    /// Scans for the first time. A directory that cannot be read is an error here.
+    /// Scans for the first time. A directory that cannot be read is an error here, unless it is named in `silent`.
     pub fn open(options: Options) -> Result<Self> {
         Self::with_clock(options, Box::new(now))
     }
@@ -93,6 +94,9 @@ impl Catalogue {
         shared.rescan(0..shared.places.len(), Report::Error)?;
         let catalogue = Self { shared };
         for listed in catalogue.directories() {
+            if listed.trouble.is_some() {
+                continue;
+            }
             catalogue.shared.warn_of_nothing(&listed);
             warn_of_undated(&listed);
         }
@@ -117,6 +121,15 @@ impl Catalogue {
             .iter()
             .map(|p| lock(&p.listed).clone())
             .collect()
+    }
+
+    /// The directories that cannot be read at present.
+    pub fn unreadable(&self) -> Vec<PathBuf> {
+        let troubled = |place: &Place| {
+            let listed = lock(&place.listed);
+            listed.trouble.is_some().then(|| listed.path.clone())
+        };
+        self.shared.places.iter().filter_map(troubled).collect()
     }
 
     /// Scans all directories now and says what changed while it did. Waits `timeout` at most. A directory that cannot
@@ -228,30 +241,35 @@ impl Shared {
             let Some(place) = self.places.get(index) else {
                 continue;
             };
+            let path = lock(&place.listed).path.clone();
+            let deadline = match report == Report::Error && self.is_silent(&path) {
+                true => Instant::now(),
+                false => deadline,
+            };
             if !place.wait(scan, deadline) {
-                let path = lock(&place.listed).path.clone();
-                place.trouble(Error::new(
-                    Kind::Unreadable,
-                    format!(
-                        "the snapshot directory {} does not answer: see whether its file system's server does",
-                        path.display()
-                    ),
-                ));
+                place.trouble(unanswered(&path));
             }
         }
         for place in &self.places {
-            let Some(error) = lock(&place.listed).trouble.clone() else {
+            let Listed { path, trouble, .. } = lock(&place.listed).clone();
+            let Some(error) = trouble else {
                 continue;
             };
-            if report == Report::Error {
-                return Err(error);
-            }
+            let rest = match report {
+                Report::Error if self.is_silent(&path) => "its dates are shown once it answers",
+                Report::Error => return Err(error),
+                Report::Warning => "what was known of it stays",
+            };
             if !place.warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{error}; what was known of it stays");
+                tracing::warn!("{error}; {rest}");
             }
         }
         self.merge();
         Ok(())
+    }
+
+    fn is_silent(&self, path: &PathBuf) -> bool {
+        self.rules.options.silent.contains(path)
     }
 
     /// Sees to it that a scan begins, now or after the one that runs, and returns its number.

@@ -465,6 +465,17 @@ pub(super) fn natural(a: &OsStr, b: &OsStr) -> std::cmp::Ordering {
     runs(a).cmp(&runs(b)).then_with(|| a.cmp(b))
 }
 
+/// Of a directory that keeps whoever looks at it waiting.
+pub fn unanswered(path: &Path) -> Error {
+    Error::new(
+        Kind::Unreadable,
+        format!(
+            "the snapshot directory {} does not answer: see whether its file system's server does",
+            path.display()
+        ),
+    )
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind as E;
     let (kind, cure) = match error.kind() {

@@ -26,7 +26,7 @@ pub mod source;
 
 pub use catalogue::{Catalogue, Watch};
 pub use dates::{Changes, Dates, NewestAge};
-pub use directory::Listed;
+pub use directory::{Listed, unanswered};
 
 use crate::time::Zone;
 use std::ffi::OsString;
@@ -59,6 +59,9 @@ pub struct Options {
     pub keep_days: Option<u32>,
     /// How often a [`Watch`] scans.
     pub refresh: Duration,
+    /// Those of `dirs` that do not answer now, if that is no reason to stop: the first scan does not wait for them, and what
+    /// they hold is known later.
+    pub silent: Vec<PathBuf>,
     /// How long a scan is waited for; a directory that takes longer is treated as one that cannot be read.
     pub timeout: Duration,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             zone: Zone::System,
             keep_days: None,
             refresh: Duration::from_secs(30),
+            silent: Vec::new(),
             timeout: Duration::from_secs(30),
         }
     }

@@ -1,12 +1,17 @@
 //! A store that hangs, and what must go on meanwhile.
 
 use crate::harness::hanging::Hanging;
+use crate::harness::mount::mailtm;
 use crate::harness::mount::unmount_lazily;
 use crate::harness::tree::{dates, messages, only};
-use crate::harness::{Config, Mount, Scratch, Store, able, eventually, keeping_caches, within};
+use crate::harness::{
+    Config, Mount, Scratch, Store, able, eventually, keeping_caches, output, within,
+};
 use crate::{ALICE, errno};
 use rustix::process::Signal;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// A configuration that shows a store and, as another source, one that can be made to hang.
@@ -186,4 +191,116 @@ fn a_new_policy_waits_for_no_reader_and_a_daemon_killed_meanwhile_ends() {
     assert!(reader.join().unwrap().is_some());
     unmount_lazily(&dead);
     hanging.signal(Signal::CONT);
+}
+
+/// What the mount tells of a metric without labels.
+fn told(mount: &Mount, name: &str) -> String {
+    mount.wait_for_line(&["metrics: http://"]);
+    let log = mount.stderr();
+    let at = log.split("metrics: http://").nth(1).unwrap();
+    let mut socket = TcpStream::connect(at.split('/').next().unwrap()).unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{text}")).trim().to_owned()
+}
+
+#[test]
+fn a_mount_begins_beside_a_store_that_hangs_and_shows_it_when_it_answers() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind/snapshots"));
+    let plain = Store::new(scratch.join("plain"));
+    let live = Store::new(scratch.join("behind"));
+    live.mailbox("live", ALICE).number("cur", 0);
+    for number in 0..3 {
+        behind.mailbox("2026-11-19", ALICE).number("cur", number);
+        plain.mailbox("2026-11-20", ALICE).number("cur", number);
+    }
+    let hanging = Hanging::new(&scratch.join("behind"), scratch.join("hanging"));
+    let snapshots = hanging.path.join("snapshots");
+    let sources = [&snapshots, &plain.path].map(|path| path.to_str().unwrap().to_owned());
+    let config = Config::new(&scratch, &plain)
+        .set("source.snapshots", sources.to_vec())
+        .set("source.live", hanging.path.join("live").to_str().unwrap())
+        .set("source.timeout", "2s")
+        .set("metrics.listen", "127.0.0.1:0");
+    let inbox = |day: &str| config.mountpoint.join(day).join(ALICE).join("INBOX");
+
+    hanging.signal(Signal::STOP);
+    let begun = Instant::now();
+    let mount = Mount::new(&config).expecting_warnings();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let (root, well) = (mount.path.clone(), inbox("2026-11-20"));
+    let read = within(Duration::from_secs(20), "the other source", move || {
+        assert_eq!(dates(&root), ["2026-11-20"]);
+        let names = messages(&well);
+        names
+            .iter()
+            .map(|n| fs::read(well.join(n)).unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(read.len(), 3);
+    let words = [sources[0].as_str(), "does not answer", "once it answers"];
+    mount.wait_for_warning(&words);
+    mount.wait_for_warning(&["source.live", "does not answer"]);
+    assert_eq!(told(&mount, "mailtm_mount_unreadable_directories "), "1");
+    // It is confined all the same, and the store in its reach.
+    assert!(
+        mount.stderr().contains("sandbox: rights, files"),
+        "{}",
+        mount.stderr()
+    );
+
+    hanging.signal(Signal::CONT);
+    eventually(Duration::from_secs(20), "its date", || {
+        dates(&mount.path) == ["2026-11-19", "2026-11-20"]
+    });
+    let names = messages(inbox("2026-11-19"));
+    let again = names
+        .iter()
+        .map(|n| fs::read(inbox("2026-11-19").join(n)).unwrap());
+    assert_eq!(again.collect::<Vec<_>>(), read);
+    mount.wait_for_line(&[sources[0].as_str(), "can be read again"]);
+    assert_eq!(told(&mount, "mailtm_mount_unreadable_directories "), "0");
+    // What the live store lacks is deleted.
+    eventually(Duration::from_secs(20), "the live store", || {
+        fs::read_dir(mount.join("deleted").join(ALICE).join("INBOX")).is_ok_and(|d| d.count() == 2)
+    });
+}
+
+#[test]
+fn where_no_source_answers_nothing_is_mounted_and_check_says_which() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind"));
+    behind.mailbox("2026-11-19", ALICE).number("cur", 1);
+    let hanging = Hanging::new(&behind.path, scratch.join("hanging"));
+    let path = hanging.path.to_str().unwrap().to_owned();
+    let config = Config::new(&scratch, &behind)
+        .set("source.snapshots", vec![path.clone()])
+        .set("source.timeout", "1s");
+    let file = config.write().to_str().unwrap().to_owned();
+    hanging.signal(Signal::STOP);
+    within(Duration::from_secs(30), "a mount and a check", move || {
+        let Err(failure) = Mount::start(&config) else {
+            panic!("it is mounted");
+        };
+        assert_eq!(failure.code(), 1, "{failure:?}");
+        assert!(failure.stderr.contains(&path), "{failure:?}");
+        assert!(failure.stderr.contains("does not answer"), "{failure:?}");
+        let checked = output(&mut mailtm(&["check", "--config", &file]));
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(&path) && said.contains("does not answer"),
+            "{said}"
+        );
+    });
 }

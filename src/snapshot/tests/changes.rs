@@ -251,6 +251,28 @@ fn a_directory_that_cannot_be_read_keeps_what_was_known() {
 }
 
 #[test]
+fn a_directory_that_is_known_to_be_silent_is_waited_for_later() {
+    let store = Store::new();
+    let (one, two) = (store.path().join("one"), store.make("two"));
+    store.make("two/2026-11-20");
+    let options = |silent: &[PathBuf]| Options {
+        dirs: vec![one.clone(), two.clone()],
+        silent: silent.to_vec(),
+        ..store.options()
+    };
+    assert!(Catalogue::open(options(&[])).is_err());
+    assert!(Catalogue::open(options(std::slice::from_ref(&two))).is_err());
+    let catalogue = store.open(options(std::slice::from_ref(&one)));
+    assert_eq!(labels(&catalogue.dates()), ["2026-11-20"]);
+    assert_eq!(catalogue.unreadable(), std::slice::from_ref(&one));
+    assert!(!catalogue.dates().is_whole);
+    store.make("one/2026-11-19");
+    let changes = catalogue.refresh().unwrap().unwrap();
+    assert_eq!(changes.appeared, ["2026-11-19"]);
+    assert!(catalogue.unreadable().is_empty() && catalogue.dates().is_whole);
+}
+
+#[test]
 fn a_directory_that_hangs_holds_up_no_other() {
     let store = Store::new();
     let (one, two) = (store.make("one"), store.make("two"));
