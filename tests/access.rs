@@ -153,6 +153,28 @@ fn everybody_sees_what_is_theirs_and_nothing_else() {
 }
 
 #[test]
+fn what_is_left_out_for_nobody_is_listed_for_all_alike() {
+    if !able(&["useradd", "groupadd", "getfacl"]) {
+        return;
+    }
+    let w = world();
+    let mount = Mount::new(&w.config);
+    let list = |subject: &Subject, path: &Path| subject.list(path).unwrap();
+    let root = Subject::root();
+    for subject in [&w.alice, &w.bob, &w.carla, &w.admin, &w.stranger] {
+        assert_eq!(list(subject, &mount.path), list(&root, &mount.path));
+    }
+    let mailbox = mount.join(DAY).join(ALICE);
+    for path in [mailbox.join("INBOX"), mailbox] {
+        let all = list(&root, &path);
+        assert!(!all.is_empty());
+        for subject in [&w.alice, &w.carla, &w.lead, &w.admin] {
+            assert_eq!(list(subject, &path), all, "{}", subject.name);
+        }
+    }
+}
+
+#[test]
 fn a_stranger_finds_nothing_in_the_caches_that_the_owner_filled() {
     if !able(&["useradd"]) {
         return;

@@ -59,33 +59,51 @@ fn the_manual_page_of_the_configuration_has_every_key() {
     }
 }
 
+/// In the source of the page a sentence ends with its line, and the tests that prove it stand below.
 #[test]
-fn every_paragraph_of_the_semantics_rests_on_tests_that_are_there() {
+fn every_sentence_of_the_semantics_rests_on_tests_that_are_there() {
     let page = read("packaging/doc/mailtm-semantics.7");
     let described = page.split(".SH TENETS").nth(1).unwrap();
     let described = described.split(".SH \"SEE ALSO\"").next().unwrap();
-    let mut paragraphs = 0;
-    for paragraph in described.split("\n.PP\n").flat_map(|p| p.split("\n.TP\n")) {
-        // What stands before the first paragraph of a section is its heading.
-        let text = paragraph
-            .lines()
-            .filter(|l| !l.starts_with(".SH") && !l.starts_with(".\\\"") && !l.is_empty());
-        if text.count() == 0 {
+    let (mut sentence, mut proved, mut sentences) = (String::new(), true, 0);
+    let mut lines = described.lines();
+    while let Some(line) = lines.next() {
+        if let Some(test) = line.strip_prefix(".\\\" ") {
+            assert!(proved || ends(&sentence), "a test within: {sentence}");
+            let (file, name) = test.split_once(": ").unwrap();
+            // In a module of its own it is indented.
+            let is_there = read(file)
+                .split("#[test]\n")
+                .skip(1)
+                .any(|rest| rest.trim_start().starts_with(&format!("fn {name}() {{")));
+            assert!(is_there, "{file} has no test {name}");
+            proved = true;
             continue;
         }
-        paragraphs += 1;
-        let tests: Vec<&str> = paragraph
-            .lines()
-            .filter_map(|line| line.strip_prefix(".\\\" "))
-            .collect();
-        assert!(!tests.is_empty(), "no test for:\n{paragraph}");
-        for test in tests {
-            let (file, name) = test.split_once(": ").unwrap();
-            let is_there = read(file).contains(&format!("#[test]\nfn {name}() {{"));
-            assert!(is_there, "{file} has no test {name}");
+        if line.is_empty() || line == ".PP" || line == ".TP" || line.starts_with(".SH") {
+            assert!(proved, "no test for: {sentence}");
+            if line == ".TP" {
+                // Its heading.
+                lines.next();
+            }
+            continue;
         }
+        assert!(proved || !ends(&sentence), "no test for: {sentence}");
+        if proved {
+            (sentence, proved) = (String::new(), false);
+            sentences += 1;
+        }
+        let is_next = |rest: &str| rest.starts_with(|c: char| c.is_uppercase());
+        let within = line.split(". ").skip(1).any(is_next);
+        assert!(!within, "a sentence begins within: {line}");
+        sentence = format!("{sentence} {line}");
     }
-    assert!(paragraphs > 30, "{paragraphs}");
+    assert!(proved, "no test for: {sentence}");
+    assert!(sentences > 80, "{sentences}");
+}
+
+fn ends(sentence: &str) -> bool {
+    sentence.ends_with('.')
 }
 
 #[test]

@@ -134,17 +134,22 @@ impl Post {
     fn refused(&self, store: &Store, due: &Due, e: &Error) -> Result<()> {
         let now = now();
         let about = letter::about(due);
+        let tried_for = now.saturating_sub(due.tried.unwrap_or(now));
         // What is no address never will be.
         let is_hopeless = e.kind() == Kind::Invalid;
-        if is_hopeless || now.saturating_sub(due.tried.unwrap_or(now)) > PATIENCE {
+        let Some(wait) = wait(due.attempts, tried_for).filter(|_| !is_hopeless) else {
             tracing::error!("{about} is given up: {e}: tell its recipient in another way");
             return store.letter_refused(due, &e.to_string(), now, None);
-        }
-        let doublings = due.attempts.min(20);
-        let wait = (FIRST_WAIT << doublings).min(LONGEST_WAIT);
+        };
         tracing::warn!("{about} could not be sent, and is tried again in {wait} s: {e}");
         store.letter_refused(due, &e.to_string(), now, Some(now.saturating_add(wait)))
     }
+}
+
+/// After how many seconds a letter is tried again that was refused so many times before, for so many seconds; `None`: no more.
+fn wait(attempts: u32, tried_for: i64) -> Option<i64> {
+    let wait = (FIRST_WAIT << attempts.min(20)).min(LONGEST_WAIT);
+    (tried_for <= PATIENCE).then_some(wait)
 }
 
 impl Smtp {
@@ -265,6 +270,22 @@ mod tests {
             server: server.into(),
             ..Smtp::default()
         }
+    }
+
+    #[test]
+    fn a_letter_is_tried_for_five_days() {
+        let (mut tried_for, mut attempts) = (0, 0);
+        while let Some(wait) = wait(attempts, tried_for) {
+            assert!((2..=3600).contains(&wait), "{wait}");
+            tried_for += wait;
+            attempts += 1;
+        }
+        let days = tried_for / 86_400;
+        assert!(
+            days == 5 && attempts > 5 * 24,
+            "{days} days, {attempts} times"
+        );
+        assert_eq!(wait(u32::MAX, 0), Some(3600));
     }
 
     #[test]

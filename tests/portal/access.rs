@@ -203,4 +203,14 @@ fn a_store_that_hangs_keeps_only_its_own_readers_waiting() {
     eventually(SOON, "it is back", || {
         alice.get(&hung("Sent")).status == 200
     });
+
+    // One that hangs when the portal begins keeps it from nothing else either.
+    drop(portal);
+    hanging.signal(Signal::STOP);
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    assert_eq!(alice.get(&list("INBOX")).status, 200);
+    assert_eq!(alice.get(&hung("INBOX")).status, 404);
+    hanging.signal(Signal::CONT);
+    eventually(SOON, "its date", || alice.get(&hung("INBOX")).status == 200);
 }

@@ -55,6 +55,15 @@ fn somebody_signs_in_and_out() {
 
     let log = portal.log();
     assert!(!log.contains(PASSWORD), "{log}");
+    let kept = std::fs::read_dir(world.scratch.join("portal")).unwrap();
+    let kept = kept.map(|entry| entry.unwrap().path());
+    let kept: Vec<_> = kept.filter(|path| path.is_file()).collect();
+    assert!(!kept.is_empty());
+    for path in kept {
+        let bytes = std::fs::read(&path).unwrap();
+        let found = memchr::memmem::find(&bytes, PASSWORD.as_bytes());
+        assert!(found.is_none(), "{}", path.display());
+    }
     let (took, status) = portal.stop();
     assert!(status.success() && took.as_secs() < 5, "{took:?} {status}");
 }
