@@ -71,6 +71,11 @@ impl NodeId {
         )
     }
 
+    /// Whether the bit is 0 that is so in all: with it, every thing would have two ids.
+    pub fn is_possible(self) -> bool {
+        self.0 >> (SNAPSHOT_BITS + PLACE_BITS + ORDINAL_BITS) == 0
+    }
+
     pub fn parts(self) -> Parts {
         let field = |shift: u32, bits: u32| (self.0 >> shift) as u32 & ((1 << bits) - 1);
         Parts {
@@ -141,7 +146,7 @@ impl Place {
             .ok_or_else(broken)?;
         let (kind, rest) = rest.split_first().ok_or_else(broken)?;
         let source = match kind {
-            b'M' => None,
+            b'M' if rest.is_empty() => None,
             b'F' => Some(Source::Folder(rest.to_vec())),
             b'P' => {
                 let path = std::str::from_utf8(rest).map_err(|_| broken())?;
@@ -191,7 +196,8 @@ mod tests {
         fn ids_turn_back(snapshot in 0u32..1 << 16, place in 0u32..1 << 25, ordinal in 0u32..1 << 22) {
             let id = NodeId::new(snapshot, place, ordinal);
             prop_assert_eq!(id.parts(), Parts { snapshot, place, ordinal });
-            prop_assert!(id.0 < 1 << 63);
+            prop_assert!(id.is_possible());
+            prop_assert!(!NodeId(id.0 | 1 << 63).is_possible());
         }
 
         #[test]
@@ -200,6 +206,20 @@ mod tests {
                 let key = Place::encode(&mailbox, source.as_ref());
                 prop_assert_eq!(Place::decode(&key).unwrap(), Place { mailbox: mailbox.clone(), source });
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_means_nothing() {
+        for key in [
+            &b""[..],
+            b"\x01\0\0",
+            b"\x02\0\0\0aM",
+            b"\x01\0\0\0aX",
+            b"\x01\0\0\0aMM",
+            b"\x01\0\0\0aP\xff",
+        ] {
+            assert_eq!(Place::decode(key).unwrap_err().kind(), Kind::Stale);
         }
     }
 

@@ -115,6 +115,9 @@ impl Fs {
     /// # Errors
     /// [`Kind::Stale`]: the id means nothing, or nothing any more.
     pub(super) fn resolve(&self, id: NodeId) -> Result<Meaning> {
+        if !id.is_possible() {
+            return Err(id.stale());
+        }
         if id == node::ROOT {
             return Ok(Meaning::Root);
         }

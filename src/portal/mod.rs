@@ -24,6 +24,7 @@
 //! `archive` for Maildirs and `download` for the pace.
 
 pub mod answer;
+pub mod archive;
 pub mod form;
 pub mod letter;
 pub mod page;
@@ -31,7 +32,6 @@ pub mod person;
 pub mod sessions;
 pub mod text;
 
-mod archive;
 mod asking;
 mod assets;
 mod budget;

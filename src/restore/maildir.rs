@@ -14,7 +14,7 @@
 
 pub mod keywords;
 pub mod name;
-mod subscriptions;
+pub mod subscriptions;
 
 use super::facts::{Fact, learn};
 use super::gate::{Dir, Gate, Ownership};

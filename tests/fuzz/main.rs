@@ -86,15 +86,16 @@ macro_rules! targets {
 }
 
 targets! {
-    encodings: decode, mail_crypt;
-    index: listings, search_words;
-    messages: facts, headers, mboxrd, searchable;
-    names: folder_names, names;
-    portal: letter, letter_html;
-    restore: imap, journal;
-    settings: configuration, snapshot_names, templates;
-    stores: cyrus_header, cyrus_index, dovecot_index, dovecot_index_log, maildir_keywords, maildir_uidlist, mbox_folder,
-        mdbox_folder, mdbox_map, mdbox_messages, sdbox_message;
+    encodings: compressed, decode, mail_crypt, private_keys;
+    index: listings, places, search_words;
+    messages: encoded_words, facts, headers, mboxrd, searchable;
+    names: folder_names, folders, names;
+    portal: letter, letter_html, requests;
+    restore: imap, journal, subscriptions;
+    settings: about_text, configuration, filled_text, snapper_info, snapshot_names, templates;
+    stores: cyrus_header, cyrus_index, dovecot_index, dovecot_index_log, dovecot_list_index, maildir_keywords, maildir_names,
+        maildir_uidlist, mbox_folder, mdbox_folder, mdbox_index, mdbox_map, mdbox_map_index, mdbox_messages, sdbox_message;
+    tree: handles, shown;
 }
 
 /// The names of the files in a directory.

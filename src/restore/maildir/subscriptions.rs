@@ -12,7 +12,8 @@ use crate::restore::gate::{Dir, Ownership};
 const FILE: &[u8] = b"subscriptions";
 const LOCK: &[u8] = b"subscriptions.lock";
 const LARGEST: u64 = 4 << 20;
-const NEWER: &[u8] = b"V\t2\n";
+/// The first line of the newer form.
+const NEWER: &[u8] = b"V\t2";
 
 /// Adds a folder, unless the mailbox has no such file. `separator` is the one of the older form.
 pub fn add(mailbox: &Dir, like: Ownership, levels: &[Vec<u8>], separator: u8) -> Result<()> {
@@ -23,7 +24,7 @@ pub fn add(mailbox: &Dir, like: Ownership, levels: &[Vec<u8>], separator: u8) ->
     let Some(mut bytes) = mailbox.read(FILE, LARGEST)? else {
         return Ok(());
     };
-    let newer = bytes.starts_with(NEWER);
+    let newer = bytes.split(|&b| b == b'\n').next() == Some(NEWER);
     let line = levels.join(&if newer { b'\t' } else { separator });
     if bytes.split(|&b| b == b'\n').any(|known| known == line) {
         return Ok(());
@@ -46,6 +47,7 @@ mod tests {
     #[test]
     fn both_forms() {
         for (before, after) in [
+            ("V\t2", "V\t2\nA\tB\n"),
             ("V\t2\n\nSent\n", "V\t2\n\nSent\nA\tB\n"),
             ("V\t2\n\nA\tB\n", "V\t2\n\nA\tB\n"),
             ("Sent", "Sent\nA.B\n"),

@@ -1,6 +1,7 @@
 //! What the index keeps, which may be damaged, and what it is asked.
 
 use super::text;
+use mailtm::fs::node::Place;
 use mailtm::index::search::{Field, Mailbox, Query, Search, Term};
 use mailtm::message::words;
 use mailtm::store::Messages;
@@ -50,5 +51,13 @@ pub fn listings(input: &[u8]) {
         messages.encode(&mut encoded).unwrap();
         let again = Messages::decode(&mut encoded.as_slice()).unwrap();
         assert!(messages.equals(&again));
+    }
+}
+
+/// The key of a directory in the table of serial numbers: it means one thing, and is what that thing's key would be.
+pub fn places(input: &[u8]) {
+    if let Ok(place) = Place::decode(input) {
+        let key = Place::encode(&place.mailbox, place.source.as_ref());
+        assert_eq!(key, input, "{place:?}");
     }
 }

@@ -17,60 +17,92 @@ const MDBOX_LOG: &[u8] = include_bytes!("../mailboxes/mdbox.index.log");
 const MDBOX_MAP: &[u8] = include_bytes!("../mailboxes/mdbox.map.log");
 const MDBOX_MESSAGES: &[u8] = include_bytes!("../mailboxes/mdbox.m");
 
+const LISTED_LOG: &[u8] = include_bytes!("../mailboxes/listed.list.index.log");
+const LISTED_FOLDER: &[u8] = include_bytes!("../mailboxes/listed.index.log");
+
 const HEADER: &[u8] = b"\xa1\x02\x8b\x0dCyrus mailbox header\n\"The best thing about this system was that it had lots of goals.\"\n\t--Jim Morris on Andrew\n";
 const UIDLIST: &[u8] = b"3 V1795338663 N4 G0123456789abcdef0123456789abcdef\n1 :1795.M1P1.mx\n2 W44 S40 :1795.M2P1.mx,S=40\n";
 
-/// A mailbox to begin with: its format, and its files.
-pub type Mailbox = (&'static str, &'static [(&'static str, &'static [u8])]);
+/// A mailbox to begin with.
+pub struct Mailbox {
+    format: &'static str,
+    files: &'static [(&'static str, &'static [u8])],
+}
 
-pub const SDBOX: Mailbox = (
-    "sdbox",
-    &[
+/// How much there is in a mailbox.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub folders: usize,
+    pub messages: usize,
+}
+
+pub const SDBOX: Mailbox = Mailbox {
+    format: "sdbox",
+    files: &[
         ("mailboxes/INBOX/dbox-Mails/dovecot.index", SDBOX_INDEX),
         ("mailboxes/INBOX/dbox-Mails/dovecot.index.log", SDBOX_LOG),
         ("mailboxes/INBOX/dbox-Mails/u.1", SDBOX_MESSAGE),
         ("mailboxes/INBOX/dbox-Mails/u.3", SDBOX_MESSAGE),
     ],
-);
-pub const MDBOX: Mailbox = (
-    "mdbox",
-    &[
+};
+pub const MDBOX: Mailbox = Mailbox {
+    format: "mdbox",
+    files: &[
         ("mailboxes/INBOX/dbox-Mails/dovecot.index", MDBOX_INDEX),
         ("mailboxes/INBOX/dbox-Mails/dovecot.index.log", MDBOX_LOG),
         ("storage/dovecot.map.index.log", MDBOX_MAP),
         ("storage/m.1", MDBOX_MESSAGES),
     ],
-);
-pub const CYRUS: Mailbox = (
-    "cyrus",
-    &[
+};
+/// Folders known by their GUIDs, with their names in an index.
+pub const LISTED: Mailbox = Mailbox {
+    format: "sdbox",
+    files: &[
+        ("dovecot.list.index.log", LISTED_LOG),
+        (
+            "mailboxes/18e5c12c863a036b516a000083ecc375/dovecot.index.log",
+            LISTED_FOLDER,
+        ),
+        (
+            "mailboxes/d5ce6d2f863a036b536a000083ecc375/dovecot.index.log",
+            LISTED_FOLDER,
+        ),
+    ],
+};
+pub const CYRUS: Mailbox = Mailbox {
+    format: "cyrus",
+    files: &[
         ("cyrus.header", HEADER),
         ("cyrus.index", b""),
         ("1.", b"A: 1\n"),
         ("2.", b"A: 2\n"),
     ],
-);
-pub const MBOX: Mailbox = ("mbox", &[("INBOX", b""), ("A", b"")]);
-pub const MAILDIR: Mailbox = (
-    "maildir",
-    &[
+};
+pub const MBOX: Mailbox = Mailbox {
+    format: "mbox",
+    files: &[("INBOX", b""), ("A", b"")],
+};
+pub const MAILDIR: Mailbox = Mailbox {
+    format: "maildir",
+    files: &[
         ("cur/1795.M1P1.mx:2,Sa", b"A: 1\n\nHi\n"),
         ("new/1795.M2P1.mx,S=40", b"A: 2\n"),
         ("dovecot-uidlist", UIDLIST),
         ("dovecot-keywords", b"0 Work\n"),
     ],
-);
+};
 
 thread_local! {
-    /// One mailbox of each format; a target puts its file back.
-    static MADE: RefCell<HashMap<&'static str, TempDir>> = RefCell::default();
+    /// Each of those mailboxes, by its format and first file; a target puts its file back.
+    static MADE: RefCell<HashMap<(&'static str, &'static str), TempDir>> = RefCell::default();
 }
 
 /// The mailbox on disk, or in memory rather, with the input in place of one of its files.
-pub fn read_with(mailbox: Mailbox, file: &str, input: &[u8]) {
-    let (format, files) = mailbox;
+pub fn read_with(mailbox: &Mailbox, file: &str, input: &[u8]) -> Found {
+    let files = mailbox.files;
     let snapshot: PathBuf = MADE.with_borrow_mut(|made| {
-        let dir = made.entry(format).or_insert_with(|| {
+        let made = made.entry((mailbox.format, files[0].0));
+        let dir = made.or_insert_with(|| {
             let dir = scratch_directory();
             for (path, bytes) in files {
                 put(dir.path(), path, bytes);
@@ -80,9 +112,12 @@ pub fn read_with(mailbox: Mailbox, file: &str, input: &[u8]) {
         dir.path().to_owned()
     });
     put(&snapshot, file, input);
-    read_all(format, &snapshot);
-    let before = files.iter().find(|(path, _)| *path == file);
-    put(&snapshot, file, before.map_or(&[], |(_, bytes)| bytes));
+    let found = read_all(mailbox.format, &snapshot);
+    match files.iter().find(|(path, _)| *path == file) {
+        Some((path, bytes)) => put(&snapshot, path, bytes),
+        None => fs::remove_file(snapshot.join("alice").join(file)).unwrap(),
+    }
+    found
 }
 
 fn put(snapshot: &Path, path: &str, bytes: &[u8]) {
@@ -94,15 +129,19 @@ fn put(snapshot: &Path, path: &str, bytes: &[u8]) {
 }
 
 /// Lists and reads everything, twice.
-fn read_all(format: &str, snapshot: &Path) {
+pub fn read_all(format: &str, snapshot: &Path) -> Found {
     let root = Root::new(snapshot);
     let format = Format::named(format).unwrap();
     let _ = format.is_at(&root, b"alice");
     let store = format.open(&root, Place::new(b"alice"));
     let Ok(folders) = store.folders() else {
-        return;
+        return Found::default();
     };
     let _ = store.describe(&folders.folders);
+    let mut found = Found {
+        folders: folders.folders.len(),
+        messages: 0,
+    };
     for folder in &folders.folders {
         assert!(!folder.path.is_empty());
         let _ = (
@@ -119,7 +158,9 @@ fn read_all(format: &str, snapshot: &Path) {
         assert!(messages.equals(&decoded), "another one from the index");
         let again = store.messages(&folder.stored, &decoded).unwrap();
         assert!(messages.equals(&again), "another one with what is known");
+        found.messages += messages.len();
     }
+    found
 }
 
 fn read_messages(store: &dyn Store, folder: &[u8], messages: &Messages) {

@@ -1,6 +1,7 @@
 //! The bytes of one message: its header, what it is searched by, and its place in an mbox.
 
 use super::text;
+use mailtm::message::encoded_word::{self, Piece};
 use mailtm::message::facts::Facts;
 use mailtm::message::mboxrd::{Count, FlagLines, Measure, Renderer, Window};
 use mailtm::message::searchable::Searchable;
@@ -47,6 +48,7 @@ pub fn mboxrd(input: &[u8]) {
         renderer.feed(input, &mut whole);
         renderer.finish(&mut whole);
         assert_eq!(whole.len() as u64, size.len(mode));
+        assert!(mode == FlagLines::Status || whole == as_mboxrd(input));
         if size.verbatim(mode) {
             // But for the final newline.
             let added = whole.strip_prefix(input);
@@ -70,4 +72,45 @@ pub fn mboxrd(input: &[u8]) {
         assert!(window.into_bytes() == whole[from..to.max(from)]);
         assert_eq!(count.0, whole.len() as u64);
     }
+}
+
+/// Encoded words: what was encoded comes back, also where a character was cut in two; and text that is none stays as it is.
+pub fn encoded_words(input: &[u8]) {
+    let joined = |pieces: &[Piece<'_>]| -> String {
+        let texts = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.as_ref(),
+            Piece::Word(word) => word,
+        });
+        texts.collect()
+    };
+    let decoded = joined(&encoded_word::pieces(input));
+    assert!(decoded.chars().count() <= input.len());
+    let is_plain = input.is_ascii() && !input.contains(&0x1b);
+    if is_plain && !input.windows(2).any(|two| two == b"=?") {
+        assert_eq!(decoded.as_bytes(), input);
+    }
+    let whole = text(input);
+    let (front, back) = whole.as_bytes().split_at(whole.len() / 2);
+    let word = |part: &[u8]| -> String {
+        let digits = part.iter().map(|byte| format!("={byte:02X}"));
+        format!("=?UTF-8?q?{}?=", digits.collect::<String>())
+    };
+    let field = format!("{} {}", word(front), word(back));
+    assert_eq!(joined(&encoded_word::pieces(field.as_bytes())), whole);
+}
+
+/// A message in mboxrd form, made line by line.
+fn as_mboxrd(message: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for line in message.split_inclusive(|&b| b == b'\n') {
+        let ended = line.strip_suffix(b"\n");
+        let line = ended.map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        let quotes = line.iter().take_while(|&&b| b == b'>').count();
+        if line[quotes..].starts_with(b"From ") {
+            whole.push(b'>');
+        }
+        whole.extend_from_slice(line);
+        whole.push(b'\n');
+    }
+    whole
 }

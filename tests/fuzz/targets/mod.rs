@@ -16,6 +16,7 @@ pub mod portal;
 pub mod restore;
 pub mod settings;
 pub mod stores;
+pub mod tree;
 
 use std::borrow::Cow;
 use std::io::Write;

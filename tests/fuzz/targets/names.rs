@@ -1,9 +1,11 @@
 //! Names that are shown, and names of folders as stores keep them.
 
 use super::{text, two};
-use mailtm::store::folder_name;
+use mailtm::store::{Folder, folder_name};
 use mailtm::time::Zone;
 use mailtm::view::name;
+use mailtm::view::tree::{Source, Tree};
+use std::collections::{BTreeSet, HashSet};
 
 pub fn names(input: &[u8]) {
     let (sender, subject) = two(input);
@@ -28,6 +30,11 @@ pub fn names(input: &[u8]) {
             "{made:?}"
         );
     }
+    // Two names that are told apart by their ids are two names.
+    if sender != subject {
+        let [one, other] = [sender, subject].map(|stored| name::store_name_with_id(stored, 16));
+        assert_ne!(name::fold(&one), name::fold(&other));
+    }
     // One safe name leaves another one as it is.
     let once = name::component(&whole);
     assert_eq!(name::component(&once), once);
@@ -42,4 +49,36 @@ pub fn folder_names(input: &[u8]) {
     }
     let whole = text(input);
     assert_eq!(folder_name::decode(&folder_name::encode(&whole)), whole);
+}
+
+/// Names of the folders of a mailbox, a line each, with a TAB between the levels: each is a directory of its own, and no two
+/// names in a directory are the same to Windows, nor one and the mbox of another.
+pub fn folders(input: &[u8]) {
+    let stored: BTreeSet<&[u8]> = input.split(|&b| b == b'\n').take(300).collect();
+    let folder = |stored: &[u8]| Folder {
+        stored: stored.to_vec(),
+        path: stored
+            .splitn(64, |&b| b == b'\t')
+            .map(folder_name::decode)
+            .collect(),
+    };
+    let folders: Vec<Folder> = stored.into_iter().map(folder).collect();
+    let tree = Tree::of(folders.clone());
+    for folder in &folders {
+        let at = tree.find(&Source::Folder(folder.stored.clone())).unwrap();
+        assert_eq!(tree.decoded_path(at), folder.path);
+    }
+    let positions = tree.in_order();
+    assert_eq!(positions.len(), tree.iter().len());
+    for above in [None].into_iter().chain(positions.into_iter().map(Some)) {
+        let mut taken = HashSet::new();
+        for &position in tree.below(above) {
+            let branch = tree.get(position).unwrap();
+            assert_eq!(tree.named(above, &branch.name), Some(position));
+            for name in [branch.name.clone(), branch.mbox_name()] {
+                assert!(name::is_safe(&name), "{name:?}");
+                assert!(taken.insert(name::fold(&name)), "{name:?} is there twice");
+            }
+        }
+    }
 }

@@ -1,10 +1,14 @@
-//! What a restore reads: an IMAP server's answers, and its own logs.
+//! What a restore reads: an IMAP server's answers, a live mailbox's lists, and its own logs.
 
-use super::{text, with_file};
+use super::{scratch_directory, text, with_file};
+use mailtm::restore::gate::Gate;
 use mailtm::restore::imap::session::{Session, takes_password};
 use mailtm::restore::imap::transport::Transport;
 use mailtm::restore::journal::{Past, escape, unescape};
+use mailtm::restore::maildir::subscriptions;
+use std::fs;
 use std::io::{self, Cursor, Read, Write};
+use tempfile::TempDir;
 
 /// A server that has its say whatever it is told.
 struct Says(Cursor<Vec<u8>>);
@@ -61,5 +65,35 @@ pub fn journal(input: &[u8]) {
     let _ = unescape(&text(input));
     with_file(input, |file| {
         let _ = Past::read(file);
+    });
+}
+
+/// The live mailbox's list of subscriptions, to which a folder is added: once, and nothing else changes.
+pub fn subscriptions(input: &[u8]) {
+    thread_local! {
+        static MAILBOX: TempDir = scratch_directory();
+    }
+    MAILBOX.with(|dir| {
+        let file = dir.path().join("subscriptions");
+        fs::write(&file, input).unwrap();
+        let gate = Gate::open(dir.path()).unwrap();
+        let mailbox = gate.dir(b"").unwrap();
+        let like = mailbox.ownership().unwrap();
+        let levels = [b"A".to_vec(), b"B".to_vec()];
+        let add = || {
+            subscriptions::add(&mailbox, like, &levels, b'.').unwrap();
+            fs::read(&file).unwrap()
+        };
+        let after = add();
+        let is_it = |line: &&[u8]| *line == b"A.B" || *line == b"A\tB";
+        assert!(after.starts_with(input));
+        assert!(after.split(|&b| b == b'\n').any(|line| is_it(&line)));
+        assert!(after.len() <= input.len() + 5, "more than a line was added");
+        assert_eq!(add(), after);
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no lock is left"
+        );
     });
 }

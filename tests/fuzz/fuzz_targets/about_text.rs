@@ -1,0 +1,5 @@
+//! libFuzzer on `settings::about_text`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(settings::about_text);

@@ -1,0 +1,5 @@
+//! libFuzzer on `encodings::compressed`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(encodings::compressed);

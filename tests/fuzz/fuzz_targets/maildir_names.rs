@@ -1,0 +1,5 @@
+//! libFuzzer on `stores::maildir_names`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(stores::maildir_names);

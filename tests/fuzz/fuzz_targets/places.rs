@@ -1,0 +1,5 @@
+//! libFuzzer on `index::places`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(index::places);

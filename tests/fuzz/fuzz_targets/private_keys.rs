@@ -1,0 +1,5 @@
+//! libFuzzer on `encodings::private_keys`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(encodings::private_keys);

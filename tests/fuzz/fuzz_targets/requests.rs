@@ -1,0 +1,5 @@
+//! libFuzzer on `portal::requests`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(portal::requests);

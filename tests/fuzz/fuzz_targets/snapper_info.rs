@@ -1,0 +1,5 @@
+//! libFuzzer on `settings::snapper_info`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(settings::snapper_info);

@@ -1,0 +1,5 @@
+//! libFuzzer on `restore::subscriptions`.
+
+#![no_main]
+
+mailtm_fuzz::guided!(restore::subscriptions);
