@@ -51,7 +51,7 @@ FIGURES = [
     ("ask-waste", "the same, each asked for", "MB", None, None),
 ]
 # figures of folders that grow: their subjects are the numbers of messages
-GROWTH = [("growth-new", "listed, never seen", "s"), ("growth-known", "listed, known", "s"), ("growth-memory", "resident after", "MB")]
+GROWTH = [("growth-native", "natively opened and read", "s"), ("growth-new", "listed, never seen", "s"), ("growth-known", "listed, known", "s"), ("growth-memory", "resident after", "MB")]
 SUBJECTS = ["mailtm", "bindfs", "restic"]
 COLUMNS = "date commit scale machine figure subject median minimum native ratio goal spread".split()
 
@@ -95,8 +95,10 @@ def plot_growth(middle):
         most = max(value for _, value in points)
         for messages, value in points:
             each = f"{value / messages * 1e6:.3g} {'µs' if unit == 's' else 'bytes'} each"
+            native = middle.get(("growth-native", str(messages)))
+            beside = f"{value / native:.2f}×" if native and unit == "s" else ""
             bar = "█" * max(1, round(50 * value / most))
-            print(f"  {messages:>9,}  {show(value, unit):>8}  {each:>16}  {bar}")
+            print(f"  {messages:>9,}  {show(value, unit):>8}  {each:>16}  {beside:>6}  {bar}")
 
 
 def read_measurements(path):
