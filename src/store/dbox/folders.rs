@@ -294,13 +294,11 @@ fn names(index: &Index) -> HashMap<[u8; 16], Vec<String>> {
         let Some(guid) = guid.filter(|guid| *guid != [0; 16]) else {
             continue;
         };
-        let (mut path, mut at) = (Vec::new(), Some(*cell));
-        while let Some(cell) = at
-            && path.len() < DEEPEST
-        {
-            path.extend(levels.get(&field(cell, 0)).cloned());
-            at = rows.get(&field(cell, 4)).copied();
-        }
+        // Rows may be above each other in a circle, and have no names either.
+        let above = |cell: &&[u8]| rows.get(&field(cell, 4)).copied();
+        let up = std::iter::successors(Some(*cell), above).take(DEEPEST);
+        let named = up.filter_map(|cell| levels.get(&field(cell, 0)).cloned());
+        let mut path: Vec<String> = named.collect();
         path.reverse();
         if !path.is_empty() {
             names.insert(guid, path);

@@ -143,7 +143,7 @@ pub fn maildir_names(input: &[u8]) {
 pub fn mbox_folder(input: &[u8]) {
     read_with(&MBOX, "INBOX", input);
     // c-client's first message is its own business.
-    if input.windows(19).any(|text| text == b"FOLDER INTERNAL DAT") {
+    if input.windows(19).any(|text| text == b"DELETE THIS MESSAGE") {
         return;
     }
     let dir = scratch_directory();
