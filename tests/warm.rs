@@ -129,7 +129,7 @@ fn told_to_stop_it_does_not_finish_the_folder() {
         return;
     }
     let (_scratch, _store, config) = setup(8000);
-    // Alice's folder is the first and takes the longest by far.
+    // Alice's folder is the first and takes the longest by far; Bob's two small ones are done beside it.
     let stopped_in_it = (1..40).any(|tries| {
         let _ = fs::remove_dir_all(&config.index);
         let run = warm(&config).stdout(Stdio::piped()).spawn().unwrap();
@@ -138,7 +138,8 @@ fn told_to_stop_it_does_not_finish_the_folder() {
         let done = run.wait_with_output().unwrap();
         let has_begun = fs::metadata(config.index.join("facts.sqlite-wal"))
             .is_ok_and(|wal| wal.len() > 100_000);
-        has_begun && said(&done).starts_with("0 messages in 0 folders of 0 mailboxes")
+        let said = said(&done);
+        has_begun && (said.starts_with("0 messages in 0") || said.starts_with("30 messages in 2"))
     });
     assert!(stopped_in_it);
 }

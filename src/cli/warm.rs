@@ -12,6 +12,9 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Mailboxes that are learned at once, so that the disk is never idle; each may have a folder that takes some memory.
+const AT_ONCE: usize = 4;
+
 /// Learn every message of every date, so that nobody has to wait for it
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     let fs = crate::mount::build(&config, &[])?;
     let stop = Stop::when(stop_on_signals()?);
     let bar = Bar::new(global);
-    let sum = fs.warm(&stop, |progress| {
+    let sum = fs.warm(&stop, AT_ONCE, |progress| {
         bar.show(progress.done, progress.mailboxes, progress.messages);
     })?;
     bar.clear();

@@ -5,6 +5,7 @@
 
 use super::{lane, stop};
 use crate::error::{Error, Kind, Result};
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -29,12 +30,29 @@ impl Shares<'_> {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// Has `work` take shares of so many things, `at_once` of them each time, on this thread and as many others as there are
 /// cores for; what each thread returned.
 ///
 /// # Errors
 /// The first of `work`; [`Kind::Unreadable`] if the request was given up, or the work told to stop, before all was done.
 pub fn share<R: Send>(
+    things: usize,
+    at_once: usize,
+    work: impl Fn(&Shares<'_>) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    share_among(cores(), things, at_once, work)
+}
+
+/// The same on so many threads at most, this one among them.
+///
+/// # Errors
+/// As for [`share`].
+pub fn share_among<R: Send>(
+    threads: usize,
     things: usize,
     at_once: usize,
     work: impl Fn(&Shares<'_>) -> Result<R> + Sync,
@@ -48,10 +66,14 @@ pub fn share<R: Send>(
         failed: AtomicBool::new(false),
         is_given_up: &is_given_up,
     };
-    let work = || work(&shares).inspect_err(|_| shares.failed.store(true, Ordering::Relaxed));
+    // Also on the other threads, and in what the work shares out itself.
+    let work = || {
+        stop.ends(|| work(&shares))
+            .inspect_err(|_| shares.failed.store(true, Ordering::Relaxed))
+    };
     let others = match things / (SHARES_EACH * at_once) {
         0 => 0,
-        worth => worth.min(std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1)),
+        worth => worth.min(threads.saturating_sub(1)),
     };
     let done = std::thread::scope(|scope| {
         let others: Vec<_> = (0..others)
@@ -119,6 +141,21 @@ mod tests {
         let error = share(100_000, 10, work).unwrap_err();
         assert_eq!(error.kind(), Kind::Stale);
         assert!(looked_at.into_inner() < 100_000);
+    }
+
+    #[test]
+    fn what_shares_out_work_of_its_own_is_told_to_stop_too() {
+        let (stop, tried) = (Stop::default(), AtomicUsize::new(0));
+        let work = |shares: &Shares<'_>| -> Result<()> {
+            while shares.next().is_some() {
+                tried.fetch_add(1, Ordering::Relaxed);
+                stop.stop();
+                share(10, 1, |_| Ok(()))?;
+            }
+            Ok(())
+        };
+        stop.ends(|| share_among(4, 1000, 1, work)).unwrap_err();
+        assert!(tried.into_inner() <= 4);
     }
 
     #[test]

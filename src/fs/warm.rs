@@ -1,11 +1,13 @@
 //! Learning everything there is to learn, before anybody asks.
 
-use super::Fs;
-use super::resolve::Inside;
+use super::resolve::{Inside, Populated};
+use super::{Fs, Open};
+use crate::disk::crew;
 use crate::disk::stop::Stop;
 use crate::error::Result;
+use crate::view::mailbox::Mailbox;
 use std::collections::HashSet;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How far a warming has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,13 +22,45 @@ pub struct Progress {
     pub failed: u64,
 }
 
+/// What all who warm have done together, and who wants to know.
+struct Sum<'a> {
+    progress: Mutex<Progress>,
+    tell: &'a (dyn Fn(&Progress) + Sync),
+}
+
+impl Sum<'_> {
+    fn add(&self, change: impl FnOnce(&mut Progress)) {
+        let mut progress = self.lock();
+        change(&mut progress);
+        let now = *progress;
+        drop(progress);
+        (self.tell)(&now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Fs {
-    /// Lists every folder of every date, the newest first, and sizes its mbox; what is learned stays in the index.
+    /// Lists every folder of every date, the newest first, and sizes its mbox; what is learned stays in the index. So many
+    /// mailboxes are `at_once` in work.
     ///
     /// Tells `progress` after each folder. Ends soon when it is told to stop, at any point: what was learned is not learned
     /// again.
-    pub fn warm(&self, stop: &Stop, mut progress: impl FnMut(&Progress)) -> Result<Progress> {
-        stop.ends(|| self.warm_all(stop, &mut progress))
+    pub fn warm(
+        &self,
+        stop: &Stop,
+        at_once: usize,
+        progress: impl Fn(&Progress) + Sync,
+    ) -> Result<Progress> {
+        let sum = Sum {
+            progress: Mutex::default(),
+            tell: &progress,
+        };
+        stop.ends(|| self.warm_all(stop, at_once, &sum))?;
+        let progress = *sum.lock();
+        Ok(progress)
     }
 
     /// How many dates [`warm`](Self::warm) has not been through since this process began.
@@ -40,59 +74,70 @@ impl Fs {
         self.warmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warm_all(&self, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Result<Progress> {
-        let mut sum = Progress::default();
+    fn warm_all(&self, stop: &Stop, at_once: usize, sum: &Sum<'_>) -> Result<()> {
         let shown = self.shown();
         for open in shown.by_time.iter().rev() {
             let populated = match self.populated(open) {
                 Ok(populated) => populated,
                 Err(e) => {
                     tracing::warn!("{}: {e}", open.snapshot.label);
-                    sum.failed += 1;
+                    sum.add(|sum| sum.failed += 1);
                     continue;
                 }
             };
-            sum.mailboxes += populated.mailboxes.iter().len() as u64;
-            for mailbox in populated.mailboxes.iter() {
-                let result = self.inside(open, &populated, mailbox);
-                let inside = match result {
-                    Ok(inside) => inside,
-                    Err(e) => {
-                        tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
-                        sum.failed += 1;
-                        continue;
+            let mailboxes: Vec<&Mailbox> = populated.mailboxes.iter().collect();
+            sum.add(|sum| sum.mailboxes += mailboxes.len() as u64);
+            let warmed = crew::share_among(at_once, mailboxes.len(), 1, |shares| {
+                while let Some(some) = shares.next() {
+                    for mailbox in mailboxes.get(some).unwrap_or_default() {
+                        self.warm_mailbox(stop, open, &populated, mailbox, sum);
                     }
-                };
-                for position in 0..inside.nested.tree.iter().len() as u32 {
-                    if inside.folder(position).is_none() {
-                        continue;
-                    }
-                    let learned = self.warm_folder(&inside, position);
-                    if stop.is_set() {
-                        return Ok(sum);
-                    }
-                    match learned {
-                        Ok(messages) => {
-                            sum.folders += 1;
-                            sum.messages += messages;
-                        }
-                        Err(e) => {
-                            tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
-                            sum.failed += 1;
-                        }
-                    }
-                    progress(&sum);
                 }
-                sum.done += 1;
-                self.index.wait_for_room();
-                progress(&sum);
-                if stop.is_set() {
-                    return Ok(sum);
-                }
+                Ok(())
+            });
+            if stop.is_set() {
+                return Ok(());
             }
+            warmed?;
             self.warmed().insert(open.serial);
         }
-        Ok(sum)
+        Ok(())
+    }
+
+    fn warm_mailbox(
+        &self,
+        stop: &Stop,
+        open: &Arc<Open>,
+        populated: &Populated,
+        mailbox: &Mailbox,
+        sum: &Sum<'_>,
+    ) {
+        let failed = |e| {
+            tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
+            sum.add(|sum| sum.failed += 1);
+        };
+        let inside = match self.inside(open, populated, mailbox) {
+            Ok(inside) => inside,
+            Err(e) => return failed(e),
+        };
+        for position in 0..inside.nested.tree.iter().len() as u32 {
+            if inside.folder(position).is_none() {
+                continue;
+            }
+            let learned = self.warm_folder(&inside, position);
+            if stop.is_set() {
+                return;
+            }
+            match learned {
+                Ok(messages) => sum.add(|sum| {
+                    sum.folders += 1;
+                    sum.messages += messages;
+                }),
+                Err(e) => failed(e),
+            }
+        }
+        self.index.wait_for_room();
+        sum.add(|sum| sum.done += 1);
     }
 
     /// Learns a folder; answers how many messages it has.

@@ -53,7 +53,7 @@ fn learn(fs: &Fs, told: &Receiver<()>, stop: &Stop) {
         if stop.is_set() {
             return;
         }
-        match fs.warm(stop, |_| {}) {
+        match fs.warm(stop, 1, |_| {}) {
             Ok(sum) => tracing::debug!(
                 "learned {} messages in {} folders",
                 sum.messages,

@@ -524,12 +524,18 @@ impl View {
         folder: &[u8],
         taken: &HashSet<String>,
     ) -> Result<Option<u64>> {
-        let key = [self.shape(taken), store.stamp(folder)?.bytes].concat();
+        let stamp = store.stamp(folder)?.bytes;
+        let key = [self.shape(taken).as_slice(), &stamp].concat();
         if !self.index.has_pack(store.path(), folder, &key) {
             return Ok(None);
         }
-        let mbox = self.known_mbox(store, folder)?;
+        let mbox = self.known_mbox_at(store.path(), folder, &stamp);
         Ok(mbox.map(|mbox| mbox.messages))
+    }
+
+    /// The folder's stamp when it was listed; `None` of a part of a listing.
+    pub(super) fn stamp_of<'l>(&self, listing: &'l Listing) -> Option<&'l [u8]> {
+        listing.key.get(self.shape(&HashSet::new()).len()..)
     }
 }
 

@@ -246,9 +246,19 @@ impl View {
 
     /// What was worked out before of a folder's mbox, for the state that the folder is in.
     pub fn known_mbox(&self, store: &dyn Store, folder: &[u8]) -> Result<Option<KnownMbox>> {
-        let key = self.size_key(store, folder)?;
-        let pack = self.index.pack(store.path(), folder, &key);
-        Ok(pack.and_then(|pack| KnownMbox::decode(&pack)))
+        let stamp = store.stamp(folder)?;
+        Ok(self.known_mbox_at(store.path(), folder, &stamp.bytes))
+    }
+
+    /// The same for the state that has this stamp.
+    pub(super) fn known_mbox_at(
+        &self,
+        mailbox: &[u8],
+        folder: &[u8],
+        stamp: &[u8],
+    ) -> Option<KnownMbox> {
+        let pack = self.index.pack(mailbox, folder, &self.size_key(stamp));
+        pack.and_then(|pack| KnownMbox::decode(&pack))
     }
 
     /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured, or that may be
@@ -294,18 +304,16 @@ impl View {
     ) -> Result<()> {
         let messages = listing.len() as u64;
         let known = [size.to_le_bytes(), messages.to_le_bytes()].concat();
-        let key = self.size_key(store, folder)?;
+        let key = match self.stamp_of(listing) {
+            Some(stamp) => self.size_key(stamp),
+            None => self.size_key(&store.stamp(folder)?.bytes),
+        };
         self.index.put_pack(store.path(), folder, &key, known);
         Ok(())
     }
 
-    fn size_key(&self, store: &dyn Store, folder: &[u8]) -> Result<Vec<u8>> {
-        Ok([
-            b"mbox",
-            [self.flags as u8].as_slice(),
-            &store.stamp(folder)?.bytes,
-        ]
-        .concat())
+    fn size_key(&self, stamp: &[u8]) -> Vec<u8> {
+        [b"mbox", [self.flags as u8].as_slice(), stamp].concat()
     }
 
     fn kind_of(&self, body: &BodySize) -> Body {

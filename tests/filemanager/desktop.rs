@@ -6,10 +6,12 @@ use crate::harness::{Scratch, Subject, eventually, output, run};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a window may take to appear, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// When a program that has shown no window is started again: on a busy machine one may give up while the desktop starts.
+const AGAIN: Duration = Duration::from_secs(20);
 /// The size of every window, and where on the screen the first row of its list is.
 const WINDOW: (u32, u32) = (620, 480);
 const FIRST_ROW: u32 = 145;
@@ -147,8 +149,17 @@ impl Desktop {
 
     /// A window that shows a directory, in the left half of the screen or in the right one.
     pub fn open(&mut self, directory: &Path, right: bool) -> Window {
-        self.start_program("pcmanfm", &["-n", directory.to_str().unwrap()]);
-        let id = self.wait_for(directory.file_name().unwrap().to_str().unwrap());
+        let title = directory.file_name().unwrap().to_str().unwrap();
+        let (mut started, mut found): (Option<Instant>, _) = (None, None);
+        eventually(PATIENCE, &format!("a window {title}"), || {
+            if started.is_none_or(|start| start.elapsed() > AGAIN) {
+                self.start_program("pcmanfm", &["-n", directory.to_str().unwrap()]);
+                started = Some(Instant::now());
+            }
+            found = self.find(title);
+            found.is_some()
+        });
+        let id = found.unwrap();
         let x = if right { 640 } else { 0 };
         let (width, height) = WINDOW;
         self.xdotool(&format!("windowsize --sync {id} {width} {height}"));
