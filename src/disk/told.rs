@@ -7,10 +7,8 @@
 use crate::time::Time;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::hash::{Hash, Hasher};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,13 +36,13 @@ impl Told {
 
     /// Warns of what is at a path below the root of a snapshot. `changed`: when that last changed, as far as it is known.
     pub(super) fn warn(&self, root: &Path, path: &[u8], changed: Time, what: impl Display) {
+        let root = root.display().to_string();
         let what = what.to_string();
         // The same on another date.
-        let elsewhere = what.replace(&root.display().to_string(), "");
+        let elsewhere = what.replace(&root, "");
         let name = format!("{} {} {elsewhere}", changed.secs, changed.nanos);
         if self.is_news(path, name.as_bytes()) {
-            let at = root.join(OsStr::from_bytes(path));
-            tracing::warn!("{}: {what}", at.display());
+            tracing::warn!("{root}: {}: {what}", String::from_utf8_lossy(path));
         }
     }
 }

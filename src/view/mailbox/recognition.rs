@@ -4,10 +4,6 @@
 //! that holds it is a home: the mailbox bears its name, and nothing else in it is a mailbox. But an address may begin like the
 //! name of a store (`mail@example.com`): such a directory is a user's where it is itself a home (`mail/Maildir`), or where
 //! mailboxes of other users are beside it.
-//!
-//! The exception to the exception are hosting systems that keep the users of an account's domains in the account's home:
-//! `mail/<domain>/<user>` (cPanel), `imap/<domain>/<user>/Maildir` (DirectAdmin), `homes/<user>/Maildir` (Virtualmin). They are
-//! mailboxes if they belong to the account.
 
 use super::super::listing::is_for_all;
 use super::template::Found;
@@ -77,7 +73,13 @@ impl Layout {
                 Err(e) => return Err(e),
             };
             let found = || match directory.is_user {
-                true => Found::at(path),
+                true => {
+                    let (user, domain) = user_at(&levels(path));
+                    Found {
+                        user: Some(user),
+                        domain,
+                    }
+                }
                 false => Found::default(),
             };
             match self.shown_by(root, path, &listing) {
@@ -99,9 +101,7 @@ impl Layout {
             for (name, format) in stores.iter().filter(|_| !holds_users) {
                 self.add(root, below(path, name), found(), *format, out)?;
             }
-            if out.all.len() > before {
-                self.add_users_of_account(root, path, &listing, out)?;
-            } else if directory.depth < DEEPEST {
+            if out.all.len() == before && directory.depth < DEEPEST {
                 let deeper = directories(&listing).filter(|name| !name.starts_with(b"."));
                 let deeper = deeper.filter(|name| spool.as_deref() != Some(*name));
                 pending.extend(deeper.map(|name| Pending {
@@ -158,75 +158,6 @@ impl Layout {
             return Ok(Some(spool.except));
         }
         Ok(None)
-    }
-
-    /// Adds the mailboxes of users whom a home holds.
-    fn add_users_of_account(
-        &self,
-        root: &Root,
-        home: &[u8],
-        listing: &Listing,
-        out: &mut Mailboxes,
-    ) -> Result<()> {
-        let holds = |name: &[u8]| directories(listing).any(|known| known == name);
-        let mut users: Vec<(Vec<u8>, &[u8])> = Vec::new();
-        for (name, store) in [(b"mail", b"".as_slice()), (b"imap", b"Maildir".as_slice())] {
-            let at = below(home, name);
-            let domains = match holds(name) {
-                true => self.list(root, &at)?,
-                false => None,
-            };
-            let Some(domains) = domains else {
-                continue;
-            };
-            if self.has_nested_folders(root, &at, &domains)? {
-                continue;
-            }
-            let is_domain = |name: &&[u8]| looks_like_domain(&String::from_utf8_lossy(name));
-            for domain in directories(&domains).filter(is_domain) {
-                users.push((below(&at, domain), store));
-            }
-        }
-        if holds(b"homes") {
-            users.push((below(home, b"homes"), b"Maildir"));
-        }
-        if users.is_empty() {
-            return Ok(());
-        }
-        let owner = root.stat(home)?.uid;
-        for (directory, store) in users {
-            let Some(listing) = self.list(root, &directory)? else {
-                continue;
-            };
-            for name in directories(&listing).filter(|name| !name.starts_with(b".")) {
-                let user = below(&directory, name);
-                let at = match store {
-                    b"" => user.clone(),
-                    store => below(&user, store),
-                };
-                let Some(listing) = self.list(root, &at)? else {
-                    continue;
-                };
-                if self.shown_by(root, &at, &listing)? == Some(Format::MAILDIR)
-                    && root.stat(&at)?.uid == owner
-                {
-                    self.add(root, at, Found::at(&user), Format::MAILDIR, out)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a Maildir has folders whose names do not begin with a dot (`LAYOUT=fs`).
-    fn has_nested_folders(&self, root: &Root, path: &[u8], listing: &Listing) -> Result<bool> {
-        let is_own = |name: &&[u8]| matches!(*name, b"cur" | b"new" | b"tmp");
-        for name in directories(listing).filter(|name| !is_own(name) && !name.starts_with(b".")) {
-            let inside = self.list(root, &below(path, name))?;
-            if inside.is_some_and(|inside| directories(&inside).any(|name| name == b"cur")) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// The directories in one that bear stores' names and hold mail.
@@ -325,17 +256,6 @@ impl Layout {
             Ok(listing) => Ok(Some(listing)),
             Err(e) if is_for_all(&e) => Err(e),
             Err(_) => Ok(None),
-        }
-    }
-}
-
-impl Found {
-    /// The user whose directory is at a path.
-    fn at(path: &[u8]) -> Self {
-        let (user, domain) = user_at(&levels(path));
-        Self {
-            user: Some(user),
-            domain,
         }
     }
 }

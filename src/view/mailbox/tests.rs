@@ -102,52 +102,6 @@ fn a_user_called_mail_hides_nobody() {
     assert_eq!(found(&paths), ["carl"]);
 }
 
-#[test]
-fn users_in_the_homes_of_accounts() {
-    let found = |paths: &[&str]| names(paths, &Layout::default());
-    let wanted = ["acct", "ann@a.example", "bob@a.example"];
-    let mail = [
-        "mail/cur",
-        "mail/.Sent/cur",
-        "mail/a.example/ann/cur",
-        "mail/a.example/bob/cur",
-    ];
-    let imap = [
-        "Maildir/cur",
-        "imap/a.example/ann/Maildir/cur",
-        "imap/a.example/bob/Maildir/cur",
-    ];
-    let homes = [
-        "Maildir/cur",
-        "homes/ann/Maildir/cur",
-        "homes/bob/Maildir/cur",
-    ];
-    for (below, wanted) in [
-        (mail.as_slice(), wanted),
-        (&imap, wanted),
-        (&homes, ["acct", "ann", "bob"]),
-    ] {
-        let paths: Vec<String> = below
-            .iter()
-            .map(|path| format!("home/acct/{path}"))
-            .collect();
-        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        assert_eq!(found(&paths), wanted);
-    }
-    // Folders of LAYOUT=fs are his own.
-    let paths = [
-        "home/carl/mail/cur",
-        "home/carl/mail/Sent/cur",
-        "home/carl/mail/v1.2/notes/cur",
-    ];
-    assert_eq!(found(&paths), ["carl"]);
-    let paths = [
-        "home/carl/Maildir/cur",
-        "home/carl/imap/notes/dora/Maildir/cur",
-    ];
-    assert_eq!(found(&paths), ["carl"]);
-}
-
 /// What is said of links where mailboxes might be.
 #[test]
 fn links_to_mailboxes_are_not_followed_and_told() {
