@@ -36,7 +36,7 @@ use crate::restore::imap::transport::has_doveadm;
 use crate::restore::{Method, Restorer, Server};
 use crate::snapshot::pattern::Pattern;
 use crate::snapshot::source::{self, Said, Source};
-use crate::snapshot::{self, Catalogue, Watch};
+use crate::snapshot::{self, Catalogue, Dates, Watch};
 use crate::store::Format;
 use crate::store::decode::Keys;
 use crate::view::{self, View, about, mailbox};
@@ -121,7 +121,7 @@ fn confine(config: &Config, source: &Source, silent: &[Silent]) -> Result<()> {
     let mut files = config.source.mail_crypt_keys.clone();
     files.extend(config.file.clone());
     let needs = sandbox::Needs {
-        stores: stores(config, source, silent),
+        stores: stores(config, source, silent)?,
         written: written(config),
         files,
         restores: false,
@@ -138,21 +138,23 @@ fn written(config: &Config) -> Vec<PathBuf> {
 }
 
 /// The directories that mail is read from; in the place of one that does not answer, the nearest above it that does.
-fn stores(config: &Config, source: &Source, silent: &[Silent]) -> Vec<PathBuf> {
+///
+/// # Errors
+/// [`Kind::Failed`] if that is `/`, which is too much to let in: another start may find it answering.
+fn stores(config: &Config, source: &Source, silent: &[Silent]) -> Result<Vec<PathBuf>> {
     let named = source.snapshots.iter().chain(&config.source.live);
-    let reached = named.filter_map(|path| {
+    let reached = named.map(|path| {
         let Some(silent) = silent.iter().find(|silent| silent.path == *path) else {
-            return Some(path.clone());
+            return Ok(path.clone());
         };
-        let reach = silent.reach();
-        if reach.is_none() {
-            tracing::warn!(
-                "{} does not answer, and is on a file system mounted directly below /, so the sandbox cannot let it in: when it \
-                 answers again, restart mailtm",
+        silent.reach().map(Path::to_path_buf).ok_or_else(|| {
+            let message = format!(
+                "{} does not answer, and is on a file system mounted directly below /, so the sandbox cannot let it in: mount \
+                 that deeper, such as below /srv, or set sandbox = \"off\"",
                 path.display()
             );
-        }
-        reach.map(Path::to_path_buf)
+            Error::new(Kind::Failed, message)
+        })
     });
     reached.collect()
 }
@@ -203,7 +205,7 @@ pub fn confine_portal(config: &Config, path: &Path, silent: &[Silent]) -> Result
     written.extend([path.to_owned(), logs(config)]);
     written.extend(live.clone());
     enter_sandbox(&sandbox::Needs {
-        stores: stores(config, &source, silent),
+        stores: stores(config, &source, silent)?,
         written,
         files: files.chain(keys).collect(),
         restores: live.is_some(),
@@ -293,6 +295,11 @@ fn view(config: &Config) -> Result<View> {
 
 /// What puts mail back, as a configuration means it. Its logs are beside the index.
 pub fn restorer(config: &Config) -> Result<Restorer> {
+    restorer_of(config, catalogue(config, &source(config)?, &[])?.dates())
+}
+
+/// The same for dates that are known.
+pub fn restorer_of(config: &Config, dates: Arc<Dates>) -> Result<Restorer> {
     let settings = &config.restore;
     let server = match (
         &settings.imap,
@@ -313,7 +320,7 @@ pub fn restorer(config: &Config) -> Result<Restorer> {
     };
     Ok(Restorer {
         view: view(config)?,
-        dates: catalogue(config, &source(config)?, &[])?.dates(),
+        dates,
         live: config.source.live.clone(),
         method: settings.method,
         server,

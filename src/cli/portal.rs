@@ -66,8 +66,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let reload = move || reload.lock().unwrap_or_else(PoisonError::into_inner).run();
     let config = Arc::new(config);
     let restorers = || {
-        let config = config.clone();
-        Box::new(move || crate::mount::restorer(&config))
+        let (config, fs) = (config.clone(), fs.clone());
+        Box::new(move || crate::mount::restorer_of(&config, fs.catalogue().dates()))
     };
     let worker = Arc::new(Worker::start(store.clone(), post, restorers())?);
     let told = worker.clone();

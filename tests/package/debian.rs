@@ -21,7 +21,7 @@ const FETCH: &str = r#"
 /// Makes the root of them, without the network; in memory, where nothing waits for a disk, and then beside the archive.
 const UNPACK: &str = r#"
     mkdir -p "$0" && mount -t tmpfs -o mode=755 root "$0" &&
-      timeout 300 debootstrap $OPTIONS --unpack-tarball="$1" bookworm "$0" 2>&1 &&
+      timeout 900 debootstrap $OPTIONS --unpack-tarball="$1" bookworm "$0" 2>&1 &&
       rm -f "$0"/var/cache/apt/archives/*.deb && cp -a "$0" "$1.root" 2>&1"#;
 
 /// Its root directory, to be the lower layer of a machine's; `None` where there is none to be had, which has been said then.
@@ -58,15 +58,23 @@ fn make() -> Option<PathBuf> {
         );
         let said = String::from_utf8_lossy(&made.stdout).into_owned();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
-        made.status.success().then_some(()).ok_or(last.join("; "))
+        let is_of_machine = made.status.code() == Some(124) || said.contains("No space left");
+        match made.status.success() {
+            true => Ok(()),
+            false => Err((last.join("; "), is_of_machine)),
+        }
     };
-    if let Err(why) = step(FETCH) {
+    if let Err((why, _)) = step(FETCH) {
         untested(&format!(
             "on a clean Debian: its packages could not be fetched: {why}"
         ));
         return None;
     }
-    if let Err(why) = step(UNPACK) {
+    if let Err((why, is_of_machine)) = step(UNPACK) {
+        if is_of_machine {
+            untested(&format!("on a clean Debian: no time or room for it: {why}"));
+            return None;
+        }
         skipped(&format!("on a clean Debian: debootstrap failed: {why}"));
         return None;
     }

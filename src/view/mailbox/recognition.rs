@@ -5,7 +5,6 @@
 //! name of a store (`mail@example.com`): such a directory is a user's where it is itself a home (`mail/Maildir`), or where
 //! mailboxes of other users are beside it.
 
-use super::super::listing::is_for_all;
 use super::template::Found;
 use super::{Layout, Mailboxes, below, split_address};
 use crate::disk::{FileKind, Listing, Root};
@@ -97,7 +96,7 @@ impl Layout {
             let spool = self.add_spool(root, path, &listing, out)?;
             let before = out.all.len();
             let stores = self.stores_in(root, path, &listing)?;
-            let holds_users = self.holds_users(root, path, &listing, &stores)?;
+            let holds_users = self.holds_users(root, path, &listing, &stores, out)?;
             for (name, format) in stores.iter().filter(|_| !holds_users) {
                 self.add(root, below(path, name), found(), *format, out)?;
             }
@@ -179,24 +178,34 @@ impl Layout {
     }
 
     /// Whether a directory, in which there are stores by their names, is no home: then they are users' directories.
+    ///
+    /// A home's owner can make in it what he likes. So what counts is what he cannot make: that the directory is a domain's, or
+    /// that the homes in it are different users'.
     fn holds_users(
         &self,
         root: &Root,
         path: &[u8],
         listing: &Listing,
         stores: &[(&'static [u8], Format)],
+        out: &mut Mailboxes,
     ) -> Result<bool> {
-        let is_domain = levels(path).last().is_some_and(|l| looks_like_domain(l));
-        for &(name, format) in stores {
-            // Addresses are in small letters.
-            if !name.iter().all(u8::is_ascii_lowercase) {
-                continue;
-            }
-            let is_home = self.is_home(root, &below(path, name))?;
-            let may_be_user = is_home || LIKE_USERS.contains(&name);
-            if (is_home && is_domain)
-                || (may_be_user && self.has_users(root, path, listing, format)?)
-            {
+        let is_of_domain = is_of_domain(path, listing);
+        // Addresses are in small letters.
+        let may_be_users = stores
+            .iter()
+            .filter(|(name, _)| name.iter().all(u8::is_ascii_lowercase));
+        for (name, _) in may_be_users {
+            let at = below(path, name);
+            let is_home = self.is_home(root, &at, out)?;
+            let is_user = match is_of_domain {
+                true => {
+                    is_home
+                        || (LIKE_USERS.contains(name)
+                            && self.has_users(root, path, listing, out)?)
+                }
+                false => is_home && self.has_other_home(root, path, listing, &at, out)?,
+            };
+            if is_user {
                 return Ok(true);
             }
         }
@@ -204,20 +213,20 @@ impl Layout {
     }
 
     /// Whether a directory that is no store by its own names holds one in a directory of a store's name, and no other.
-    fn is_home(&self, root: &Root, path: &[u8]) -> Result<bool> {
-        let Some(listing) = self.list(root, path)? else {
+    fn is_home(&self, root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<bool> {
+        let Some(listing) = list(root, path, out)? else {
             return Ok(false);
         };
-        if self.shown_by(root, path, &listing)?.is_some() {
+        if self.is_store(root, path, &listing, out)? {
             return Ok(false);
         }
         let mut found = false;
         for name in directories(&listing).take(MOST_BESIDE) {
             let at = below(path, name);
-            if let Some(listing) = self.list(root, &at)?
-                && self.shown_by(root, &at, &listing)?.is_some()
+            if let Some(listing) = list(root, &at, out)?
+                && self.is_store(root, &at, &listing, out)?
             {
-                if !STORE_NAMES.iter().any(|store| store.as_bytes() == name) {
+                if !is_store_name(name) {
                     return Ok(false);
                 }
                 found = true;
@@ -226,38 +235,101 @@ impl Layout {
         Ok(found)
     }
 
-    /// Whether a directory holds directories of users: mailboxes of this format, or homes.
+    /// Whether a directory holds directories of users: mailboxes or homes.
     fn has_users(
         &self,
         root: &Root,
         path: &[u8],
         listing: &Listing,
-        format: Format,
+        out: &mut Mailboxes,
     ) -> Result<bool> {
-        let is_other = |name: &&[u8]| {
-            let is_store = STORE_NAMES.iter().any(|store| store.as_bytes() == *name);
-            !is_store && !name.starts_with(b".")
-        };
-        for name in directories(listing).filter(is_other).take(MOST_BESIDE) {
+        for name in others(listing) {
             let at = below(path, name);
-            let Some(listing) = self.list(root, &at)? else {
+            let Some(listing) = list(root, &at, out)? else {
                 continue;
             };
-            if self.shown_by(root, &at, &listing)? == Some(format) || self.is_home(root, &at)? {
+            if self.is_store(root, &at, &listing, out)? || self.is_home(root, &at, out)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// What is in a directory; `None` if that cannot be read.
-    fn list(&self, root: &Root, path: &[u8]) -> Result<Option<Listing>> {
-        match root.list(path) {
-            Ok(listing) => Ok(Some(listing)),
-            Err(e) if is_for_all(&e) => Err(e),
-            Err(_) => Ok(None),
+    /// Whether a directory holds, beside this home, one of somebody else's.
+    fn has_other_home(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        home: &[u8],
+        out: &mut Mailboxes,
+    ) -> Result<bool> {
+        let Some(owner) = owner(root, home, out)? else {
+            return Ok(false);
+        };
+        for name in others(listing) {
+            let at = below(path, name);
+            if self::owner(root, &at, out)?.is_some_and(|other| other != owner)
+                && self.is_home(root, &at, out)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_store(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<bool> {
+        match self.shown_by(root, path, listing) {
+            Ok(format) => Ok(format.is_some()),
+            Err(e) => out.do_without(e).map(|()| false),
         }
     }
+}
+
+/// What is in a directory; `None` if it is gone, or cannot be read, which is told.
+fn list(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<Option<Listing>> {
+    or_none(root.list(path), out)
+}
+
+/// Whose a directory is.
+fn owner(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<Option<u32>> {
+    or_none(root.stat(path).map(|stat| stat.uid), out)
+}
+
+fn or_none<T>(found: Result<T>, out: &mut Mailboxes) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(None),
+        Err(e) => out.do_without(e).map(|()| None),
+    }
+}
+
+/// Whether a directory is that of a domain's users: called like one, below no other, with nothing but directories in it.
+fn is_of_domain(path: &[u8], listing: &Listing) -> bool {
+    let levels = levels(path);
+    let Some((last, above)) = levels.split_last() else {
+        return false;
+    };
+    looks_like_domain(last)
+        && !above.iter().any(|level| looks_like_domain(level))
+        && !listing.iter().any(|entry| entry.kind == FileKind::File)
+}
+
+fn is_store_name(name: &[u8]) -> bool {
+    STORE_NAMES.iter().any(|store| store.as_bytes() == name)
+}
+
+/// Directories that may be users', whatever they are called: those without a store's name.
+fn others(listing: &Listing) -> impl Iterator<Item = &[u8]> {
+    let others =
+        directories(listing).filter(|name| !is_store_name(name) && !name.starts_with(b"."));
+    others.take(MOST_BESIDE)
 }
 
 fn directories(listing: &Listing) -> impl Iterator<Item = &[u8]> {

@@ -81,8 +81,6 @@ fn a_user_called_mail_hides_nobody() {
     let homes = ["a.example/mail/Maildir/cur", "a.example/bob/Maildir/cur"];
     assert_eq!(found(&homes), wanted);
     assert_eq!(found(&homes[..1]), wanted[1..]);
-    let homes = ["home/mail/Maildir/cur", "home/bob/Maildir/new"];
-    assert_eq!(found(&homes), ["bob", "mail"]);
     let more = [
         "a.example/dbox/cur",
         "a.example/maildir/cur",
@@ -100,6 +98,59 @@ fn a_user_called_mail_hides_nobody() {
     }
     let paths = ["home/carl/Maildir/cur", "home/carl/archive/cur"];
     assert_eq!(found(&paths), ["carl"]);
+    // What its owner can make makes no domain of it.
+    for paths in [
+        ["a.example/bob/mail/cur", "a.example/bob/archive/cur"],
+        ["a.example/b.ob/mail/cur", "a.example/b.ob/archive/cur"],
+    ] {
+        let whose = found(&paths);
+        assert!(
+            matches!(whose.as_slice(), [one] if one.starts_with('b')),
+            "{whose:?}"
+        );
+    }
+    for paths in [
+        ["home/bob/mail/cur", "home/bob/old/mail/cur"],
+        ["home/bob/mail/Maildir/cur", "home/bob/x/Maildir/cur"],
+        ["home/b.smith/mail/cur", "home/b.smith/x/cur"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            std::fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        for home in ["home/bob", "home/b.smith"] {
+            let _ = std::fs::write(dir.path().join(home).join(".profile"), "");
+        }
+        let mut out = Mailboxes::default();
+        Layout::default()
+            .recognise(&Root::new(dir.path()), &mut out)
+            .unwrap();
+        assert_eq!(out.all.len(), 1, "{paths:?}");
+        assert!(out.all[0].user.starts_with('b'), "{:?}", out.all[0].user);
+    }
+}
+
+/// Homes are users' where they are different users'.
+#[test]
+fn a_unix_user_called_mail_hides_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["home/mail/Maildir/cur", "home/bob/Maildir/new"] {
+        std::fs::create_dir_all(dir.path().join(path)).unwrap();
+    }
+    let own = |home: &str, uid| std::os::unix::fs::chown(dir.path().join(home), Some(uid), None);
+    let users = || {
+        let mut out = Mailboxes::default();
+        Layout::default()
+            .recognise(&Root::new(dir.path()), &mut out)
+            .unwrap();
+        let mut users: Vec<String> = out.all.iter().map(|mailbox| mailbox.user.clone()).collect();
+        users.sort();
+        users
+    };
+    if own("home/mail", 8).is_ok() {
+        own("home/bob", 1001).unwrap();
+        assert_eq!(users(), ["bob", "mail"]);
+    }
 }
 
 /// What is said of links where mailboxes might be.

@@ -24,8 +24,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::{NamedTempFile, TempDir};
 
-/// How long one input may take, without optimisation and on a machine that is busy with other things.
+/// How long one input may keep its thread busy, without optimisation.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// How long it may take on a machine that is busy with other things.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// Much memory takes longer than this to be filled.
 const MEMORABLE: Duration = Duration::from_millis(20);
@@ -38,10 +41,13 @@ const MOST_MEMORY: u64 = 1 << 30;
 /// # Panics
 /// If something does not hold that must, or if it takes too much time or memory.
 pub fn check(target: fn(&[u8]), input: &[u8]) {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), busy());
     target(input);
-    let took = begun.elapsed();
-    assert!(took < SLOW, "it took {took:?}");
+    let (took, worked) = (begun.elapsed(), busy() - before);
+    assert!(
+        worked < SLOW && took < STUCK,
+        "it took {took:?}, of them {worked:?} of work"
+    );
     if took > MEMORABLE {
         let peak = peak_memory();
         assert!(
@@ -49,6 +55,15 @@ pub fn check(target: fn(&[u8]), input: &[u8]) {
             "{peak} bytes of memory were taken up, by this input or by others at the same time"
         );
     }
+}
+
+/// How long this thread has worked.
+fn busy() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
 }
 
 /// The most memory that this process has ever taken up, in bytes.
