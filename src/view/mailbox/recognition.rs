@@ -2,8 +2,9 @@
 //!
 //! A directory with the content of a mail store is a mailbox. Where it bears a store's name (`alice/Maildir`), the directory
 //! that holds it is a home: the mailbox bears its name, and nothing else in it is a mailbox. But an address may begin like the
-//! name of a store (`mail@example.com`): such a directory is a user's where it is itself a home (`mail/Maildir`), or where
-//! mailboxes of other users are beside it.
+//! name of a store (`mail@example.com`): such a directory is a user's in a domain's directory, where it is itself a home
+//! (`mail/Maildir`) or mailboxes of other users are beside it; and elsewhere where it is a home beside those of other owners. What
+//! an owner can make in his own home decides nothing.
 
 use super::template::Found;
 use super::{Layout, Mailboxes, below, split_address};
