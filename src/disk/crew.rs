@@ -71,10 +71,7 @@ pub fn share_among<R: Send>(
         stop.ends(|| work(&shares))
             .inspect_err(|_| shares.failed.store(true, Ordering::Relaxed))
     };
-    let others = match things / (SHARES_EACH * at_once) {
-        0 => 0,
-        worth => worth.min(threads.saturating_sub(1)),
-    };
+    let others = (things / (SHARES_EACH * at_once)).min(threads.saturating_sub(1));
     let done = std::thread::scope(|scope| {
         let others: Vec<_> = (0..others)
             .filter_map(|_| {

@@ -58,19 +58,12 @@ impl Layout {
                 );
                 break;
             }
-            let listing = match root.list(path) {
-                Ok(listing) => listing,
-                Err(e)
-                    if !path.is_empty()
-                        && matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) =>
-                {
-                    continue;
-                }
-                Err(e) if !path.is_empty() => {
-                    out.do_without(e)?;
-                    continue;
-                }
-                Err(e) => return Err(e),
+            let listing = match path.is_empty() {
+                true => root.list(path)?,
+                false => match list(root, path, out)? {
+                    Some(listing) => listing,
+                    None => continue,
+                },
             };
             let found = || match directory.is_user {
                 true => {
@@ -82,13 +75,9 @@ impl Layout {
                 }
                 false => Found::default(),
             };
-            match self.shown_by(root, path, &listing) {
-                Ok(Some(format)) => {
-                    self.add(root, path.clone(), found(), format, out)?;
-                    continue;
-                }
-                Ok(None) => {}
-                Err(e) => out.do_without(e)?,
+            if let Some(format) = self.format_of(root, path, &listing, out)? {
+                self.add(root, path.clone(), found(), format, out)?;
+                continue;
             }
             let beside = listing.iter().filter(|e| e.kind == FileKind::Symlink);
             let room = MOST_LINKS_SEEN.saturating_sub(links.len());
@@ -218,14 +207,14 @@ impl Layout {
         let Some(listing) = list(root, path, out)? else {
             return Ok(false);
         };
-        if self.is_store(root, path, &listing, out)? {
+        if self.format_of(root, path, &listing, out)?.is_some() {
             return Ok(false);
         }
         let mut found = false;
         for name in directories(&listing).take(MOST_BESIDE) {
             let at = below(path, name);
             if let Some(listing) = list(root, &at, out)?
-                && self.is_store(root, &at, &listing, out)?
+                && self.format_of(root, &at, &listing, out)?.is_some()
             {
                 if !is_store_name(name) {
                     return Ok(false);
@@ -249,7 +238,8 @@ impl Layout {
             let Some(listing) = list(root, &at, out)? else {
                 continue;
             };
-            if self.is_store(root, &at, &listing, out)? || self.is_home(root, &at, out)? {
+            let format = self.format_of(root, &at, &listing, out)?;
+            if format.is_some() || self.is_home(root, &at, out)? {
                 return Ok(true);
             }
         }
@@ -279,16 +269,17 @@ impl Layout {
         Ok(false)
     }
 
-    fn is_store(
+    /// What store a directory is; `None` if it is none, or that cannot be seen, which is told.
+    fn format_of(
         &self,
         root: &Root,
         path: &[u8],
         listing: &Listing,
         out: &mut Mailboxes,
-    ) -> Result<bool> {
+    ) -> Result<Option<Format>> {
         match self.shown_by(root, path, listing) {
-            Ok(format) => Ok(format.is_some()),
-            Err(e) => out.do_without(e).map(|()| false),
+            Err(e) => out.do_without(e).map(|()| None),
+            format => format,
         }
     }
 }
