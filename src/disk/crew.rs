@@ -7,7 +7,9 @@ use super::{lane, stop};
 use crate::error::{Error, Kind, Result};
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 /// Another thread is worth starting for so many shares.
 const SHARES_EACH: usize = 2;
@@ -30,8 +32,10 @@ impl Shares<'_> {
     }
 }
 
+/// How many there are is a dozen files to be read, and no different later.
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// Has `work` take shares of so many things, `at_once` of them each time, on this thread and as many others as there are
@@ -82,10 +86,7 @@ pub fn share_among<R: Send>(
             })
             .collect();
         let mut done = vec![work()];
-        done.extend(others.into_iter().map(|other| {
-            let fault = || Error::new(Kind::Failed, "a fault in mailtm itself");
-            other.join().unwrap_or_else(|_| Err(fault()))
-        }));
+        done.extend(others.into_iter().map(join));
         done
     });
     let done = done.into_iter().collect::<Result<Vec<R>>>()?;
@@ -94,6 +95,12 @@ pub fn share_among<R: Send>(
         return Err(Error::new(Kind::Unreadable, message));
     }
     Ok(done)
+}
+
+/// What a thread has returned.
+pub(super) fn join<R>(thread: ScopedJoinHandle<'_, Result<R>>) -> Result<R> {
+    let fault = || Error::new(Kind::Failed, "a fault in mailtm itself");
+    thread.join().unwrap_or_else(|_| Err(fault()))
 }
 
 #[cfg(test)]

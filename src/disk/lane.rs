@@ -62,8 +62,11 @@ pub struct Beat {
 }
 
 impl Beat {
-    fn touch(&self) {
-        self.last.store(now(), Ordering::Relaxed);
+    /// Answers when that is.
+    fn touch(&self) -> u64 {
+        let now = now();
+        self.last.store(now, Ordering::Relaxed);
+        now
     }
 
     /// Takes over the progress of the request that this one waits for.
@@ -188,7 +191,7 @@ impl Lane {
                     ));
                 }
             }
-            current.beat.touch();
+            let now = current.beat.touch();
             if current.watched.is_none() {
                 current.watched = Some(current.workers.watch(&current.beat, &current.job));
             }
@@ -199,7 +202,7 @@ impl Lane {
                 return given_up();
             }
             if lane.as_ref().is_some_and(|lane| Arc::ptr_eq(lane, self)) {
-                self.answered.store(now(), Ordering::Relaxed);
+                self.answered.store(now, Ordering::Relaxed);
             } else {
                 *lane = Some(self.clone());
             }

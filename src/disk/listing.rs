@@ -7,8 +7,11 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Default)]
 pub struct Listing {
     names: Vec<u8>,
-    rows: Vec<(u32, u16, FileKind, u64)>,
+    rows: Vec<Row>,
 }
+
+/// Where its name begins and how long it is, and what stands behind it.
+type Row = (u32, u16, FileKind, u64);
 
 /// One name in a directory.
 #[derive(Clone, Copy, Debug)]
@@ -27,15 +30,21 @@ impl Listing {
         self.rows.is_empty()
     }
 
+    pub fn get(&self, at: usize) -> Option<Entry<'_>> {
+        self.rows.get(at).map(|row| self.entry(row))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.rows.iter().map(|&(start, len, kind, ino)| {
-            let start = start as usize;
-            let name = self
-                .names
-                .get(start..start + usize::from(len))
-                .unwrap_or_default();
-            Entry { name, kind, ino }
-        })
+        self.rows.iter().map(|row| self.entry(row))
+    }
+
+    fn entry(&self, &(start, len, kind, ino): &Row) -> Entry<'_> {
+        let start = start as usize;
+        let name = self
+            .names
+            .get(start..start + usize::from(len))
+            .unwrap_or_default();
+        Entry { name, kind, ino }
     }
 
     pub(super) fn push(&mut self, name: &[u8], kind: FileKind, ino: u64) -> Result<()> {

@@ -14,22 +14,23 @@
 //! warned of.
 
 pub mod crew;
+mod dir;
 pub mod lane;
 mod listing;
 pub mod stop;
 mod told;
 
+pub use dir::Dir;
 pub use lane::Lane;
 pub use listing::{Entry, Listing};
 pub use told::Told;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
-use rustix::fs::{self, Advice, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{self, Advice, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt::Display;
-use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -292,131 +293,6 @@ pub fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<
             other => return other,
         }
     }
-}
-
-/// A directory that is open for the moment.
-#[derive(Debug)]
-pub struct Dir<'a> {
-    fd: OwnedFd,
-    root: &'a Root,
-    path: Vec<u8>,
-}
-
-impl<'a> Dir<'a> {
-    pub fn list(&self) -> Result<Listing> {
-        let mut listing = Listing::default();
-        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
-        let mut dir = RawDir::new(&self.fd, &mut buffer);
-        loop {
-            if dir.is_buffer_empty() {
-                self.root.lane.enter()?;
-            }
-            let Some(entry) = dir.next() else {
-                return Ok(listing);
-            };
-            let entry = entry.map_err(|e| self.root.error(&self.path, e))?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                // Some file systems do not say it with the name.
-                FileType::Unknown => match self.stat(name) {
-                    Ok(stat) => stat.kind,
-                    Err(e) if e.kind() == Kind::NotFound => continue,
-                    Err(e) => return Err(e),
-                },
-                known => known.into(),
-            };
-            listing.push(name, kind, entry.ino())?;
-        }
-    }
-
-    /// What a name in this directory stands for; a link is not followed.
-    pub fn stat(&self, name: &[u8]) -> Result<Stat> {
-        self.root.lane.enter()?;
-        let at = |e| self.root.error(&self.join(name), e);
-        if name.contains(&b'/') {
-            let fd = beneath(
-                &self.fd,
-                name,
-                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            )
-            .map_err(at)?;
-            return fs::fstat(&fd).map(Stat::from).map_err(at);
-        }
-        fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map(Stat::from)
-            .map_err(at)
-    }
-
-    pub fn stat_self(&self) -> Result<Stat> {
-        self.root.lane.enter()?;
-        fs::fstat(&self.fd)
-            .map(Stat::from)
-            .map_err(|e| self.root.error(&self.path, e))
-    }
-
-    /// What a symbolic link in this directory says; it is not followed.
-    pub fn link(&self, name: &[u8]) -> Result<Vec<u8>> {
-        self.root.lane.enter()?;
-        let text = fs::readlinkat(&self.fd, name, Vec::new());
-        text.map(|text| text.into_bytes())
-            .map_err(|e| self.root.error(&self.join(name), e))
-    }
-
-    /// The device that the files of this directory are on, if an inode number stays with a file there for as long as the
-    /// file is there; a file system that makes numbers up, or gives a snapshot those of the live files, has none.
-    pub fn device(&self) -> Result<Option<u64>> {
-        self.root.lane.enter()?;
-        let at = |e| self.root.error(&self.path, e);
-        let file_system = fs::fstatfs(&self.fd).map_err(at)?.f_type as u64 & 0xffff_ffff;
-        Ok(match file_system {
-            BTRFS | ZFS | EXT | XFS | F2FS | TMPFS => Some(fs::fstat(&self.fd).map_err(at)?.st_dev),
-            _ => None,
-        })
-    }
-
-    /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.
-    pub fn open(&self, name: &[u8]) -> Result<File<'a>> {
-        self.root.lane.enter()?;
-        let flags =
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let path = self.join(name);
-        let fd = beneath(&self.fd, name, flags).map_err(|e| match e {
-            // What opening a link, a socket or a device without a driver answers.
-            Errno::LOOP | Errno::NXIO | Errno::NODEV => not_a_file(self.root, &path),
-            e => self.root.error(&path, e),
-        })?;
-        let stat = fs::fstat(&fd)
-            .map(Stat::from)
-            .map_err(|e| self.root.error(&path, e))?;
-        if stat.kind != FileKind::File {
-            return Err(not_a_file(self.root, &path));
-        }
-        Ok(File {
-            fd,
-            root: self.root,
-            path,
-            stat,
-        })
-    }
-
-    fn join(&self, name: &[u8]) -> Vec<u8> {
-        if self.path.is_empty() {
-            name.to_vec()
-        } else {
-            [&self.path, b"/".as_slice(), name].concat()
-        }
-    }
-}
-
-fn not_a_file(root: &Root, path: &[u8]) -> Error {
-    let at = root.path.join(OsStr::from_bytes(path));
-    Error::new(
-        Kind::Unreadable,
-        format!("{}: not a regular file", at.display()),
-    )
 }
 
 /// A regular file that is open for the moment.

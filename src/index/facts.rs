@@ -9,13 +9,14 @@ use super::database::{
 };
 use super::queue::{self, Job, Pack, Queue};
 use super::writer;
+use crate::disk::stop;
 use crate::time::Time;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) const LAYOUT: Layout = Layout {
     name: "facts.sqlite",
@@ -68,6 +69,9 @@ const READER_WAIT: Duration = Duration::from_millis(50);
 const IDLE_READERS: usize = 4;
 
 const FLUSH_WAIT: Duration = Duration::from_secs(30);
+
+/// How long it is waited before it is looked whether to stop.
+const SLICE: Duration = Duration::from_millis(100);
 
 pub(super) const MADE_AGAIN: &str = "made anew; messages are read anew as they are looked at";
 
@@ -249,7 +253,8 @@ impl Facts {
     }
 
     pub fn wait_for_room(&self) {
-        self.shared.queue.wait_for_room(FLUSH_WAIT);
+        let (stop, end) = (stop::current(), Instant::now() + FLUSH_WAIT);
+        while !stop.is_set() && !self.shared.queue.wait_for_room(SLICE) && Instant::now() < end {}
     }
 
     pub fn flush(&self) {

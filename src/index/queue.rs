@@ -209,15 +209,16 @@ impl Queue {
         drop(self.wait(state, Some(Instant::now() + at_most), |s| s.done >= put));
     }
 
-    /// Waits until half of the queue is free, but not longer than that.
-    pub fn wait_for_room(&self, at_most: Duration) {
+    /// Waits until half of the queue is free, but not longer than that; whether it is.
+    pub fn wait_for_room(&self, at_most: Duration) -> bool {
         let mut state = lock(&self.state);
         if state.bytes > LIMIT / 2 {
             state.hurry |= !state.jobs.is_empty();
             self.changed.notify_all();
             let end = Some(Instant::now() + at_most);
-            drop(self.wait(state, end, |s| s.bytes <= LIMIT / 2));
+            state = self.wait(state, end, |s| s.bytes <= LIMIT / 2);
         }
+        state.bytes <= LIMIT / 2
     }
 
     /// Takes nothing in any more.

@@ -36,6 +36,7 @@ pub use row::{Folder, Reading, Row};
 use super::database::{self, Fault, Found, Layout, Notices, Trouble};
 use crate::error::{Error, Kind, Result};
 use row::checksum_of_mailbox;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
@@ -48,7 +49,7 @@ use std::time::{Duration, Instant};
 const LAYOUT: Layout = Layout {
     name: "search.sqlite",
     application_id: 0x6d74_6d57,
-    version: 2,
+    version: 3,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "
@@ -68,10 +69,11 @@ const LAYOUT: Layout = Layout {
             id INTEGER PRIMARY KEY, folder INTEGER, identity INTEGER, version INTEGER,
             since INTEGER, until INTEGER, earlier BLOB, same INTEGER, secs INTEGER, size INTEGER, reading INTEGER,
             name TEXT, sender TEXT, recipients TEXT, subject TEXT, attachments TEXT, crc INTEGER);
-        CREATE INDEX message_of_folder ON message (folder, identity, version, until);
-        CREATE INDEX message_same ON message (same);
+        -- The numbers are hashes. By time and by mailbox, what comes or goes together is on few pages.
+        CREATE INDEX message_of_folder ON message (folder, secs, identity, version, until);
+        CREATE INDEX message_same ON message (id >> 40, same);
         CREATE INDEX message_gone ON message (id >> 40, until) WHERE until IS NOT NULL;
-        CREATE INDEX message_unread ON message (id) WHERE reading > 0;
+        CREATE INDEX message_unread ON message (id >> 40, identity) WHERE reading > 0;
         CREATE VIRTUAL TABLE text USING fts5 (
             sender, recipients, subject, attachments, body,
             content = '', contentless_delete = 1, tokenize = 'ascii');",
@@ -92,6 +94,10 @@ const MAILBOXES: &str = "SELECT id, path, name, learned, crc FROM mailbox ORDER 
 /// How long another process's transaction is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// Changes that are written together, and how long the first of them waits for others.
+const WRITTEN_AT_ONCE: usize = 2000;
+const OLDEST: Duration = Duration::from_secs(1);
+
 /// Bytes of the file that are kept in memory.
 const CACHE_KIB: i64 = 16 << 10;
 
@@ -107,6 +113,27 @@ pub struct Search {
     /// The file has been found damaged.
     damaged: Cell<bool>,
     notices: Notices,
+    batch: Batch,
+}
+
+/// What is written together: a commit costs as much as some dozens of messages.
+#[derive(Debug, Default)]
+struct Batch {
+    /// A transaction goes on from one piece of work to the next.
+    goes_on: Cell<bool>,
+    begun: Cell<Option<Instant>>,
+    changes: Cell<usize>,
+}
+
+impl Batch {
+    /// Whether it is time to write it.
+    fn is_full(&self) -> bool {
+        self.changes.get() >= WRITTEN_AT_ONCE
+            || self
+                .begun
+                .get()
+                .is_none_or(|begun| begun.elapsed() > OLDEST)
+    }
 }
 
 /// A mailbox by its path in the snapshots and the name that it is shown by.
@@ -203,6 +230,7 @@ impl Search {
             fingerprint: fingerprint.to_vec(),
             damaged: Cell::new(false),
             notices,
+            batch: Batch::default(),
         };
         search.checked(search.begin_use())?;
         Ok(search)
@@ -210,6 +238,9 @@ impl Search {
 
     fn begin_use(&self) -> Result<(), Fault> {
         self.connection.busy_timeout(WAIT)?;
+        // What the log has stays there for the next who opens the file: nobody waits for the disk in the end.
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         self.connection
             .pragma_update(None, "cache_size", -CACHE_KIB)?;
         let known: Option<Vec<u8>> = self
@@ -375,10 +406,50 @@ impl Search {
         }))
     }
 
-    fn transaction<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = work().and_then(|done| {
+    /// Does work of many pieces, which are written some at a time; all of them are when it has ended, well or badly. What an
+    /// error of the file itself has undone is learned again.
+    pub fn in_batches<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.batch.goes_on.set(true);
+        let done = work();
+        self.batch.goes_on.set(false);
+        let written = self.checked(self.end());
+        done.and_then(|done| written.map(|()| done))
+    }
+
+    /// Begins a piece of work.
+    fn begin(&self) -> Result<(), Fault> {
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.batch.begun.set(Some(Instant::now()));
+            self.batch.changes.set(0);
+        }
+        Ok(())
+    }
+
+    /// Notes a change within a piece of work.
+    fn changed(&self) -> Result<(), Fault> {
+        self.batch.changes.set(self.batch.changes.get() + 1);
+        if self.batch.changes.get() >= WRITTEN_AT_ONCE {
             self.connection.execute_batch("COMMIT")?;
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    /// Ends a piece of work.
+    fn end(&self) -> Result<(), Fault> {
+        let goes_on = self.batch.goes_on.get() && !self.batch.is_full();
+        if !goes_on && !self.connection.is_autocommit() {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
+    /// A piece of work that is done as a whole or not at all.
+    fn transaction<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        self.begin()?;
+        let done = work().and_then(|done| {
+            self.end()?;
             Ok(done)
         });
         if done.is_err() && !self.connection.is_autocommit() {

@@ -17,8 +17,8 @@ mod finder;
 
 use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
-    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
-    beside, dbox, folder_name, join,
+    BY_PATHS, Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store,
+    Stored, beside, dbox, folder_name, join,
 };
 use crate::disk::{Dir, FileKind, Listing, Root, Stat, crew};
 use crate::error::{Error, Kind, Result};
@@ -191,40 +191,45 @@ impl<'a> Maildir<'a> {
         }
     }
 
-    /// All messages of a folder; `None` if the finder cannot tell without looking at each.
-    fn find(&self, folder: &[u8], mut found: Finder<'_>) -> Result<Option<Messages>> {
+    /// All messages of a folder; `None` if the finder cannot tell without looking at each. What `begin` takes to make it, it
+    /// takes while the names come.
+    fn find<'b>(&self, folder: &[u8], begin: &dyn Fn() -> Finder<'b>) -> Result<Option<Messages>> {
         let dir = self.dir(folder)?;
+        let mut finder = None;
         for new in [false, true] {
             let sub = if new { b"new" } else { b"cur" };
             match dir.stat(sub) {
                 Ok(stat) if stat.kind == FileKind::Directory => {}
                 Ok(_) => {
-                    found.odd(sub);
+                    finder.get_or_insert_with(begin).odd(sub);
                     continue;
                 }
                 Err(e) if e.kind() == Kind::NotFound => continue,
                 Err(e) => return Err(e),
             }
             let dir = self.root.dir(&self.path_of(folder, sub))?;
-            let listing = dir.list()?;
-            let mut unknown = Vec::new();
-            for entry in listing.iter() {
+            let listing = dir.list_while(|| {
+                finder.get_or_insert_with(begin);
+            })?;
+            let found = finder.get_or_insert_with(begin);
+            let mut files = Vec::new();
+            for (at, entry) in (0..).zip(listing.iter()) {
                 if entry.name.starts_with(b".") {
                     continue;
                 }
-                if entry.kind != FileKind::File {
-                    found.odd(entry.name);
-                } else if !found.knows(entry.name, new, entry.ino) {
-                    unknown.push(entry.name);
+                match entry.kind {
+                    FileKind::File => files.push((entry.ino, at)),
+                    _ => found.odd(entry.name),
                 }
             }
+            let unknown = found.unknown(&listing, new, files);
             for names in unknown.chunks(LOOKED_AT_TOGETHER) {
                 for (name, stat) in look_at(&dir, names)? {
                     found.add(name, new, &stat)?;
                 }
             }
         }
-        Ok(found.finish())
+        Ok(finder.unwrap_or_else(begin).finish())
     }
 
     /// The file of keywords in a directory.
@@ -375,14 +380,19 @@ impl Store for Maildir<'_> {
         Ok(device)
     }
 
-    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
-        if before.device.is_some()
-            && before.device == self.device(folder)?
-            && let Some(messages) = self.find(folder, Finder::beside(before))?
-        {
+    fn messages_since(&self, folder: &[u8], before: &Before<'_>) -> Result<Messages> {
+        let device = self.device(folder)?;
+        let beside = || {
+            let before = before();
+            match before.device.is_some() && before.device == device {
+                true => Finder::beside(before),
+                false => Finder::default(),
+            }
+        };
+        if let Some(messages) = self.find(folder, &beside)? {
             return Ok(messages);
         }
-        let messages = self.find(folder, Finder::default())?;
+        let messages = self.find(folder, &Finder::default)?;
         messages.ok_or_else(|| Error::new(Kind::Unreadable, "messages that can't be told apart"))
     }
 

@@ -198,6 +198,9 @@ impl fmt::Debug for Format {
     }
 }
 
+/// Gives a folder's messages on another date, the same each time it is asked.
+pub type Before<'b> = dyn Fn() -> &'b Messages + 'b;
+
 /// One mailbox in a snapshot.
 ///
 /// Folders are named as their [`Folder::stored`]. A store may keep in memory what it has read, as long as it lives:
@@ -233,7 +236,12 @@ pub trait Store: Sync {
 
     /// The messages of a folder. `before` is how it was on another date, or nothing: what cannot have changed since need
     /// not be read again.
-    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages>;
+    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+        self.messages_since(folder, &|| before)
+    }
+
+    /// The same with what may take long to get, while the folder is looked at.
+    fn messages_since(&self, folder: &[u8], before: &Before<'_>) -> Result<Messages>;
 
     /// The size that the store claims for a message of a folder once it is decoded, in bytes; reads nothing.
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64>;

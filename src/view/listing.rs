@@ -30,6 +30,7 @@ use crate::store::{Message, Messages, Store};
 use crate::time::Time;
 use rows::Rows;
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
@@ -88,6 +89,9 @@ pub struct Trace {
     /// Of what is stored.
     pub stored: u64,
     pub received: Time,
+    pub encoding: Encoding,
+    /// As [`Item::body`].
+    pub body: Option<BodySize>,
 }
 
 /// The same mailbox on another date.
@@ -352,8 +356,12 @@ impl View {
         if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
             return Ok(Ok(Listing::of(Arc::new(rows), key, stamp.changed)));
         }
-        let (before, before_key) = self.before(mailbox, folder, &any_state, beside);
-        let messages = store.messages(folder, &before.messages)?;
+        let before = OnceCell::new();
+        let known = || before.get_or_init(|| self.before(mailbox, folder, &any_state, beside));
+        let messages = store.messages_since(folder, &|| &known().0.messages)?;
+        // Not every store has asked for it.
+        known();
+        let (before, before_key) = before.into_inner().unwrap_or_default();
         if let Some(before_key) = &before_key
             && !messages.provisional
             && messages.equals(&before.messages)
@@ -535,7 +543,12 @@ impl View {
 
     /// The folder's stamp when it was listed; `None` of a part of a listing.
     pub(super) fn stamp_of<'l>(&self, listing: &'l Listing) -> Option<&'l [u8]> {
-        listing.key.get(self.shape(&HashSet::new()).len()..)
+        self.stamp_in(&listing.key)
+    }
+
+    /// The stamp in what a listing is kept under.
+    pub(super) fn stamp_in<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.get(self.shape(&HashSet::new()).len()..)
     }
 }
 

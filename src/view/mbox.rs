@@ -5,15 +5,17 @@
 //! place, another is rendered. The stored file may not be what was measured (a damaged disk, a forged index): then the
 //! answer is an error, never a shifted or short mbox.
 
+mod size;
+
+pub use size::KnownMbox;
+
 use super::View;
-use super::content::{self, Encoding, Learned};
-use super::listing::{Item, Listing, is_for_all, key};
-use crate::disk::stop;
+use super::content::{self, Encoding};
+use super::listing::Listing;
+use crate::disk::stop::{self, Stop};
 use crate::error::{Error, Kind, Result};
-use crate::index::FactKey;
-use crate::message::mboxrd::{self, BodySize, FlagLines, Measure, Renderer, TAIL};
-use crate::store::{ReadAhead, Store, Stored, take};
-use std::collections::HashMap;
+use crate::message::mboxrd::{self, BodySize, FlagLines, Renderer, TAIL};
+use crate::store::{ReadAhead, Store, Stored};
 use std::sync::{Arc, Mutex};
 
 /// What a message that cannot be decoded is replaced by says.
@@ -130,23 +132,6 @@ impl Layout {
     }
 }
 
-/// What is known of an mbox that was worked out before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownMbox {
-    /// In bytes.
-    pub size: u64,
-    pub messages: u64,
-}
-
-impl KnownMbox {
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
-        Some(Self {
-            size: u64::from_le_bytes(take(&mut bytes)?),
-            messages: u64::from_le_bytes(take(&mut bytes)?),
-        })
-    }
-}
-
 impl View {
     /// Works out the mbox of a folder: reads every message that has never been measured.
     pub fn lay_out(&self, store: &dyn Store, folder: &[u8], listing: &Listing) -> Result<Layout> {
@@ -167,18 +152,8 @@ impl View {
         let mut end = 0;
         let mut settled = !messages.provisional;
         let stop = stop::current();
-        let is_measured = |position: u32, kept: &HashMap<u32, BodySize>| {
-            let item = listing.get(position as usize);
-            item.is_none_or(|item| item.body.is_some() || item.encoding.is_lost())
-                || kept.contains_key(&position)
-        };
         for (i, &position) in order.iter().enumerate() {
-            if stop.is_set() {
-                return Err(Error::new(
-                    Kind::Unreadable,
-                    "given up before all was measured",
-                ));
-            }
+            go_on(&stop)?;
             let at = position as usize;
             let Some(item) = listing.get(at) else {
                 continue;
@@ -188,7 +163,7 @@ impl View {
                 Some(body) => Some(body),
                 None => {
                     let next = order.iter().skip(i + 1).take(MOST_LOOKED_AT);
-                    let next = next.filter(|&&at| !is_measured(at, &kept));
+                    let next = next.filter(|&&at| !size::is_measured(listing, at, &kept));
                     let stored = ahead.open(at, next.map(|&at| at as usize));
                     let body = self.measure(stored, mailbox, listing, at)?;
                     settled &= body.is_some();
@@ -214,108 +189,6 @@ impl View {
         Ok(layout)
     }
 
-    /// Sizes that the listing itself does not tell, as far as they are kept; by position.
-    fn kept_sizes(&self, mailbox: &[u8], listing: &Listing) -> HashMap<u32, BodySize> {
-        let messages = listing.messages();
-        let wanted: Vec<(u32, Item<'_>, Vec<u8>)> = listing
-            .iter()
-            .zip(0..)
-            .filter(|(item, _)| item.body.is_none() && !item.encoding.is_lost())
-            .map(|(item, position)| (position, item, messages.identity(item.stored)))
-            .collect();
-        if wanted.is_empty() {
-            return HashMap::new();
-        }
-        // What listing this folder has learned a moment ago may still be on its way to the disk.
-        self.index.flush();
-        let keys = wanted
-            .iter()
-            .map(|(_, item, identity)| key(item.stored, identity));
-        let keys: Vec<FactKey<'_>> = keys.collect();
-        let kept = self.index.facts(mailbox, &keys);
-        let sizes = wanted
-            .iter()
-            .zip(kept)
-            .filter_map(|((position, item, _), kept)| {
-                let learned = kept.as_deref().and_then(Learned::decode)?;
-                let body = learned.facts.body.filter(|body| body.stored == item.size)?;
-                (learned.encoding == item.encoding).then_some((*position, body))
-            });
-        sizes.collect()
-    }
-
-    /// What was worked out before of a folder's mbox, for the state that the folder is in.
-    pub fn known_mbox(&self, store: &dyn Store, folder: &[u8]) -> Result<Option<KnownMbox>> {
-        let stamp = store.stamp(folder)?;
-        Ok(self.known_mbox_at(store.path(), folder, &stamp.bytes))
-    }
-
-    /// The same for the state that has this stamp.
-    pub(super) fn known_mbox_at(
-        &self,
-        mailbox: &[u8],
-        folder: &[u8],
-        stamp: &[u8],
-    ) -> Option<KnownMbox> {
-        let pack = self.index.pack(mailbox, folder, &self.size_key(stamp));
-        pack.and_then(|pack| KnownMbox::decode(&pack))
-    }
-
-    /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured, or that may be
-    /// readable on another date.
-    pub fn size_mbox(
-        &self,
-        store: &dyn Store,
-        folder: &[u8],
-        listing: &Listing,
-    ) -> Result<Option<u64>> {
-        if listing.messages().provisional {
-            return Ok(None);
-        }
-        let mut kept = self.kept_sizes(store.path(), listing);
-        let mut size = 0;
-        for (item, position) in listing.iter().zip(0..) {
-            let body = match item.body.or_else(|| kept.remove(&position)) {
-                _ if item.encoding.is_lost() => None,
-                Some(body) => Some(body),
-                None => return Ok(None),
-            };
-            size += self.entry_len(&item, body.as_ref());
-        }
-        self.keep_size(store, folder, size, listing)?;
-        Ok(Some(size))
-    }
-
-    /// What a message takes in the mbox, its envelope line and all; without a body, what stands in its place.
-    fn entry_len(&self, item: &Item<'_>, body: Option<&BodySize>) -> u64 {
-        let len = match body {
-            Some(body) => body.len(self.flags),
-            None => mboxrd::placeholder(REASON).len() as u64,
-        };
-        mboxrd::head_len(self.flags, item.stored.flags) + len + TAIL.len() as u64
-    }
-
-    fn keep_size(
-        &self,
-        store: &dyn Store,
-        folder: &[u8],
-        size: u64,
-        listing: &Listing,
-    ) -> Result<()> {
-        let messages = listing.len() as u64;
-        let known = [size.to_le_bytes(), messages.to_le_bytes()].concat();
-        let key = match self.stamp_of(listing) {
-            Some(stamp) => self.size_key(stamp),
-            None => self.size_key(&store.stamp(folder)?.bytes),
-        };
-        self.index.put_pack(store.path(), folder, &key, known);
-        Ok(())
-    }
-
-    fn size_key(&self, stamp: &[u8]) -> Vec<u8> {
-        [b"mbox", [self.flags as u8].as_slice(), stamp].concat()
-    }
-
     fn kind_of(&self, body: &BodySize) -> Body {
         if body.verbatim(self.flags) {
             Body::Verbatim {
@@ -323,53 +196,6 @@ impl View {
             }
         } else {
             Body::Rendered
-        }
-    }
-
-    /// Measures one message and keeps the result; `None` if it cannot be decoded.
-    fn measure(
-        &self,
-        stored: Result<Stored<'_>>,
-        mailbox: &[u8],
-        listing: &Listing,
-        position: usize,
-    ) -> Result<Option<BodySize>> {
-        let messages = listing.messages();
-        let Some(item) = listing.get(position) else {
-            return Ok(None);
-        };
-        let store_name = messages.store_name(item.stored);
-        let result = stored.and_then(|stored| {
-            let damaged = |e: &Error| self.tell_damaged(mailbox, store_name, e);
-            let mut learned = content::learn(&stored, &self.keys, damaged)?;
-            if learned.facts.body.is_none() && learned.encoding == Encoding::Plain {
-                let mut measure = Measure::new();
-                content::stream(&stored, 0, |chunk| {
-                    measure.feed(chunk);
-                    true
-                })?;
-                learned.facts.body = Some(measure.finish());
-            }
-            Ok(learned)
-        });
-        match result {
-            Ok(learned) => {
-                let identity = messages.identity(item.stored);
-                let value = learned.encode();
-                self.index
-                    .put_facts(mailbox, [(key(item.stored, &identity), value.as_slice())]);
-                // What was taken for plain unseen may prove to be encoded.
-                let same = learned.encoding == item.encoding;
-                let body = learned.facts.body.filter(|body| body.stored == item.size);
-                Ok(body.filter(|_| same))
-            }
-            Err(e) if is_for_all(&e) => Err(e),
-            Err(e) => {
-                tracing::warn!(
-                    "a message's place in the mbox is taken by a note that says so: {e}"
-                );
-                Ok(None)
-            }
         }
     }
 
@@ -563,6 +389,17 @@ fn append(out: &mut Vec<u8>, bytes: &[u8], start: u64, range: &std::ops::Range<u
             .get(clip(range.start)..clip(range.end))
             .unwrap_or_default(),
     );
+}
+
+/// An error if measuring is to stop.
+fn go_on(stop: &Stop) -> Result<()> {
+    match stop.is_set() {
+        true => Err(Error::new(
+            Kind::Unreadable,
+            "given up before all was measured",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn changed(what: &str) -> Error {

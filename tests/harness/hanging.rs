@@ -33,6 +33,18 @@ impl Hanging {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+        if signal == Signal::STOP {
+            // A request that one of its threads has taken before it stops cannot be given up by whoever waits for it.
+            eventually(Duration::from_secs(10), "bindfs has stopped", || {
+                self.has_stopped()
+            });
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let stats = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+        stats.flatten().all(|stat| stat.contains(") T "))
     }
 }
 

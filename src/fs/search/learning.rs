@@ -86,6 +86,15 @@ impl Fs {
         wanted: Option<&Wanted<'_>>,
         progress: &mut dyn FnMut(&Learning) -> bool,
     ) -> Result<Learning> {
+        search.in_batches(|| self.learn_all_words(search, wanted, progress))
+    }
+
+    fn learn_all_words(
+        &self,
+        search: &Search,
+        wanted: Option<&Wanted<'_>>,
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Learning> {
         let mut sum = Learning::default();
         let dates = self.search_dates();
         let keys: Vec<(i64, i64)> = dates.iter().map(|date| (date.moment, date.key)).collect();
@@ -153,6 +162,16 @@ impl Fs {
     /// Looks at mailboxes as they are now, if there is a live store. Returns the names of those that could not be read.
     /// To be called under [`Search::lock`], after [`learn_words`](Self::learn_words).
     pub(super) fn learn_live(
+        &self,
+        search: &Search,
+        mailboxes: &[search::Mailbox],
+        dates: &[Date],
+        progress: &mut dyn FnMut(&Learning) -> bool,
+    ) -> Result<Vec<String>> {
+        search.in_batches(|| self.learn_all_live(search, mailboxes, dates, progress))
+    }
+
+    fn learn_all_live(
         &self,
         search: &Search,
         mailboxes: &[search::Mailbox],
@@ -477,6 +496,7 @@ fn entry(listing: &Listing, item: &Item<'_>) -> Entry {
     Entry {
         identity: number(&[&listing.messages().identity(item.stored)]),
         version: version(sizes, item.stored.received, item.name),
+        secs: item.stored.received.secs,
         is_read: item.encoding != Encoding::Unread,
     }
 }
@@ -487,6 +507,7 @@ fn past(trace: &Trace) -> Entry {
     Entry {
         identity: number(&[&trace.identity]),
         version: version(sizes, trace.received, &trace.name),
+        secs: trace.received.secs,
         is_read: true,
     }
 }
@@ -519,7 +540,6 @@ fn text(item: &Item<'_>, start: std::result::Result<Vec<u8>, Reading>, bodies: b
     Text {
         reading,
         message_id: found.message_id,
-        secs: item.stored.received.secs,
         size: item.size,
         name: item.name.to_owned(),
         words: fields.map(|field| {

@@ -13,9 +13,6 @@ use crate::index::database::{Fault, Trouble};
 use rusqlite::{OptionalExtension, params};
 use std::collections::HashSet;
 
-/// Changes that are written together.
-const WRITTEN_AT_ONCE: usize = 2000;
-
 /// The last second of a row's number, with room behind it for all who share it.
 const LAST_SECOND: i64 = (u32::MAX - 4_000_000) as i64;
 
@@ -35,6 +32,8 @@ pub struct Entry {
     pub identity: i64,
     /// A number for all else that is shown of it.
     pub version: i64,
+    /// INTERNALDATE, in seconds since 1970.
+    pub secs: i64,
     /// Whether it could be read when it was listed.
     pub is_read: bool,
 }
@@ -61,7 +60,6 @@ pub struct Missing {
 pub struct Text {
     pub reading: Reading,
     pub message_id: Option<u128>,
-    pub secs: i64,
     pub size: u64,
     /// The name that it is shown by.
     pub name: String,
@@ -81,7 +79,6 @@ pub struct Look<'s> {
     moment: i64,
     /// Folders that are there.
     there: HashSet<i64>,
-    changes: usize,
     /// Where the last row went: the second it was for, and the one with room.
     last: (i64, i64),
 }
@@ -95,7 +92,6 @@ impl Search {
             mailbox,
             moment,
             there: HashSet::new(),
-            changes: 0,
             last: (-1, 0),
         })
     }
@@ -141,10 +137,6 @@ impl Search {
             Ok(())
         });
         self.checked(result)
-    }
-
-    fn begin(&self) -> Result<(), Fault> {
-        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
     fn set_learned(&self, mailbox: &mut Mailbox, learned: Vec<Learned>) -> Result<(), Fault> {
@@ -238,10 +230,11 @@ impl Look<'_> {
         let (mut missing, mut ended, mut back) = (Vec::new(), Vec::new(), Vec::new());
         {
             let mut select = self.search.connection.prepare_cached(
-                "SELECT until, id FROM message WHERE folder = ?1 AND identity = ?2 AND version = ?3",
+                "SELECT until, id FROM message
+                 WHERE folder = ?1 AND secs = ?2 AND identity = ?3 AND version = ?4",
             )?;
             let mut find = |entry: &Entry| {
-                let key = [folder.id, entry.identity, entry.version];
+                let key = [folder.id, entry.secs, entry.identity, entry.version];
                 let row = |row: &rusqlite::Row<'_>| {
                     rusqlite::Result::Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?))
                 };
@@ -274,7 +267,7 @@ impl Look<'_> {
     }
 
     fn take_in(&mut self, folder: &Folder, entries: &[Entry]) -> Result<Vec<Missing>, Fault> {
-        let key = |position: &usize| entries.get(*position).map(|e| (e.identity, e.version));
+        let key = |at: &usize| entries.get(*at).map(|e| (e.secs, e.identity, e.version));
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_unstable_by_key(key);
         let mut order = order.into_iter().peekable();
@@ -283,13 +276,13 @@ impl Look<'_> {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         {
             let mut select = self.search.connection.prepare_cached(
-                "SELECT identity, version, until, id FROM message
-                 WHERE folder = ?1 ORDER BY identity, version",
+                "SELECT secs, identity, version, until, id FROM message
+                 WHERE folder = ?1 ORDER BY secs, identity, version",
             )?;
             let mut rows = select.query([folder.id])?;
             while let Some(row) = rows.next()? {
-                let known = (row.get(0)?, row.get(1)?);
-                let (until, id): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
+                let known = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let (until, id): (Option<i64>, i64) = (row.get(3)?, row.get(4)?);
                 while let Some(position) = order.next_if(|p| key(p) < Some(known)) {
                     missing.push(Missing {
                         position,
@@ -344,9 +337,9 @@ impl Look<'_> {
 
     /// Messages of the mailbox that could not be read.
     fn unread(&self) -> Result<HashSet<i64>, Fault> {
-        let select =
-            "SELECT id FROM message WHERE reading > 0 AND reading = 1 AND id BETWEEN ?1 AND ?2";
-        let ids = self.search.ids(select, self.mailbox.range())?;
+        let select = "SELECT id FROM message WHERE reading > 0 AND id >> 40 = ?1 AND reading = ?2";
+        let unread = Reading::Unread.code();
+        let ids = self.search.ids(select, (self.mailbox.id, unread))?;
         Ok(ids.into_iter().collect())
     }
 
@@ -355,7 +348,7 @@ impl Look<'_> {
             change(&mut row, self.moment);
             self.search.update_times(self.mailbox, &row)?;
         }
-        self.changed()
+        self.search.changed()
     }
 
     /// Adds a message that was missing.
@@ -379,7 +372,7 @@ impl Look<'_> {
     ) -> Result<(), Fault> {
         let (since, earlier) = missing.times.unwrap_or((self.moment, Vec::new()));
         let row = Row {
-            id: self.free_number(text.secs)?,
+            id: self.free_number(entry.secs)?,
             folder: folder.id,
             identity: entry.identity,
             version: entry.version,
@@ -387,7 +380,7 @@ impl Look<'_> {
             until: None,
             earlier,
             same: sameness(text.message_id, text.size, entry.identity),
-            secs: text.secs,
+            secs: entry.secs,
             size: text.size,
             reading: text.reading,
             name: text.name,
@@ -410,7 +403,7 @@ impl Look<'_> {
             attachments,
             body
         ])?;
-        self.changed()
+        self.search.changed()
     }
 
     fn free_number(&mut self, secs: i64) -> Result<i64, Fault> {
@@ -438,16 +431,6 @@ impl Look<'_> {
             Trouble::Failing,
             "more messages of one second than there are numbers for",
         ))
-    }
-
-    fn changed(&mut self) -> Result<(), Fault> {
-        self.changes += 1;
-        if self.changes >= WRITTEN_AT_ONCE {
-            self.changes = 0;
-            self.search.connection.execute_batch("COMMIT")?;
-            self.search.begin()?;
-        }
-        Ok(())
     }
 
     /// Notes that all messages of a folder are in the index, as long as it is in this state.
@@ -497,17 +480,15 @@ impl Look<'_> {
             failed,
         });
         self.search.set_learned(self.mailbox, learned)?;
-        Ok(self.search.connection.execute_batch("COMMIT")?)
+        self.search.end()
     }
 }
 
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         let connection = &self.search.connection;
-        if !connection.is_autocommit()
-            && let Err(e) = connection
-                .execute_batch("COMMIT")
-                .or_else(|_| connection.execute_batch("ROLLBACK"))
+        if self.search.end().is_err()
+            && let Err(e) = connection.execute_batch("ROLLBACK")
         {
             tracing::debug!("search index: {e}");
         }

@@ -216,16 +216,20 @@ impl Search {
 
     /// Where else in its mailbox a message stands or stood, that row included; the oldest first.
     pub fn copies(&self, mailbox: &Mailbox, row: &Row) -> Result<Vec<Row>> {
-        let (first, last) = mailbox.range();
         let select = || -> Result<Vec<Row>, Fault> {
-            let same = "SELECT id FROM message WHERE same = ?1 AND id BETWEEN ?2 AND ?3";
-            let mut copies = self.rows(mailbox, same, params![row.same, first, last])?;
+            let same = "SELECT id FROM message WHERE id >> 40 = ?1 AND same = ?2";
+            let mut copies = self.rows(mailbox, same, params![mailbox.id, row.same])?;
             // The same file may have been unreadable at times, and so have had nothing else in common.
             if copies.iter().all(|copy| copy.until.is_some()) {
                 let named =
                     "SELECT message.id FROM folder CROSS JOIN message ON message.folder = folder.id
-                     WHERE folder.mailbox = ?1 AND message.identity = ?2";
-                copies.extend(self.rows(mailbox, named, params![mailbox.id, row.identity])?);
+                     WHERE folder.mailbox = ?1 AND message.secs = ?2 AND message.identity = ?3";
+                let key = params![mailbox.id, row.secs, row.identity];
+                copies.extend(self.rows(mailbox, named, key)?);
+                // Nor the time, where the store keeps that with the message.
+                let unread =
+                    "SELECT id FROM message WHERE reading > 0 AND id >> 40 = ?1 AND identity = ?2";
+                copies.extend(self.rows(mailbox, unread, params![mailbox.id, row.identity])?);
             }
             copies.sort_by_key(|copy| (copy.since, copy.id));
             copies.dedup_by_key(|copy| copy.id);
@@ -251,9 +255,8 @@ impl Search {
 
     /// The messages of a mailbox that could not be read.
     pub fn unread(&self, mailbox: &Mailbox) -> Result<Vec<Row>> {
-        let (first, last) = mailbox.range();
-        let unread = "SELECT id FROM message WHERE reading > 0 AND id BETWEEN ?1 AND ?2";
-        self.checked(self.rows(mailbox, unread, params![first, last]))
+        let unread = "SELECT id FROM message WHERE reading > 0 AND id >> 40 = ?1 ORDER BY id";
+        self.checked(self.rows(mailbox, unread, [mailbox.id]))
     }
 
     /// The folder that a row's message is in.

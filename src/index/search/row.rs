@@ -25,7 +25,7 @@ pub enum Reading {
 }
 
 impl Reading {
-    fn code(self) -> i64 {
+    pub(super) fn code(self) -> i64 {
         match self {
             Self::Done => 0,
             Self::Unread => 1,

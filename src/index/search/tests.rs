@@ -63,21 +63,21 @@ fn learn_as(
     read
 }
 
+/// Received a second later for each byte of the name.
 fn entry(name: &str) -> Entry {
     Entry {
         identity: number(&[name.as_bytes()]),
         version: 1,
+        secs: 1_800_000_000 + name.len() as i64,
         is_read: true,
     }
 }
 
-/// Received a second later for each byte of the name.
 fn text(name: &str) -> Text {
     let words = words::of(name).join(" ");
     Text {
         reading: Reading::Done,
         message_id: Some(u128::from(crc32fast::hash(name.as_bytes()))),
-        secs: 1_800_000_000 + name.len() as i64,
         size: 10,
         name: name.to_owned(),
         sender: name.to_owned(),
@@ -297,16 +297,14 @@ fn many_messages_of_one_second_and_of_absurd_ones() {
     let entries: Vec<Entry> = (0..times.len())
         .map(|i| Entry {
             identity: i as i64,
+            secs: times[i],
             ..entry("x")
         })
         .collect();
     for missing in look.compare(&folder, &entries).unwrap() {
         let at = missing.position;
-        let text = Text {
-            secs: times[at],
-            ..text("same")
-        };
-        look.add(&folder, missing, &entries[at], text).unwrap();
+        look.add(&folder, missing, &entries[at], text("same"))
+            .unwrap();
     }
     look.finish(1, None).unwrap();
     let between = |since: Option<i64>, until: Option<i64>| {

@@ -68,6 +68,8 @@ pub(super) fn restrict(needs: &Needs) -> Result<bool> {
 }
 
 fn rule(needs: &Needs) -> std::result::Result<RulesetStatus, RulesetError> {
+    // Not the right to truncate: who may read can empty a file with it (O_RDONLY with O_TRUNC), even though the kernel
+    // looks for it with every opening and goes up to the root of all where it is not given.
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)

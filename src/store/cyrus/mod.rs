@@ -25,7 +25,8 @@ mod spool;
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored, join,
+    Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
+    join,
 };
 use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -334,7 +335,7 @@ impl Store for Cyrus<'_> {
         Ok(Stamp { bytes, changed })
     }
 
-    fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], _before: &Before<'_>) -> Result<Messages> {
         let dir = self.root.dir(&self.at(folder))?;
         let mut damage = Vec::new();
         let mut files = BTreeSet::new();

@@ -368,10 +368,10 @@ impl Store for Dbox<'_> {
         Ok(Stamp { bytes, changed })
     }
 
-    fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], before: &super::Before<'_>) -> Result<Messages> {
         match self.driver {
-            Driver::Sdbox => self.sdbox_messages(folder, before),
-            Driver::Mdbox => self.mdbox_messages(folder, before),
+            Driver::Sdbox => self.sdbox_messages(folder, before()),
+            Driver::Mdbox => self.mdbox_messages(folder, before()),
         }
     }
 

@@ -4,12 +4,12 @@
 //! and inode number as one there is that very file, and is not looked at again.
 
 use super::{MOST_MESSAGES, split};
-use crate::disk::Stat;
+use crate::disk::{Listing, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Message, Messages};
 use crate::time::Time;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 #[derive(Default)]
 pub(super) struct Finder<'b> {
@@ -22,15 +22,16 @@ pub(super) struct Finder<'b> {
 /// The listing of another date, and what of it is found again.
 struct Before<'b> {
     messages: &'b Messages,
-    /// Positions by inode number. Of several links to one file in the folder, one is here, and the others are looked at again.
-    files: HashMap<u64, u32>,
+    /// Positions in order of the inode numbers.
+    by_inode: Vec<u32>,
     found: Vec<bool>,
 }
 
 impl<'b> Finder<'b> {
     pub fn beside(before: &'b Messages) -> Self {
-        let files = before.iter().zip(0..);
-        let files = files.map(|(message, at)| (message.inode, at));
+        let inode = |at: &u32| before.get(*at as usize).map(|message| message.inode);
+        let mut by_inode: Vec<u32> = (0..before.len() as u32).collect();
+        by_inode.sort_by_key(inode);
         let messages = Messages {
             device: before.device,
             ..Messages::default()
@@ -40,7 +41,7 @@ impl<'b> Finder<'b> {
             changed: Vec::new(),
             before: Some(Before {
                 messages: before,
-                files: files.collect(),
+                by_inode,
                 found: vec![false; before.len()],
             }),
         }
@@ -54,25 +55,24 @@ impl<'b> Finder<'b> {
         }
     }
 
-    /// Whether a file is one of the listing beside; then it is taken over from there.
-    pub fn knows(&mut self, name: &[u8], new: bool, inode: u64) -> bool {
-        let Some(before) = &mut self.before else {
-            return false;
-        };
-        let Some(&at) = before.files.get(&inode) else {
-            return false;
-        };
-        let is_same = before
-            .messages
-            .get(at as usize)
-            .is_some_and(|there| there.new == new && before.messages.locator(there) == name);
-        match before.found.get_mut(at as usize) {
-            Some(found) if is_same => {
-                *found = true;
-                true
-            }
-            _ => false,
-        }
+    /// Takes over the files of a directory that are in the listing beside, and gives the names of the others, in the order in
+    /// which a disk has their inodes. `files`: inode numbers, and positions in the directory's listing.
+    pub fn unknown<'n>(
+        &mut self,
+        listing: &'n Listing,
+        new: bool,
+        mut files: Vec<(u64, u32)>,
+    ) -> Vec<&'n [u8]> {
+        files.sort_unstable();
+        let name = |at: u32| listing.get(at as usize).map(|entry| entry.name);
+        let mut walk = 0;
+        let others = files.into_iter().filter_map(|(inode, at)| {
+            let name = name(at)?;
+            let before = self.before.as_mut();
+            let is_known = before.is_some_and(|before| before.has(&mut walk, inode, new, name));
+            (!is_known).then_some(name)
+        });
+        others.collect()
     }
 
     pub fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
@@ -112,6 +112,27 @@ impl<'b> Finder<'b> {
 }
 
 impl Before<'_> {
+    /// Whether a file is there, and then takes it over. `walk` is how far along the inode numbers those that were asked for
+    /// have come, in their order. Of several links to one file in the folder, one is found, and the others are looked at again.
+    fn has(&mut self, walk: &mut usize, inode: u64, new: bool, name: &[u8]) -> bool {
+        while let Some(&at) = self.by_inode.get(*walk)
+            && let Some(there) = self.messages.get(at as usize)
+            && there.inode <= inode
+        {
+            let is_same =
+                (there.inode, there.new) == (inode, new) && self.messages.locator(there) == name;
+            if is_same && let Some(found) = self.found.get_mut(at as usize) {
+                *found = true;
+                return true;
+            }
+            if there.inode == inode {
+                return false;
+            }
+            *walk += 1;
+        }
+        false
+    }
+
     /// What was found again and what is new, in one order.
     fn with(&self, news: Messages) -> Option<Messages> {
         let all = self.messages;

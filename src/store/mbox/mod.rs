@@ -24,8 +24,8 @@ mod split;
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
-    folder_name, join,
+    BY_PATHS, Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store,
+    Stored, folder_name, join,
 };
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -308,7 +308,7 @@ impl Store for Mbox<'_> {
         })
     }
 
-    fn messages(&self, folder: &[u8], _before: &Messages) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], _before: &Before<'_>) -> Result<Messages> {
         let file = self.root.open(&self.file(folder))?;
         let mut collector = Collector::default();
         let mut torn = false;

@@ -137,10 +137,12 @@ impl View {
         taken: &HashSet<String>,
         draft: &Draft,
     ) -> Result<Listing> {
-        let (mut shown, mut names) = (Vec::with_capacity(draft.len()), String::new());
+        let parts = (0..draft.parts()).map(|part| self.part(store, folder, taken, draft, part));
+        let parts = parts.collect::<Result<Vec<Arc<Listing>>>>()?;
+        let mut names = String::with_capacity(parts.iter().map(|part| part.rows.names.len()).sum());
+        let mut shown = Vec::with_capacity(draft.len());
         let mut complete = true;
-        for part in 0..draft.parts() {
-            let part = self.part(store, folder, taken, draft, part)?;
+        for part in parts {
             complete &= part.complete;
             let start = names.len() as u32;
             names.push_str(&part.rows.names);

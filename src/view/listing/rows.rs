@@ -87,6 +87,8 @@ impl Rows {
             size: shown.size,
             stored: message.size,
             received: message.received,
+            encoding: shown.encoding,
+            body: shown.body.size(shown.size),
         })
     }
 
