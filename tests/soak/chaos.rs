@@ -27,23 +27,25 @@ pub struct Chaos<'a> {
     pub exports: Option<&'a nfs::Server>,
 }
 
-impl Chaos<'_> {
-    /// Starts the daemon as the unit does: again after a second, if a store does not answer yet.
-    fn start(&self) -> Mount {
-        for _ in 0..30 {
-            match Mount::start(&self.config) {
-                Ok(mount) => return mount,
-                Err(failure) if failure.stderr.contains("does not answer") => {
-                    let tries = "starts before a store answered";
-                    *self.tally.faults.lock().unwrap().entry(tries).or_default() += 1;
-                    std::thread::sleep(Duration::from_secs(1));
-                }
-                Err(failure) => panic!("{failure:?}"),
+/// Starts the daemon as the unit does: again after a second, if a store does not answer yet.
+pub fn start(config: &Config, tally: &Tally) -> Mount {
+    let mut said = String::new();
+    for _ in 0..30 {
+        match Mount::start(config) {
+            Ok(mount) => return mount.expecting_warnings(),
+            Err(failure) if failure.stderr.contains("does not answer") => {
+                let tries = "starts before a store answered";
+                *tally.faults.lock().unwrap().entry(tries).or_default() += 1;
+                said = failure.stderr;
+                std::thread::sleep(Duration::from_secs(1));
             }
+            Err(failure) => panic!("{failure:?}"),
         }
-        panic!("no store answers")
     }
+    panic!("no store answers: {said}")
+}
 
+impl Chaos<'_> {
     /// Does one of them.
     pub fn strike(&mut self, numbers: &mut Numbers) {
         let shown = self.days.1 - self.days.0;
@@ -99,7 +101,7 @@ impl Chaos<'_> {
             }
             _ => {
                 self.mount.take().unwrap().kill();
-                self.mount = Some(self.start().expecting_warnings());
+                self.mount = Some(start(&self.config, self.tally));
                 // As the unit does.
                 self.exports.inspect(|exports| exports.forget());
                 "daemons killed"

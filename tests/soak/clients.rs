@@ -15,6 +15,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// How long who found nothing waits before he tries again. A guest has one processor, and what was away needs it to
+/// come back.
+const BREATH: Duration = Duration::from_millis(50);
+
 /// What happened, for the line at the end.
 #[derive(Default)]
 pub struct Tally {
@@ -45,7 +49,7 @@ pub fn read_and_compare(root: &Path, seed: u64, tally: &Tally, stop: &AtomicBool
         if let Err(e) = visit(root, &mut numbers, tally) {
             assert!(is_expected(&e), "{e:?}");
             tally.errors.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(BREATH);
         }
     }
 }
@@ -58,8 +62,9 @@ fn visit(root: &Path, numbers: &mut Numbers, tally: &Tally) -> std::io::Result<(
     };
     let mut dates = listed(root)?;
     dates.retain(|name| name.starts_with("20"));
-    let Some(date) = dates.get(numbers.below(dates.len() as u64) as usize) else {
-        return Ok(());
+    let Some(date) = dates.get(numbers.below(dates.len().max(1) as u64) as usize) else {
+        // Nothing is mounted.
+        return Err(std::io::Error::from_raw_os_error(libc::ENOENT));
     };
     let (address, is_his) = [(ALICE, false), (BOB, true)][numbers.below(2) as usize];
     let folder = root
@@ -126,6 +131,7 @@ pub fn copy_over_samba(
             .filter(|name| name.starts_with("20"))
             .collect();
         let Some(date) = found.get(round % found.len().max(1)) else {
+            std::thread::sleep(BREATH);
             continue;
         };
         let target = scratch.subdirectory(&format!("copy-{round}"));
@@ -212,11 +218,14 @@ fn roam(subject: &Subject, address: &str, root: &Path, until: &str) -> Command {
 
 /// Tries to read bob's mail as alice; says so if it ever can.
 const SPY: &str = r#"
-import os, sys
+import os, sys, time
 root, tried = sys.argv[1], 0
 while not os.path.exists(sys.argv[2]):
     try:
-        for date in os.listdir(root):
+        dates = os.listdir(root)
+        if not dates:
+            time.sleep(0.05)
+        for date in dates:
             for path in ("", "/INBOX", "/INBOX.mbox", "/Archive"):
                 try:
                     where = f"{root}/{date}/bob@example.com{path}"
@@ -225,7 +234,7 @@ while not os.path.exists(sys.argv[2]):
                 except OSError:
                     tried += 1
     except OSError:
-        pass
+        time.sleep(0.05)
 print(tried)
 "#;
 

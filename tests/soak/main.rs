@@ -26,7 +26,7 @@ use clients::{Roamer, Tally, compare, copy_over_samba, read_all, read_and_compar
 use harness::hanging::Hanging;
 use harness::mount::is_mounted;
 use harness::tree::{dates, messages};
-use harness::{Config, Mount, Numbers, Scratch, Store, Subject, Users, able, eventually};
+use harness::{Config, Numbers, Scratch, Store, Subject, Users, able, eventually};
 use samba::Server;
 use std::collections::BTreeSet;
 use std::fs;
@@ -130,16 +130,13 @@ fn everything(seconds: u64, seed: u64, with_nfs: bool) {
             .set("mountpoint", "/run/backups")
             .set("hide_unreadable", false);
     }
-    let mount = Mount::new(&config).expecting_warnings();
+    let tally = Tally::default();
+    let mount = chaos::start(&config, &tally);
     let root = mount.path.clone();
     let server = Server::start(&scratch, &mount, &[&alice], "");
     let exports = with_nfs.then(|| nfs::Server::start_with("actimeo=1"));
     let clients: &[&str] = if with_nfs { &nfs::CLIENTS } else { &[] };
-    let (tally, stop, over) = (
-        Tally::default(),
-        AtomicBool::new(false),
-        scratch.join("over"),
-    );
+    let (stop, over) = (AtomicBool::new(false), scratch.join("over"));
     let spy = spy(&alice, &root, &over);
     let each = || {
         clients
@@ -175,8 +172,9 @@ fn everything(seconds: u64, seed: u64, with_nfs: bool) {
             chaos.strike(&mut numbers);
             std::thread::sleep(Duration::from_millis(numbers.below(400)));
         }
-        // On a busy machine faults take the time away from those who read.
-        while !enough(tally) && Instant::now() < end + SOON {
+        // On a busy machine faults take the time away from those who read: they have theirs now that nothing is wrong.
+        let end = Instant::now() + SOON;
+        while !enough(tally) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(100));
         }
     });

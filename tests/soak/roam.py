@@ -96,6 +96,7 @@ while not os.path.exists(until):
         date = random.choice(dates() or ["2000-01-01"])
         folder = f"{root}/{date}/{address}/" + random.choice(["INBOX", "Archive"])
         if not os.path.isdir(folder):
+            time.sleep(0.05)
             continue
         if random.randrange(4):
             messages(folder)
@@ -106,5 +107,5 @@ while not os.path.exists(until):
         if e.errno not in EXCUSED:
             wrong(e)
         errors += 1
-        time.sleep(0.005)
+        time.sleep(0.05)
 print(files, size, errors, refused)
