@@ -84,7 +84,7 @@
 //!
 //! # Invariants
 //!
-//! - Nothing outside a snapshot is ever opened: every path goes through `openat2` beneath a [`disk::Root`], without
+//! - Nothing outside a snapshot is ever opened: every path is resolved beneath a [`disk::Root`], without
 //!   following links, and only regular files are read.
 //! - What cannot be read is shown and answers EIO; it is never left out, and never guessed.
 //! - A size that was told is exact, and is told again; bytes that would not fit it are an error, never cut or padded.

@@ -8,10 +8,13 @@ use harness::mount::{OtherMount, is_mounted, unmount_lazily};
 use harness::tree::{manifest, messages, same};
 use harness::{Config, Mount, Scratch, Store, able, eventually, within};
 use mailtm::mount::sandbox::{self, Needs};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -80,7 +83,9 @@ fn who_is_inside_opens_nothing_outside_and_runs_nothing() {
         assert_eq!(fs::read(&message).unwrap(), b"x");
         assert_eq!(fs::read_dir(&snapshots).unwrap().count(), 1);
         fs::read(&config).unwrap();
-        fs::write(index.join("facts"), "1").unwrap();
+        let mut facts = File::create_new(index.join("facts")).unwrap();
+        facts.write_all(b"1").unwrap();
+        facts.set_len(0).unwrap();
         fs::rename(index.join("facts"), index.join("facts.damaged")).unwrap();
         fs::remove_file(index.join("facts.damaged")).unwrap();
         assert_eq!(uzers::get_user_by_name("root").unwrap().uid(), 0);
@@ -96,7 +101,17 @@ fn who_is_inside_opens_nothing_outside_and_runs_nothing() {
         });
         denied("a device", OpenOptions::new().read(true).open("/dev/kmsg"));
         denied("home", fs::read_dir("/root"));
+        let mut reading = OpenOptions::new();
+        reading.read(true);
         denied("writing mail", fs::write(&message, "y"));
+        denied("changing mail", reading.clone().write(true).open(&message));
+        let emptying = reading.custom_flags(libc::O_TRUNC);
+        denied("emptying mail", emptying.open(&message));
+        for flags in [OFlags::RDONLY, OFlags::RDONLY | OFlags::TRUNC] {
+            // What it asks for no filter can see.
+            let unseen = openat2(CWD, &message, flags, Mode::empty(), ResolveFlags::empty());
+            assert_eq!(unseen.err(), Some(Errno::NOSYS));
+        }
         denied("new mail", File::create(snapshots.join("new")));
         denied("removing mail", fs::remove_file(&message));
         denied("writing the configuration", fs::write(&config, "y"));

@@ -56,7 +56,7 @@ fn a_second_run_reads_nothing_and_a_second_day_what_is_new() {
     let opened = || {
         let trace = scratch.join("trace");
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-s", "512", "-e", "trace=openat2", "-o"]);
+        strace.args(["-f", "-s", "512", "-e", "trace=openat", "-o"]);
         strace.arg(&trace).arg(env!("CARGO_BIN_EXE_mailtm"));
         let done = output(strace.args(["warm", "--config", config.write().to_str().unwrap()]));
         assert_eq!(done.status.code(), Some(0), "{done:?}");

@@ -3,7 +3,7 @@
 //! Everything in a store is hostile: its owner plants symbolic links, FIFOs, devices and sockets, and the disk below
 //! it may hang. So nothing here leaves its root, blocks on what is no file, or waits for ever:
 //!
-//! 1. Paths are resolved beneath a [`Root`] by the kernel (`openat2`: `BENEATH`, `NO_SYMLINKS`, `NO_MAGICLINKS`).
+//! 1. Paths are resolved beneath a [`Root`], name by name, and no link is followed ([`beneath()`]).
 //! 2. Files are opened with `O_NONBLOCK` and `O_NOCTTY`, and only a regular file becomes a [`File`].
 //! 3. No descriptor outlives the call that needed it, so that a snapshot can be removed or unmounted at any time.
 //! 4. Every call first asks its [`Lane`] whether this thread may wait for the disk now.
@@ -13,6 +13,7 @@
 //! [`crew`] looks at many things with several threads, [`stop`] ends work that nobody waits for, and [`Told`] knows what was
 //! warned of.
 
+mod beneath;
 pub mod crew;
 mod dir;
 pub mod lane;
@@ -20,6 +21,7 @@ mod listing;
 pub mod stop;
 mod told;
 
+pub use beneath::beneath;
 pub use dir::Dir;
 pub use lane::Lane;
 pub use listing::{Entry, Listing};
@@ -27,7 +29,7 @@ pub use told::Told;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
-use rustix::fs::{self, Advice, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, Advice, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -280,18 +282,6 @@ impl Root {
             kind,
             format!("{}: {}", at.display(), std::io::Error::from(errno)),
         )
-    }
-}
-
-/// Opens a path beneath a directory, without following a link anywhere on the way.
-pub fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match fs::openat2(dir, path, flags, Mode::empty(), resolve) {
-            // The kernel could not rule out a concurrent rename above; it asks to be tried again.
-            Err(Errno::AGAIN | Errno::INTR) => continue,
-            other => return other,
-        }
     }
 }
 

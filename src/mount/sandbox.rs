@@ -8,7 +8,7 @@
 //!    what names of users are looked up with can be read. The portal writes its databases too, and, where it puts mail back
 //!    as files, the live store.
 //! 3. **Calls** (seccomp): no program can be run, nothing mounted or traced, no process or namespace made; a call that the
-//!    daemon has no use for gives EPERM.
+//!    daemon has no use for gives EPERM. No file is emptied by opening it.
 //!
 //! They hold for the thread that enters and for those that it starts, so it is entered before any thread is started. What
 //! this kernel does not have is done without, and said: [`Level`] tells what is in force.
@@ -60,7 +60,7 @@ pub fn enter(needs: &Needs) -> Result<Level> {
     }
     keep_rights(keep)?;
     Ok(Level {
-        files: files::restrict(needs)?,
+        files: files::restrict(needs, calls::available())?,
         calls: calls::restrict(needs.restores)?,
     })
 }

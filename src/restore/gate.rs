@@ -2,8 +2,7 @@
 //!
 //! A mailbox belongs to its owner, who may plant links in it at any moment, and mailtm writes as root. So:
 //!
-//! 1. Paths are resolved beneath the live store by the kernel (`openat2`: `BENEATH`, `NO_SYMLINKS`, `NO_MAGICLINKS`),
-//!    and everything else happens relative to directories that are open.
+//! 1. Paths are resolved beneath the live store, name by name, and no link is followed ([`beneath()`]); everything else happens relative to directories that are open.
 //! 2. A file is made under a name that nobody has (`O_EXCL`), and gets its own name only if nobody has that either.
 //!    Nothing is opened for writing that was there before.
 //! 3. Owner, mode and time are set on what is open, never on a path.

@@ -11,10 +11,12 @@
 //!
 //! Nothing stays open: an open directory keeps some file systems from removing the snapshot.
 
+use crate::disk;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const BTRFS: u64 = 0x9123_683e;
@@ -91,8 +93,7 @@ impl Ground {
 }
 
 fn open_beneath(dir: &OwnedFd, path: &Path, flags: OFlags) -> std::io::Result<Option<OwnedFd>> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+    match disk::beneath(dir, path.as_os_str().as_bytes(), flags) {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(error) => Err(error.into()),

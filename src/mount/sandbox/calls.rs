@@ -4,6 +4,9 @@
 //! to systemd, start threads; and what the name service's modules do: talk to a server over a socket. Not in it: running
 //! programs, new processes and namespaces, mounting, tracing, other processes' memory, file handles, device nodes, links,
 //! changes of owner but of the index's own files, keys, modules, BPF, io_uring.
+//!
+//! Nothing is emptied by opening it: who may read a file may do that, unless he is refused `O_TRUNC`. Landlock could, too, and
+//! would look for that right with every opening, up to the root of the file system.
 
 use super::super::failed;
 use crate::error::Result;
@@ -24,7 +27,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_flistxattr, libc::SYS_flock, libc::SYS_fstat, libc::SYS_fstatfs, libc::SYS_fsync, libc::SYS_ftruncate,
     libc::SYS_getcwd, libc::SYS_getdents64, libc::SYS_getxattr, libc::SYS_ioctl, libc::SYS_lgetxattr,
     libc::SYS_listxattr, libc::SYS_llistxattr, libc::SYS_lseek, libc::SYS_mkdirat, libc::SYS_newfstatat,
-    libc::SYS_openat, libc::SYS_openat2, libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2, libc::SYS_pwrite64,
+    libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2, libc::SYS_pwrite64,
     libc::SYS_pwritev, libc::SYS_pwritev2, libc::SYS_read, libc::SYS_readahead, libc::SYS_readlinkat, libc::SYS_readv,
     libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_sendfile, libc::SYS_splice, libc::SYS_statfs, libc::SYS_statx,
     libc::SYS_sync_file_range, libc::SYS_umask, libc::SYS_unlinkat, libc::SYS_utimensat, libc::SYS_vmsplice,
@@ -61,6 +64,12 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_signalfd4, libc::SYS_socket, libc::SYS_socketpair,
 ];
 
+/// Calls that open a file, and which of their arguments are the flags.
+#[cfg(target_arch = "x86_64")]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_open, 1), (libc::SYS_openat, 2)];
+#[cfg(not(target_arch = "x86_64"))]
+const OPENING: &[(libc::c_long, u8)] = &[(libc::SYS_openat, 2)];
+
 /// A new message gets its name by a link where a file system cannot rename without overwriting.
 const RESTORING: &[libc::c_long] = &[libc::SYS_linkat];
 
@@ -70,7 +79,7 @@ const RESTORING: &[libc::c_long] = &[libc::SYS_linkat];
 const OLDER: &[libc::c_long] = &[
     libc::SYS_access, libc::SYS_alarm, libc::SYS_arch_prctl, libc::SYS_chmod, libc::SYS_chown, libc::SYS_dup2, libc::SYS_epoll_create,
     libc::SYS_epoll_wait, libc::SYS_eventfd, libc::SYS_getdents, libc::SYS_getpgrp, libc::SYS_lstat, libc::SYS_mkdir,
-    libc::SYS_open, libc::SYS_pause, libc::SYS_pipe, libc::SYS_poll, libc::SYS_readlink, libc::SYS_rename,
+    libc::SYS_pause, libc::SYS_pipe, libc::SYS_poll, libc::SYS_readlink, libc::SYS_rename,
     libc::SYS_rmdir, libc::SYS_select, libc::SYS_stat, libc::SYS_time, libc::SYS_unlink, libc::SYS_utime,
     libc::SYS_utimes,
 ];
@@ -86,7 +95,7 @@ pub(super) fn restrict(restores: bool) -> Result<bool> {
     if !available() {
         return Ok(false);
     }
-    let programs = [no_clone3(arch), only_what_is_needed(arch, restores)];
+    let programs = [nothing_unseen(arch), only_what_is_needed(arch, restores)];
     for program in programs {
         program
             .and_then(|program| apply_filter(&program))
@@ -113,9 +122,11 @@ fn filter(
     Ok(filter.try_into()?)
 }
 
-/// What clone3 is to do stands in memory, where no filter sees it. The C library falls back to clone.
-fn no_clone3(arch: TargetArch) -> Built {
-    let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+/// What these are to do stands in memory, where no filter sees it. The C library falls back to clone and openat.
+const UNSEEN: [libc::c_long; 2] = [libc::SYS_clone3, libc::SYS_openat2];
+
+fn nothing_unseen(arch: TargetArch) -> Built {
+    let rules = UNSEEN.map(|call| (call, Vec::new())).into();
     let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
     filter(rules, SeccompAction::Allow, unknown, arch)
 }
@@ -136,8 +147,22 @@ fn only_what_is_needed(arch: TargetArch, restores: bool) -> Built {
         libc::SYS_clone,
         vec![SeccompRule::new(vec![starts_a_thread])?],
     );
+    for &(call, flags) in OPENING {
+        rules.insert(call, vec![SeccompRule::new(vec![empties_nothing(flags)?])?]);
+    }
     // Refused by the other filter, with another error.
-    rules.insert(libc::SYS_clone3, Vec::new());
+    rules.extend(UNSEEN.map(|call| (call, Vec::new())));
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     filter(rules, refuse, SeccompAction::Allow, arch)
+}
+
+/// Holds if an argument, the flags of an opening, has no `O_TRUNC`.
+fn empties_nothing(argument: u8) -> std::result::Result<SeccompCondition, seccompiler::Error> {
+    let truncate = SeccompCmpOp::MaskedEq(libc::O_TRUNC as u64);
+    Ok(SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        truncate,
+        0,
+    )?)
 }

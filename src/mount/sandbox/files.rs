@@ -50,8 +50,8 @@ pub struct Needs {
 /// The latest version whose rights are all known here; the kernel may know fewer.
 const KNOWN: ABI = ABI::V5;
 
-/// Restricts this thread; `false` if this kernel can't.
-pub(super) fn restrict(needs: &Needs) -> Result<bool> {
+/// Restricts this thread; `false` if this kernel can't. `calls`: system calls will be restricted, too.
+pub(super) fn restrict(needs: &Needs, calls: bool) -> Result<bool> {
     // A rule needs the directory.
     for directory in needs.written.iter().filter(|path| !path.exists()) {
         let made = std::fs::DirBuilder::new()
@@ -62,15 +62,19 @@ pub(super) fn restrict(needs: &Needs) -> Result<bool> {
             tracing::debug!("{}: {e}", directory.display());
         }
     }
-    let status = rule(needs)
+    let status = rule(needs, calls)
         .map_err(|e| failed("restricting what can be opened", &std::io::Error::other(e)))?;
     Ok(status != RulesetStatus::NotEnforced)
 }
 
-fn rule(needs: &Needs) -> std::result::Result<RulesetStatus, RulesetError> {
-    // Not the right to truncate: who may read can empty a file with it (O_RDONLY with O_TRUNC), even though the kernel
-    // looks for it with every opening and goes up to the root of all where it is not given.
+fn rule(needs: &Needs, calls: bool) -> std::result::Result<RulesetStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+    // With every opening the kernel looks for the right to truncate, and where it is not given goes up to the root of all.
+    // Who has it, and may read, can empty a file with O_TRUNC alone: so it is given only where no call has that.
+    let mail = match calls {
+        true => read | AccessFs::Truncate,
+        false => read,
+    };
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -78,8 +82,9 @@ fn rule(needs: &Needs) -> std::result::Result<RulesetStatus, RulesetError> {
         .create()?;
     let stores = needs.stores.iter().flat_map(|store| reach(store));
     let shared = NAME_SERVICE.iter().chain(MACHINE).map(PathBuf::from);
-    let readable = stores.chain(shared).chain(needs.files.clone());
-    let readable = readable.map(|path| (path, read));
+    let shared = shared.chain(needs.files.clone());
+    let readable = shared.map(|path| (path, read));
+    let readable = stores.map(|path| (path, mail)).chain(readable);
     let write = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
     let written = needs.written.iter().map(|path| (path.clone(), write));
     let null = (PathBuf::from("/dev/null"), read | AccessFs::WriteFile);
