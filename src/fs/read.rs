@@ -9,7 +9,7 @@ use crate::store::{ReadAhead, Store, decode};
 use crate::view::Names;
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, PoisonError};
 
 impl Fs {
@@ -32,14 +32,14 @@ impl Fs {
         }
     }
 
-    /// Gives each of a folder's plain messages with these ordinals to `each`, whole, if it is no longer than `limit` bytes;
-    /// only if the folder is listed at the moment.
+    /// Gives each of a folder's plain messages with these ordinals to `each`, whole, if it is no longer than `limit` bytes,
+    /// until that breaks; only if the folder is listed at the moment.
     pub fn short_messages(
         &self,
         folder: NodeId,
         ordinals: Range<u32>,
         limit: u64,
-        mut each: impl FnMut(NodeId, &[u8]),
+        mut each: impl FnMut(NodeId, &[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         let parts = folder.parts();
         let Some(listing) = self.listings.peek(&(parts.snapshot, parts.place)) else {
@@ -70,8 +70,11 @@ impl Fs {
             };
             let whole = stored.size() == item.size && stored.read_at(bytes, 0)? == len;
             // One that looks encoded is read with more care.
-            if whole && (stored.is_plain() || decode::detect(bytes).is_none()) {
-                each(folder.with_ordinal(ordinal), bytes);
+            if whole
+                && (stored.is_plain() || decode::detect(bytes).is_none())
+                && each(folder.with_ordinal(ordinal), bytes).is_break()
+            {
+                break;
             }
         }
         Ok(())

@@ -15,56 +15,51 @@
 //!
 //! A hit in the cache is invisible here. So one message in the middle of every window is left out: its READ says that
 //! the client has come so far, and that the next window is wanted.
+//!
+//! The kernel takes pages only for what it knows, and it knows the messages that it has been sent in a listing. So what is
+//! pushed begins with the listing, tries again until that is taken in, and ends where it ends.
+//!
+//! The cast: [`Walk`] is how far a client has come, [`Ahead`] what all of them want, and the threads that push it.
 
+mod walk;
+
+use super::session::Pages;
 use crate::fs::{Fs, NodeId, node};
-use fuser::{INodeNo, Notifier};
 use lru::LruCache;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use walk::Walk;
 
 /// The ordinals of messages.
 const MESSAGES: Range<u32> = node::FIRST_MESSAGE..node::MAILDIR;
-/// Reads in order that make a walk.
-const WALK: u32 = 3;
-/// Messages in the first window and in the largest.
-const WINDOW: Range<u32> = 16..256;
 /// A longer message is not pushed: its own reading ahead serves it well.
 const LARGEST: u64 = 64 << 10;
 /// Walks that are followed at once.
 const WALKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 /// Messages that one thread takes at once.
 const CHUNK: u32 = 8;
-/// A client that has caught up reads so many messages itself: what is pushed to it while it asks for the same is wasted,
-/// and the two would go on side by side.
-const LEAD: u32 = 8;
 const THREADS: usize = 2;
 /// Windows that wait to be pushed; more are dropped, the oldest first.
 const MOST_WAITING: usize = 64;
+/// How long is tried, from memory many times what it takes.
+const PATIENCE: Duration = Duration::from_millis(3);
+/// How long the kernel takes to know the next messages of a listing that it was sent.
+const MOMENT: Duration = Duration::from_micros(50);
+/// How long a thread that pushes waits until it looks whether anybody mounts any more.
+const IDLE: Duration = Duration::from_secs(5);
 
-/// How far a client has come in a folder. The numbers are ordinals.
-#[derive(Clone, Copy, Debug, Default)]
-struct Walk {
-    last: u32,
-    /// Reads in order so far.
-    run: u32,
-    /// Messages in the current window; 0 before the first.
-    window: u32,
-    /// The message that is left out of it.
-    signal: u32,
-    /// Where the next window begins.
-    end: u32,
-    /// Behind the last message that has been listed with its attributes: the kernel knows no other, and takes no pages
-    /// for what it does not know.
-    known: u32,
-}
+/// Messages of a folder, by their ordinals.
+type Stretch = (NodeId, Range<u32>);
 
 struct State {
     walks: LruCache<NodeId, Walk>,
     /// The window of the walk that came furthest lately: how the next folder's begins.
     carried: u32,
-    waiting: VecDeque<(NodeId, Range<u32>)>,
+    waiting: VecDeque<Stretch>,
 }
 
 /// Follows what is read, and pushes what comes next.
@@ -87,21 +82,16 @@ impl Ahead {
     }
 
     /// Starts the threads that push.
-    pub(super) fn start(
-        self: &Arc<Self>,
-        fs: &Arc<Fs>,
-        notifier: &Notifier,
-    ) -> std::io::Result<()> {
+    pub(super) fn start(self: &Arc<Self>, fs: &Arc<Fs>, pages: &Arc<Pages>) -> std::io::Result<()> {
         for _ in 0..THREADS {
-            let (ahead, fs, notifier) = (Arc::downgrade(self), fs.clone(), notifier.clone());
+            let (ahead, fs, pages) = (Arc::downgrade(self), fs.clone(), pages.clone());
             std::thread::Builder::new()
                 .name("mailtm-ahead".into())
                 .spawn(move || {
                     while let Some(ahead) = ahead.upgrade() {
-                        let Some((folder, ordinals)) = ahead.take() else {
-                            continue;
-                        };
-                        push(&fs, &notifier, folder, ordinals);
+                        if let Some(stretch) = ahead.take() {
+                            ahead.push(&fs, &pages, stretch);
+                        }
                     }
                 })?;
         }
@@ -111,137 +101,114 @@ impl Ahead {
     /// Takes note of a READ.
     pub(super) fn saw(&self, id: NodeId, offset: u64) {
         let ordinal = id.parts().ordinal;
-        if offset != 0 || !MESSAGES.contains(&ordinal) {
-            return;
+        if offset == 0 && MESSAGES.contains(&ordinal) {
+            self.follow(id, |walk, carried| walk.step(ordinal, carried));
         }
-        let folder = id.with_ordinal(0);
-        self.follow(folder, |walk, carried| walk.step(ordinal, carried));
     }
 
     /// Takes note of messages that are listed with their attributes, up to this one.
     pub(super) fn listed(&self, id: NodeId) {
         let ordinal = id.parts().ordinal;
         if MESSAGES.contains(&ordinal) {
-            self.follow(id.with_ordinal(0), |walk, _| walk.list(ordinal));
+            self.follow(id, |walk, _| walk.list(ordinal));
         }
     }
 
-    fn follow(&self, folder: NodeId, step: impl FnOnce(&mut Walk, u32) -> Option<Range<u32>>) {
-        let mut state = self.lock();
-        let carried = state.carried;
-        let walk = state.walks.get_or_insert_mut(folder, Walk::default);
-        let wanted = step(walk, carried);
-        let Walk {
-            run,
-            window,
-            signal,
-            ..
-        } = *walk;
-        let Some(wanted) = wanted else {
-            if run <= 1 {
-                // Another way through the folder: what was about to be pushed is not wanted.
-                state.waiting.retain(|(waiting, _)| *waiting != folder);
-            }
-            return;
-        };
-        state.carried = window / 2;
-        let signal = signal.clamp(wanted.start, wanted.end);
-        for range in [wanted.start..signal, signal + 1..wanted.end] {
-            if range.start < range.end {
-                state.waiting.push_back((folder, range));
-            }
+    fn follow(&self, id: NodeId, step: impl FnOnce(&mut Walk, u32) -> Option<Range<u32>>) {
+        if self.lock().follow(id.with_ordinal(0), step) {
+            self.more.notify_all();
         }
-        while state.waiting.len() > MOST_WAITING {
-            state.waiting.pop_front();
-        }
-        drop(state);
-        self.more.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to push; gives up now and then, so that the thread sees when nobody mounts any more.
-    fn take(&self) -> Option<(NodeId, Range<u32>)> {
+    /// Waits for something to push; gives up now and then.
+    fn take(&self) -> Option<Stretch> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
-            let wait = std::time::Duration::from_secs(5);
-            state = self
-                .more
-                .wait_timeout(state, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let woken = self.more.wait_timeout(state, IDLE);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (folder, range) = state.waiting.pop_front()?;
-        let reached = state.walks.peek(&folder).map_or(0, |walk| walk.last);
-        let start = match range.start <= reached.saturating_add(LEAD) {
-            true => range.start.max(reached.saturating_add(1 + LEAD)),
-            false => range.start,
+        state.take()
+    }
+
+    fn push(&self, fs: &Fs, pages: &Pages, (folder, ordinals): Stretch) {
+        let until = Instant::now() + PATIENCE;
+        let pushed = fs.short_messages(folder, ordinals, LARGEST, |id, bytes| {
+            while self.lock().wants(folder, id.parts().ordinal) {
+                match pages.store(id, bytes) {
+                    Ok(()) => break,
+                    // The listing that tells of it is on its way.
+                    Err(Errno::NOENT) if Instant::now() < until => std::thread::sleep(MOMENT),
+                    // It is asked for when it is wanted.
+                    Err(e) => {
+                        tracing::trace!("not pushed: {e}");
+                        self.lock()
+                            .waiting
+                            .retain(|(waiting, _)| *waiting != folder);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        if let Err(e) = pushed {
+            tracing::debug!("not pushed: {e}");
+        }
+    }
+}
+
+impl State {
+    /// Takes a step of a walk; answers whether there is more to be pushed by it.
+    fn follow(
+        &mut self,
+        folder: NodeId,
+        step: impl FnOnce(&mut Walk, u32) -> Option<Range<u32>>,
+    ) -> bool {
+        let carried = self.carried;
+        let walk = self.walks.get_or_insert_mut(folder, Walk::default);
+        let Some(wanted) = step(walk, carried) else {
+            if walk.run <= 1 {
+                // Another way through the folder: what was about to be pushed is not wanted.
+                self.waiting.retain(|(waiting, _)| *waiting != folder);
+            }
+            return false;
         };
+        self.carried = walk.window / 2;
+        let signal = walk.signal.clamp(wanted.start, wanted.end);
+        for range in [wanted.start..signal, signal + 1..wanted.end] {
+            if range.start < range.end {
+                self.waiting.push_back((folder, range));
+            }
+        }
+        while self.waiting.len() > MOST_WAITING {
+            self.waiting.pop_front();
+        }
+        true
+    }
+
+    /// The next messages for one thread: of the walk whose client has the fewest before him.
+    fn take(&mut self) -> Option<Stretch> {
+        let before_him = |(folder, range): &Stretch| {
+            let last = self.walks.peek(folder).map_or(0, |walk| walk.last);
+            (range.start.saturating_sub(last), last)
+        };
+        let places = self.waiting.iter().map(before_him).enumerate();
+        let (place, (_, last)) = places.min_by_key(|(_, (distance, _))| *distance)?;
+        let (folder, range) = self.waiting.remove(place)?;
+        let start = range.start.max(last + 1).min(range.end);
         let chunk = start..range.end.min(start.saturating_add(CHUNK));
         if chunk.end < range.end {
-            state.waiting.push_front((folder, chunk.end..range.end));
+            self.waiting.push_back((folder, chunk.end..range.end));
         }
         Some((folder, chunk))
     }
-}
 
-impl Walk {
-    /// Takes note of the message that is read; answers the window to be pushed now, if one is.
-    fn step(&mut self, ordinal: u32, carried: u32) -> Option<Range<u32>> {
-        let is_next = ordinal == self.last.wrapping_add(1);
-        // A message of the window that was read before it could be pushed is progress like the one left out.
-        let in_window = self.window > 0 && ordinal > self.last && ordinal < self.end;
-        let reached = self.window > 0 && ordinal >= self.signal;
-        self.last = ordinal;
-        if !is_next && !in_window {
-            let known = self.known;
-            *self = Self {
-                last: ordinal,
-                run: 1,
-                known,
-                ..Self::default()
-            };
-            return None;
-        }
-        self.run = self.run.saturating_add(1);
-        if self.window == 0 && self.run >= WALK {
-            self.end = ordinal + 1;
-            self.open(carried.clamp(WINDOW.start, WINDOW.end))
-        } else if reached {
-            self.open((self.window * 2).min(WINDOW.end))
-        } else {
-            None
-        }
-    }
-
-    /// Takes note that the kernel knows the messages up to this one; what the last window had no room for is pushed.
-    fn list(&mut self, ordinal: u32) -> Option<Range<u32>> {
-        let more = self.window > 0 && self.end == self.known;
-        self.known = self.known.max(ordinal + 1);
-        if more { self.open(self.window) } else { None }
-    }
-
-    /// Begins a window where the last one ended.
-    fn open(&mut self, window: u32) -> Option<Range<u32>> {
-        let begin = self.end.max(self.last + 1);
-        self.window = window;
-        self.end = self.known.min(begin.saturating_add(window)).max(begin);
-        self.signal = begin + (self.end - begin) / 4;
-        (begin < self.end).then_some(begin..self.end)
-    }
-}
-
-fn push(fs: &Fs, notifier: &Notifier, folder: NodeId, ordinals: Range<u32>) {
-    let pushed = fs.short_messages(folder, ordinals, LARGEST, |id, bytes| {
-        // A node that the kernel does not know is no error: it is asked for when it is wanted.
-        if let Err(e) = notifier.store(INodeNo(id.0), 0, bytes) {
-            tracing::trace!("not pushed: {e}");
-        }
-    });
-    if let Err(e) = pushed {
-        tracing::debug!("not pushed: {e}");
+    fn wants(&self, folder: NodeId, ordinal: u32) -> bool {
+        let walk = self.walks.peek(&folder);
+        walk.is_some_and(|walk| walk.wants(ordinal))
     }
 }
 
@@ -249,60 +216,39 @@ fn push(fs: &Fs, notifier: &Notifier, folder: NodeId, ordinals: Range<u32>) {
 mod tests {
     use super::*;
 
-    /// What a client that reads these messages of a listed folder makes be pushed.
-    fn walk(ordinals: impl IntoIterator<Item = u32>) -> Vec<Range<u32>> {
-        let mut walk = Walk {
-            known: 10_000,
-            ..Walk::default()
-        };
-        let steps = ordinals.into_iter();
-        steps.filter_map(|ordinal| walk.step(ordinal, 0)).collect()
-    }
+    const FOLDER: NodeId = NodeId(7 << 40);
 
-    #[test]
-    fn three_in_order_are_a_walk_and_its_windows_double() {
-        assert_eq!(walk([2, 3]), []);
-        assert_eq!(walk([2, 3, 4, 5]), vec![5..21; 1]);
-        // 9 is the one left out of the first window, 29 of the second.
-        assert_eq!(walk([2, 3, 4, 9, 29]), [5..21, 21..53, 53..117]);
-    }
-
-    #[test]
-    fn only_what_is_listed_is_pushed() {
-        let mut walk = Walk::default();
-        assert_eq!(walk.list(9), None);
-        let pushed: Vec<_> = (2..=4)
-            .filter_map(|ordinal| walk.step(ordinal, 0))
-            .collect();
-        assert_eq!(pushed, vec![5..10; 1]);
-        assert_eq!(walk.list(500), Some(10..26));
-        assert_eq!(walk.list(600), None, "the walk has not come so far");
-    }
-
-    #[test]
-    fn another_order_is_no_walk() {
-        assert_eq!(walk([9, 8, 7, 6, 5, 4]), []);
-        assert_eq!(walk([2, 4, 6, 8, 10]), []);
-        assert_eq!(walk([2, 3, 4, 5, 500, 501]), vec![5..21; 1]);
-    }
-
-    #[test]
-    fn windows_stop_growing() {
-        let mut walk = Walk {
-            known: u32::MAX,
-            ..Walk::default()
-        };
-        let mut ordinal = 1;
-        for _ in 0..20 {
-            ordinal += 1;
-            while walk.step(ordinal, 0).is_none() {
-                ordinal = if walk.signal > ordinal {
-                    walk.signal
-                } else {
-                    ordinal + 1
-                };
-            }
+    /// A client who has read the first messages of a listed folder up to the one before this.
+    fn read(ahead: &Ahead, folder: NodeId, before: u32) {
+        ahead.listed(folder.with_ordinal(10_000));
+        for ordinal in node::FIRST_MESSAGE..before {
+            ahead.saw(folder.with_ordinal(ordinal), 0);
         }
-        assert_eq!(walk.window, WINDOW.end);
+    }
+
+    #[test]
+    fn what_a_client_reads_himself_is_not_pushed_any_more() {
+        let ahead = Ahead::new();
+        read(&ahead, FOLDER, 5);
+        assert_eq!(ahead.take(), Some((FOLDER, 5..9)), "the signal is left out");
+        assert!(ahead.lock().wants(FOLDER, 8));
+        ahead.saw(FOLDER.with_ordinal(8), 0);
+        assert!(!ahead.lock().wants(FOLDER, 8));
+        // Nor is anything, once he goes another way.
+        assert!(ahead.lock().wants(FOLDER, 20));
+        ahead.saw(FOLDER.with_ordinal(900), 0);
+        assert!(!ahead.lock().wants(FOLDER, 20));
+        assert!(ahead.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn the_client_with_the_fewest_before_him_comes_first() {
+        let ahead = Ahead::new();
+        let other = NodeId(9 << 40);
+        read(&ahead, FOLDER, 5);
+        read(&ahead, other, 5);
+        let taken: Vec<_> = std::iter::from_fn(|| ahead.lock().take()).take(4).collect();
+        let starts: Vec<_> = taken.iter().map(|(at, range)| (*at, range.start)).collect();
+        assert_eq!(starts, [(FOLDER, 5), (other, 5), (FOLDER, 10), (other, 10)]);
     }
 }

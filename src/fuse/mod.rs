@@ -298,25 +298,26 @@ impl Filesystem for Mail {
             move |fs, mut reply, directory| {
                 let mut last = None;
                 directory.entries(Cookie(offset), |entry| {
-                    // Of messages in `deleted` the next ones are not the ones that their folder has next.
-                    if entry.attr.id.snapshot() == id(ino).snapshot() {
-                        last = Some(entry.attr.id);
-                    }
                     // With a ttl of 0 the kernel asks by name before it believes any of it.
                     let attr = file_attr(&entry.attr);
-                    reply.add(
+                    let is_full = reply.add(
                         attr.ino,
                         entry.next.0,
                         &entry.name,
                         &entry.attr.ttl,
                         &attr,
                         GENERATION,
-                    )
+                    );
+                    // Of messages in `deleted` the next ones are not the ones that their folder has next.
+                    if !is_full && entry.attr.id.snapshot() == id(ino).snapshot() {
+                        last = Some(entry.attr.id);
+                    }
+                    is_full
                 });
-                reply.ok();
                 if let (Some(ahead), Some(id)) = (&ahead, last) {
                     ahead.listed(id);
                 }
+                reply.ok();
                 // The caller has his answer, and looks at it meanwhile.
                 if let Err(e) = fs.prepare_next(&directory, Cookie(offset)) {
                     tracing::debug!("not made ready: {e}");
