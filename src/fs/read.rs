@@ -32,13 +32,14 @@ impl Fs {
         }
     }
 
-    /// Gives each of a folder's plain messages with these ordinals to `each`, whole, if it is no longer than `limit` bytes,
-    /// until that breaks; only if the folder is listed at the moment.
+    /// Gives each of a folder's plain messages with these ordinals that is `wanted` to `each`, whole, if it is no longer than
+    /// `limit` bytes, until that breaks; only if the folder is listed at the moment.
     pub fn short_messages(
         &self,
         folder: NodeId,
         ordinals: Range<u32>,
         limit: u64,
+        wanted: impl Fn(NodeId) -> bool,
         mut each: impl FnMut(NodeId, &[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         let parts = folder.parts();
@@ -62,6 +63,10 @@ impl Fs {
             let Some(item) = short(at(ordinal)) else {
                 continue;
             };
+            let id = folder.with_ordinal(ordinal);
+            if !wanted(id) {
+                continue;
+            }
             let next = (ordinal + 1..ordinals.end).map(at);
             let stored = ahead.open(at(ordinal), next.filter(|&at| short(at).is_some()))?;
             let len = usize::try_from(item.size).unwrap_or(0);
@@ -72,7 +77,7 @@ impl Fs {
             // One that looks encoded is read with more care.
             if whole
                 && (stored.is_plain() || decode::detect(bytes).is_none())
-                && each(folder.with_ordinal(ordinal), bytes).is_break()
+                && each(id, bytes).is_break()
             {
                 break;
             }

@@ -17,7 +17,7 @@
 //! the client has come so far, and that the next window is wanted.
 //!
 //! The kernel takes pages only for what it knows, and it knows the messages that it has been sent in a listing. So what is
-//! pushed begins with the listing, tries again until that is taken in, and ends where it ends.
+//! pushed begins with the listing, is tried again for a moment until that is taken in, and ends where it ends.
 //!
 //! The cast: [`Walk`] is how far a client has come, [`Ahead`] what all of them want, and the threads that push it.
 
@@ -31,8 +31,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use walk::Walk;
+use std::time::Duration;
+use walk::{LEAD, Walk};
 
 /// The ordinals of messages.
 const MESSAGES: Range<u32> = node::FIRST_MESSAGE..node::MAILDIR;
@@ -45,9 +45,9 @@ const CHUNK: u32 = 8;
 const THREADS: usize = 2;
 /// Windows that wait to be pushed; more are dropped, the oldest first.
 const MOST_WAITING: usize = 64;
-/// How long is tried, from memory many times what it takes.
-const PATIENCE: Duration = Duration::from_millis(3);
-/// How long the kernel takes to know the next messages of a listing that it was sent.
+/// As many messages of a chunk may be unknown to the kernel, such as those of `new` to who has listed `cur` alone.
+const REFUSALS: u32 = 4;
+/// How long the kernel takes to know the next messages of a listing that it is sent.
 const MOMENT: Duration = Duration::from_micros(50);
 /// How long a thread that pushes waits until it looks whether anybody mounts any more.
 const IDLE: Duration = Duration::from_secs(5);
@@ -135,19 +135,23 @@ impl Ahead {
     }
 
     fn push(&self, fs: &Fs, pages: &Pages, (folder, ordinals): Stretch) {
-        let until = Instant::now() + PATIENCE;
-        let pushed = fs.short_messages(folder, ordinals, LARGEST, |id, bytes| {
-            while self.lock().wants(folder, id.parts().ordinal) {
+        let mut refused = 0;
+        let wanted = |id: NodeId| self.lock().wants(id);
+        let pushed = fs.short_messages(folder, ordinals, LARGEST, wanted, |id, bytes| {
+            while wanted(id) {
                 match pages.store(id, bytes) {
                     Ok(()) => break,
-                    // The listing that tells of it is on its way.
-                    Err(Errno::NOENT) if Instant::now() < until => std::thread::sleep(MOMENT),
+                    Err(Errno::NOENT) if self.lock().is_being_told(folder) => {
+                        std::thread::sleep(MOMENT);
+                    }
                     // It is asked for when it is wanted.
+                    Err(Errno::NOENT) if refused < REFUSALS => {
+                        refused += 1;
+                        break;
+                    }
                     Err(e) => {
-                        tracing::trace!("not pushed: {e}");
-                        self.lock()
-                            .waiting
-                            .retain(|(waiting, _)| *waiting != folder);
+                        tracing::debug!("no more is pushed of what is next in a folder: {e}");
+                        self.lock().forget(folder);
                         return ControlFlow::Break(());
                     }
                 }
@@ -171,8 +175,8 @@ impl State {
         let walk = self.walks.get_or_insert_mut(folder, Walk::default);
         let Some(wanted) = step(walk, carried) else {
             if walk.run <= 1 {
-                // Another way through the folder: what was about to be pushed is not wanted.
-                self.waiting.retain(|(waiting, _)| *waiting != folder);
+                // Another way through the folder.
+                self.forget(folder);
             }
             return false;
         };
@@ -198,7 +202,7 @@ impl State {
         let places = self.waiting.iter().map(before_him).enumerate();
         let (place, (_, last)) = places.min_by_key(|(_, (distance, _))| *distance)?;
         let (folder, range) = self.waiting.remove(place)?;
-        let start = range.start.max(last + 1).min(range.end);
+        let start = range.start.max(last + 1 + LEAD).min(range.end);
         let chunk = start..range.end.min(start.saturating_add(CHUNK));
         if chunk.end < range.end {
             self.waiting.push_back((folder, chunk.end..range.end));
@@ -206,9 +210,20 @@ impl State {
         Some((folder, chunk))
     }
 
-    fn wants(&self, folder: NodeId, ordinal: u32) -> bool {
+    fn wants(&self, id: NodeId) -> bool {
+        let walk = self.walks.peek(&id.with_ordinal(0));
+        walk.is_some_and(|walk| walk.wants(id.parts().ordinal))
+    }
+
+    /// Whether the kernel may be about to take in a listing of a folder.
+    fn is_being_told(&self, folder: NodeId) -> bool {
         let walk = self.walks.peek(&folder);
-        walk.is_some_and(|walk| walk.wants(ordinal))
+        walk.is_some_and(Walk::is_being_told)
+    }
+
+    /// What was about to be pushed is not wanted.
+    fn forget(&mut self, folder: NodeId) {
+        self.waiting.retain(|(waiting, _)| *waiting != folder);
     }
 }
 
@@ -230,14 +245,16 @@ mod tests {
     fn what_a_client_reads_himself_is_not_pushed_any_more() {
         let ahead = Ahead::new();
         read(&ahead, FOLDER, 5);
-        assert_eq!(ahead.take(), Some((FOLDER, 5..9)), "the signal is left out");
-        assert!(ahead.lock().wants(FOLDER, 8));
+        let wants = |ordinal| ahead.lock().wants(FOLDER.with_ordinal(ordinal));
+        // He is about to read 5, and 9 is the signal.
+        assert_eq!(ahead.take(), Some((FOLDER, 6..9)));
+        assert!(wants(6) && wants(8));
         ahead.saw(FOLDER.with_ordinal(8), 0);
-        assert!(!ahead.lock().wants(FOLDER, 8));
+        assert!(!wants(8));
         // Nor is anything, once he goes another way.
-        assert!(ahead.lock().wants(FOLDER, 20));
+        assert!(wants(20));
         ahead.saw(FOLDER.with_ordinal(900), 0);
-        assert!(!ahead.lock().wants(FOLDER, 20));
+        assert!(!wants(20));
         assert!(ahead.lock().waiting.is_empty());
     }
 
@@ -249,6 +266,6 @@ mod tests {
         read(&ahead, other, 5);
         let taken: Vec<_> = std::iter::from_fn(|| ahead.lock().take()).take(4).collect();
         let starts: Vec<_> = taken.iter().map(|(at, range)| (*at, range.start)).collect();
-        assert_eq!(starts, [(FOLDER, 5), (other, 5), (FOLDER, 10), (other, 10)]);
+        assert_eq!(starts, [(FOLDER, 6), (other, 6), (FOLDER, 10), (other, 10)]);
     }
 }

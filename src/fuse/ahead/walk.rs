@@ -1,13 +1,16 @@
 //! How far a client has come in a folder, and which messages are wanted next.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Reads in order that make a walk.
 const WALK: u32 = 3;
 /// Messages in the first window and in the largest.
 const WINDOW: Range<u32> = 16..256;
 /// A client that has caught up reads so many messages himself: what is pushed to him while he asks for the same is wasted.
-const LEAD: u32 = 1;
+pub(super) const LEAD: u32 = 1;
+/// How long the kernel may take to take in a listing that it is sent: many times what it does.
+const TAKING_IN: Duration = Duration::from_millis(10);
 
 /// How far a client has come in a folder. The numbers are ordinals.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,9 +24,10 @@ pub(super) struct Walk {
     pub signal: u32,
     /// Where the next window begins.
     pub end: u32,
-    /// Behind the last message that has been listed with its attributes: the kernel knows no other, and takes no pages
-    /// for what it does not know.
+    /// Behind the last message that the kernel was told of in a listing with attributes: it takes no pages for others.
     known: u32,
+    /// When that was.
+    told: Option<Instant>,
 }
 
 impl Walk {
@@ -35,11 +39,12 @@ impl Walk {
         let reached = self.window > 0 && ordinal >= self.signal;
         self.last = ordinal;
         if !is_next && !in_window {
-            let known = self.known;
+            let (known, told) = (self.known, self.told);
             *self = Self {
                 last: ordinal,
                 run: 1,
                 known,
+                told,
                 ..Self::default()
             };
             return None;
@@ -55,8 +60,9 @@ impl Walk {
         }
     }
 
-    /// Takes note that the kernel knows the messages up to this one; what the last window had no room for is pushed.
+    /// Takes note that the kernel is told of the messages up to this one; what the last window had no room for is pushed.
     pub fn list(&mut self, ordinal: u32) -> Option<Range<u32>> {
+        self.told = Some(Instant::now());
         let more = self.window > 0 && self.end == self.known;
         self.known = self.known.max(ordinal + 1);
         if more { self.open(self.window) } else { None }
@@ -65,6 +71,11 @@ impl Walk {
     /// Whether this message is still to be pushed: the client goes on as he did, and is not about to read it himself.
     pub fn wants(&self, ordinal: u32) -> bool {
         self.window > 0 && ordinal > self.last.saturating_add(LEAD)
+    }
+
+    /// Whether the last listing may still be on its way.
+    pub fn is_being_told(&self) -> bool {
+        self.told.is_some_and(|told| told.elapsed() < TAKING_IN)
     }
 
     /// Begins a window where the last one ended.
