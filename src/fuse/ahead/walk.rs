@@ -23,7 +23,7 @@ pub(super) struct Walk {
     /// The message that is left out of it.
     pub signal: u32,
     /// Where the next window begins.
-    pub end: u32,
+    end: u32,
     /// Behind the last message that the kernel was told of in a listing with attributes: it takes no pages for others.
     known: u32,
     /// When that was.
