@@ -16,12 +16,12 @@ const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
 /// As long as a path may be in one call, with the zero at its end: whoever nests directories without end is to be told an
 /// error, and not to have each of them walked down to.
-const PATH_MAX: usize = 4096;
+const PATH_MAX: usize = libc::PATH_MAX as usize;
 
 /// How long who holds a lease on a file has until it is asked for again; the kernel takes the lease away in the end.
 const LEASE: Duration = Duration::from_millis(1);
 
-/// Opens a path beneath a directory, without following a link anywhere on the way.
+/// Opens a path beneath a directory, without following a link anywhere on the way: `O_NOFOLLOW` and `O_CLOEXEC` are added.
 ///
 /// # Errors
 /// `ELOOP` or `ENOTDIR` at a link, `EXDEV` where the path leaves the directory, if only on its way, `ENOENT` if it is empty,

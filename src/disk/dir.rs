@@ -1,8 +1,7 @@
 //! A directory of a store, open for the moment: what is in it, and opening that.
 
-use super::{
-    BTRFS, EXT, F2FS, File, FileKind, Listing, Root, Stat, TMPFS, XFS, ZFS, beneath, crew,
-};
+use super::file_system::{self, BTRFS, EXT, F2FS, TMPFS, XFS, ZFS};
+use super::{File, FileKind, Listing, Root, Stat, beneath, crew};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{self, AtFlags, FileType, OFlags, RawDir};
 use rustix::io::Errno;
@@ -98,12 +97,7 @@ impl<'a> Dir<'a> {
         self.root.lane.enter()?;
         let at = |e| self.root.error(&self.join(name), e);
         if name.contains(&b'/') {
-            let fd = beneath(
-                &self.fd,
-                name,
-                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            )
-            .map_err(at)?;
+            let fd = beneath(&self.fd, name, OFlags::PATH).map_err(at)?;
             return fs::fstat(&fd).map(Stat::from).map_err(at);
         }
         fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -131,8 +125,7 @@ impl<'a> Dir<'a> {
     pub fn device(&self) -> Result<Option<u64>> {
         self.root.lane.enter()?;
         let at = |e| self.root.error(&self.path, e);
-        let file_system = fs::fstatfs(&self.fd).map_err(at)?.f_type as u64 & 0xffff_ffff;
-        Ok(match file_system {
+        Ok(match file_system::of(&self.fd).map_err(at)? {
             BTRFS | ZFS | EXT | XFS | F2FS | TMPFS => Some(fs::fstat(&self.fd).map_err(at)?.st_dev),
             _ => None,
         })
@@ -141,8 +134,7 @@ impl<'a> Dir<'a> {
     /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.
     pub fn open(&self, name: &[u8]) -> Result<File<'a>> {
         self.root.lane.enter()?;
-        let flags =
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = self.join(name);
         let fd = beneath(&self.fd, name, flags).map_err(|e| match e {
             // What opening a link, a socket or a device without a driver answers.

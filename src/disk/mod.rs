@@ -10,12 +10,13 @@
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
 //! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it,
-//! [`crew`] looks at many things with several threads, [`stop`] ends work that nobody waits for, and [`Told`] knows what was
-//! warned of.
+//! [`file_system`] tells what kind something is on, [`crew`] looks at many things with several threads, [`stop`] ends work
+//! that nobody waits for, and [`Told`] knows what was warned of.
 
 mod beneath;
 pub mod crew;
 mod dir;
+pub mod file_system;
 pub mod lane;
 mod listing;
 pub mod stop;
@@ -29,6 +30,7 @@ pub use told::Told;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;
+use file_system::{BTRFS, FUSE, ZFS};
 use rustix::fs::{self, Advice, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -120,17 +122,9 @@ struct Identity {
     volume: Option<u64>,
 }
 
-const BTRFS: u64 = 0x9123_683e;
-const ZFS: u64 = 0x2fc1_2fc1;
-const EXT: u64 = 0xef53;
-const XFS: u64 = 0x5846_5342;
-const F2FS: u64 = 0xf2f5_2010;
-const TMPFS: u64 = 0x0102_1994;
-const FUSE: u64 = 0x6573_5546;
-
 impl Identity {
     fn of(fd: &OwnedFd) -> rustix::io::Result<Self> {
-        let file_system = fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff;
+        let file_system = file_system::of(fd)?;
         let inode = match file_system {
             FUSE => None,
             _ => Some(fs::fstat(fd)?.st_ino),

@@ -47,7 +47,7 @@ const THREADS: usize = 2;
 const MOST_WAITING: usize = 64;
 /// As many messages of a chunk may be unknown to the kernel, such as those of `new` to who has listed `cur` alone.
 const REFUSALS: u32 = 4;
-/// How long the kernel takes to know the next messages of a listing that it is sent.
+/// How long it takes until what was refused too early is tried again.
 const MOMENT: Duration = Duration::from_micros(50);
 /// How long a thread that pushes waits until it looks whether anybody mounts any more.
 const IDLE: Duration = Duration::from_secs(5);

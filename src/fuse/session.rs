@@ -112,20 +112,19 @@ impl Pages {
         const NOTIFY_STORE: u32 = 4;
         const HEADERS: u32 = 16 + 24;
         let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let words = [HEADERS.saturating_add(size), NOTIFY_STORE, 0, 0]
-            .into_iter()
-            .chain(halves(id.0))
-            .chain([0, 0, size, 0]);
-        let headers: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+        let headers = [
+            &HEADERS.saturating_add(size).to_ne_bytes()[..],
+            &NOTIFY_STORE.to_ne_bytes(),
+            &[0; 8],
+            &id.0.to_ne_bytes(),
+            &[0; 8],
+            &size.to_ne_bytes(),
+            &[0; 4],
+        ]
+        .concat();
         let parts = [IoSlice::new(&headers), IoSlice::new(bytes)];
         rustix::io::writev(&self.0, &parts).map(drop)
     }
-}
-
-/// As they lie in memory.
-fn halves(word: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
-    [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes)
 }
 
 fn notify(notifier: &Notifier, changes: &[Invalidation]) {

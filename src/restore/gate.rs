@@ -185,7 +185,7 @@ impl Dir {
     /// All of a regular file of at most `limit` bytes; `None` if there is none of the name.
     pub fn read(&self, name: &[u8], limit: u64) -> Result<Option<Vec<u8>>> {
         let path = self.join(name);
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = match beneath(&self.fd, name, flags) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),

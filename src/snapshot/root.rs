@@ -12,16 +12,13 @@
 //! Nothing stays open: an open directory keeps some file systems from removing the snapshot.
 
 use crate::disk;
+use crate::disk::file_system::{self, BTRFS, FUSE, ZFS};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-const BTRFS: u64 = 0x9123_683e;
-const ZFS: u64 = 0x2fc1_2fc1;
-const FUSE: u64 = 0x6573_5546;
 
 /// Of info.xml, which is a few hundred bytes long.
 const INFO_LIMIT: u64 = 64 * 1024;
@@ -51,7 +48,7 @@ impl Ground {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fd)?;
-        let file_system = file_system(&fd)?;
+        let file_system = file_system::of(&fd)?;
         Ok(Self {
             signature: signature(&fd, &stat, file_system)?,
             device: stat.st_dev,
@@ -73,7 +70,7 @@ impl Ground {
         let file_system = if stat.st_dev == self.device {
             self.file_system
         } else {
-            file_system(&fd)?
+            file_system::of(&fd)?
         };
         Ok(Some(signature(&fd, &stat, file_system)?))
     }
@@ -110,8 +107,4 @@ fn signature(fd: &OwnedFd, stat: &Stat, file_system: u64) -> rustix::io::Result<
         mtime: (stat.st_mtime, stat.st_mtime_nsec),
         volume,
     })
-}
-
-fn file_system(fd: &OwnedFd) -> rustix::io::Result<u64> {
-    Ok(rustix::fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff)
 }
