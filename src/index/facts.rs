@@ -7,7 +7,7 @@
 use super::database::{
     Fault, Found, Layout, Notices, Past, Rest, Trouble, checksum, file_at, lock, make_directory,
 };
-use super::queue::{self, Job, Pack, Queue};
+use super::queue::{self, Job, Queue};
 use super::writer;
 use crate::disk::stop;
 use crate::time::Time;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) const LAYOUT: Layout = Layout {
     name: "facts.sqlite",
     application_id: 0x6d74_6d46,
-    version: 3,
+    version: 4,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "
@@ -35,9 +35,12 @@ pub(super) const LAYOUT: Layout = Layout {
             listing INTEGER, crc INTEGER, UNIQUE (mailbox, folder, stamp));
         CREATE INDEX pack_by_listing ON pack (listing);
         -- Apart from `pack`, whose rows change when they are used, and share one where the folder is the same.
+        -- With a base, `content` is what is added to that, which may have one itself; `bases` counts them.
         CREATE TABLE listing (
-            id INTEGER PRIMARY KEY, made_for BLOB, plain_size INTEGER, content BLOB, crc INTEGER);",
-    probes: &[MAILBOX, FROM_KEY, PACK, KNOWN_PACK, LATEST_PACK],
+            id INTEGER PRIMARY KEY, made_for BLOB, plain_size INTEGER, content BLOB, base INTEGER, bases INTEGER,
+            crc INTEGER);
+        CREATE INDEX listing_by_base ON listing (base) WHERE base IS NOT NULL;",
+    probes: &[MAILBOX, FROM_KEY, PACK, LISTING, LATEST_PACK],
 };
 
 const MAILBOX: &str = "SELECT id FROM mailbox WHERE key = ?1";
@@ -50,14 +53,14 @@ const LATEST_PACK: &str = "SELECT stamp FROM pack
      WHERE mailbox = ?1 AND folder = ?2 AND substr(stamp, 1, length(?3)) = ?3
      ORDER BY id DESC LIMIT 1";
 
-const PACK: &str = "SELECT pack.id, used, pack.crc, made_for, plain_size, content, listing.crc
+const PACK: &str = "SELECT pack.id, used, pack.crc, made_for, listing.id
      FROM pack JOIN listing ON listing.id = pack.listing
      WHERE mailbox = ?1 AND folder = ?2 AND stamp = ?3";
 
-/// The same without what may be large.
-const KNOWN_PACK: &str = "SELECT pack.id, used, pack.crc, made_for
-     FROM pack JOIN listing ON listing.id = pack.listing
-     WHERE mailbox = ?1 AND folder = ?2 AND stamp = ?3";
+const LISTING: &str = "SELECT made_for, plain_size, content, base, crc FROM listing WHERE id = ?1";
+
+/// How many listings a listing may be made of, one added to the other: whoever reads it reads them all.
+pub(super) const MOST_BASES: i64 = 12;
 
 /// How many rows nobody asked for are walked over before the next key is looked up: about what a look-up costs.
 const STRIDE: usize = 16;
@@ -76,6 +79,23 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(super) const MADE_AGAIN: &str = "made anew; messages are read anew as they are looked at";
 
 const DONE_WITHOUT: &str = "done without for now: messages are read anew";
+
+/// The bytes of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pack {
+    pub whole: Vec<u8>,
+    /// What is added to that, one after the other.
+    pub added: Vec<Vec<u8>>,
+}
+
+impl Pack {
+    pub(super) fn whole(whole: Vec<u8>) -> Self {
+        Self {
+            whole,
+            added: Vec::new(),
+        }
+    }
+}
 
 /// What a message is known by: its store identity, and what tells whether it is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,20 +227,18 @@ impl Facts {
         }
     }
 
-    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Vec<u8>> {
-        let listing = self
+    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Pack> {
+        let (known, pack) = self
             .shared
             .read(|connection| select_pack(connection, mailbox, folder, stamp))??;
-        if listing.used < hour() {
-            self.shared.queue.put(Job::Used(listing.id));
-        }
-        Some(listing.content)
+        self.use_now(&known);
+        Some(pack)
     }
 
-    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Pack> {
         self.shared
             .read(|connection| select_latest_pack(connection, mailbox, folder, prefix))?
-            .map(|listing| listing.content)
+            .map(|(_, pack)| pack)
     }
 
     /// Whether there is a listing for the state, without reading it.
@@ -228,13 +246,14 @@ impl Facts {
         let known = self
             .shared
             .read(|connection| select_known_pack(connection, mailbox, folder, stamp));
-        let Some((id, used)) = known.flatten() else {
-            return false;
-        };
-        if used < hour() {
-            self.shared.queue.put(Job::Used(id));
+        let known = known.flatten();
+        known.inspect(|known| self.use_now(known)).is_some()
+    }
+
+    fn use_now(&self, known: &Known) {
+        if known.used < hour() {
+            self.shared.queue.put(Job::Used(known.id));
         }
-        true
     }
 
     pub fn put_pack(
@@ -243,7 +262,7 @@ impl Facts {
         weight: usize,
         listing: queue::Listing,
     ) {
-        self.shared.queue.put(Job::Pack(Pack {
+        self.shared.queue.put(Job::Pack(queue::Pack {
             mailbox: mailbox.into(),
             folder: folder.into(),
             stamp: stamp.into(),
@@ -428,10 +447,22 @@ fn decode_fact<'r>(row: &'r Row<'_>) -> Option<(FactKey<'r>, &'r [u8], i64)> {
     Some((key, row.get_ref(4).ok()?.as_blob().ok()?, integer(5)?))
 }
 
-struct Listing {
+/// A pack, without its listing.
+struct Known {
     id: i64,
     used: i64,
+    listing: i64,
+    /// For which state its listing was made.
+    made_for: Vec<u8>,
+}
+
+/// A row of a listing as the file has it.
+struct Stored {
+    made_for: Vec<u8>,
+    plain_size: i64,
     content: Vec<u8>,
+    base: Option<i64>,
+    crc: i64,
 }
 
 fn select_latest_pack(
@@ -439,7 +470,7 @@ fn select_latest_pack(
     mailbox: &[u8],
     folder: &[u8],
     prefix: &[u8],
-) -> Result<Option<Listing>, Fault> {
+) -> Result<Option<(Known, Pack)>, Fault> {
     let Some(id) = mailbox_id(connection, mailbox)? else {
         return Ok(None);
     };
@@ -453,29 +484,13 @@ fn select_latest_pack(
     }
 }
 
+/// The pack of a state, if all is as it was written.
 fn select_known_pack(
     connection: &Connection,
     mailbox: &[u8],
     folder: &[u8],
     stamp: &[u8],
-) -> Result<Option<(i64, i64)>, Fault> {
-    let Some(id) = mailbox_id(connection, mailbox)? else {
-        return Ok(None);
-    };
-    let mut select = connection.prepare_cached(KNOWN_PACK)?;
-    let mut rows = select.query(params![id, folder, stamp])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    Ok(decode_pack(row, [mailbox, folder, stamp]).map(|(id, used, _)| (id, used)))
-}
-
-fn select_pack(
-    connection: &Connection,
-    mailbox: &[u8],
-    folder: &[u8],
-    stamp: &[u8],
-) -> Result<Option<Listing>, Fault> {
+) -> Result<Option<Known>, Fault> {
     let Some(id) = mailbox_id(connection, mailbox)? else {
         return Ok(None);
     };
@@ -484,33 +499,85 @@ fn select_pack(
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    Ok(decode_listing(row, [mailbox, folder, stamp]))
+    Ok(decode_pack(row, [mailbox, folder, stamp]))
 }
 
-/// The number of a pack, when it was used, and for which state its listing was made, if all is as it was written.
-fn decode_pack<'r>(row: &'r Row<'_>, key: [&[u8]; 3]) -> Option<(i64, i64, &'r [u8])> {
+fn select_pack(
+    connection: &Connection,
+    mailbox: &[u8],
+    folder: &[u8],
+    stamp: &[u8],
+) -> Result<Option<(Known, Pack)>, Fault> {
+    let Some(known) = select_known_pack(connection, mailbox, folder, stamp)? else {
+        return Ok(None);
+    };
+    let mut rows = Vec::new();
+    let mut select = connection.prepare_cached(LISTING)?;
+    let mut next = Some(known.listing);
+    while let Some(id) = next {
+        let row = select.query_row([id], |row| Ok(decode_stored(row)));
+        let Some(row) = row.optional()?.flatten() else {
+            return Ok(None);
+        };
+        next = row.base;
+        rows.push(row);
+        if rows.len() as i64 > MOST_BASES + 1 {
+            return Ok(None);
+        }
+    }
+    let is_its_own = rows
+        .first()
+        .is_some_and(|row| row.made_for == known.made_for);
+    let pack = assemble(rows, [mailbox, folder]).filter(|_| is_its_own);
+    Ok(pack.map(|pack| (known, pack)))
+}
+
+fn decode_pack(row: &Row<'_>, key: [&[u8]; 3]) -> Option<Known> {
     let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
     let made_for = row.get_ref(3).ok()?.as_blob().ok()?;
     let crc = i64::from(share_checksum(key, made_for));
-    (integer(2)? == crc).then_some((integer(0)?, integer(1)?, made_for))
+    Some(Known {
+        id: integer(0)?,
+        used: integer(1)?,
+        listing: integer(4)?,
+        made_for: made_for.to_vec(),
+    })
+    .filter(|_| integer(2) == Some(crc))
 }
 
-/// The listing in a row of the file, if it is as it was written.
-fn decode_listing(row: &Row<'_>, key: [&[u8]; 3]) -> Option<Listing> {
-    let integer = |i| row.get_ref(i).ok()?.as_i64().ok();
-    let (id, used, made_for) = decode_pack(row, key)?;
-    let [mailbox, folder, _] = key;
-    let plain_size = integer(4)?;
-    let content = row.get_ref(5).ok()?.as_blob().ok()?;
-    let crc = pack_checksum([mailbox, folder, made_for], plain_size, content);
-    if integer(6)? != i64::from(crc) {
-        return None;
+/// A row as far as its types are right.
+fn decode_stored(row: &Row<'_>) -> Option<Stored> {
+    let integer = |i| row.get_ref(i).ok()?.as_i64_or_null().ok();
+    let blob = |i| row.get_ref(i).ok()?.as_blob().ok().map(<[u8]>::to_vec);
+    Some(Stored {
+        made_for: blob(0)?,
+        plain_size: integer(1)??,
+        content: blob(2)?,
+        base: integer(3)?,
+        crc: integer(4)??,
+    })
+}
+
+/// The bytes of a listing, if they are as they were written. `rows`: it, and what it is added to, one after the other.
+fn assemble(rows: Vec<Stored>, [mailbox, folder]: [&[u8]; 2]) -> Option<Pack> {
+    let mut pack: Option<Pack> = None;
+    let mut base = None;
+    for row in rows.into_iter().rev() {
+        let key = [mailbox, folder, &row.made_for];
+        if row.crc != i64::from(pack_checksum(key, base, row.plain_size, &row.content)) {
+            return None;
+        }
+        base = Some(row.crc);
+        let plain = match usize::try_from(row.plain_size).ok()? {
+            size if size == row.content.len() => row.content,
+            size => zstd::bulk::decompress(&row.content, size).ok()?,
+        };
+        match &mut pack {
+            None => pack = Some(Pack::whole(plain)),
+            Some(pack) => pack.added.push(plain),
+        }
     }
-    let content = match usize::try_from(plain_size).ok()? {
-        size if size == content.len() => content.to_vec(),
-        size => zstd::bulk::decompress(content, size).ok()?,
-    };
-    Some(Listing { id, used, content })
+    pack
 }
 
 /// Of a pack that has the listing of another state, or its own.
@@ -519,8 +586,22 @@ pub(super) fn share_checksum(key: [&[u8]; 3], made_for: &[u8]) -> u32 {
     checksum(&[mailbox, folder, stamp, made_for])
 }
 
-/// `plain_size` is the listing's; if `content` is shorter, it is compressed.
-pub(super) fn pack_checksum(key: [&[u8]; 3], plain_size: i64, content: &[u8]) -> u32 {
+/// `base` is the checksum of what it is added to; `plain_size` the listing's: if `content` is shorter, it is compressed.
+pub(super) fn pack_checksum(
+    key: [&[u8]; 3],
+    base: Option<i64>,
+    plain_size: i64,
+    content: &[u8],
+) -> u32 {
     let [mailbox, folder, stamp] = key;
-    checksum(&[mailbox, folder, stamp, &plain_size.to_le_bytes(), content])
+    let base = base.map(i64::to_le_bytes);
+    let base = base.as_ref().map_or(&[][..], |base| base);
+    checksum(&[
+        mailbox,
+        folder,
+        stamp,
+        base,
+        &plain_size.to_le_bytes(),
+        content,
+    ])
 }

@@ -37,7 +37,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use facts::FactKey;
+pub use facts::{FactKey, Pack};
 pub use numbers::Table;
 
 use crate::error::Result;
@@ -149,12 +149,12 @@ impl Index {
     }
 
     /// The listing kept of a folder in the state that `stamp` names.
-    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Vec<u8>> {
+    pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Pack> {
         self.facts.as_ref()?.pack(mailbox, folder, stamp)
     }
 
     /// The listing of a folder that was kept last for a state whose name begins so.
-    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+    pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Pack> {
         self.facts.as_ref()?.latest_pack(mailbox, folder, prefix)
     }
 
@@ -186,6 +186,24 @@ impl Index {
     ) {
         if let Some(kept) = &self.facts {
             let listing = queue::Listing::Own(Box::new(encode));
+            kept.put_pack([mailbox, folder, stamp], weight, listing);
+        }
+    }
+
+    /// The same for a listing that is what another one becomes with some bytes that are added to it: the one that is kept for
+    /// the state that `other` names. `whole`: all its bytes, for when that is not kept.
+    pub fn put_pack_since(
+        &self,
+        mailbox: &[u8],
+        folder: &[u8],
+        stamp: &[u8],
+        (other, added): (&[u8], Vec<u8>),
+        weight: usize,
+        whole: impl Fn(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) {
+        if let Some(kept) = &self.facts {
+            let weight = weight + added.capacity();
+            let listing = queue::Listing::Since(other.into(), added, Box::new(whole));
             kept.put_pack([mailbox, folder, stamp], weight, listing);
         }
     }

@@ -78,6 +78,8 @@ pub(super) enum Listing {
     Own(Box<Encode>),
     /// That of the same folder in the state that this stamp names.
     Of(Box<[u8]>),
+    /// Bytes that are added to that one; or the whole, if that is not kept or made of too many itself.
+    Since(Box<[u8]>, Vec<u8>, Box<Encode>),
 }
 
 impl Facts {

@@ -4,7 +4,9 @@
 //! that was removed is made anew.
 
 use super::database::{Fault, Rest, Trouble};
-use super::facts::{MADE_AGAIN, Shared, hour, mailbox_id, pack_checksum, share_checksum};
+use super::facts::{
+    MADE_AGAIN, MOST_BASES, Shared, hour, mailbox_id, pack_checksum, share_checksum,
+};
 use super::queue::{self, Encode, Job, Listing, Pack};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::io::{self, BufWriter, Write};
@@ -117,11 +119,19 @@ fn insert_pack(transaction: &Transaction<'_>, pack: &Pack) -> Result<(), Fault> 
         Ok(found.optional()?)
     };
     let replaced = listing_of(&pack.stamp)?;
+    let own = |encode| -> Result<(i64, Vec<u8>), Fault> {
+        let id = insert_listing(transaction, key, pack.weight, encode)?;
+        Ok((id, pack.stamp.to_vec()))
+    };
     let (listing, made_for) = match &pack.listing {
-        Listing::Own(encode) => (
-            insert_listing(transaction, key, pack.weight, encode)?,
-            pack.stamp.to_vec(),
-        ),
+        Listing::Own(encode) => own(encode)?,
+        Listing::Since(other, added, whole) => {
+            let base = listing_of(other)?.map(|(id, _)| id);
+            match add_listing(transaction, key, base, added)? {
+                Some(id) => (id, pack.stamp.to_vec()),
+                None => own(whole)?,
+            }
+        }
         Listing::Of(other) => match listing_of(other)? {
             Some(found) => found,
             None => return Ok(()),
@@ -171,7 +181,7 @@ fn insert_listing(
         false => plain().map_err(failed)?,
     };
     let plain_size = plain_size.cast_signed();
-    let crc = pack_checksum(key, plain_size, &content);
+    let crc = pack_checksum(key, None, plain_size, &content);
     let [_, _, stamp] = key;
     transaction
         .prepare_cached(
@@ -179,6 +189,42 @@ fn insert_listing(
         )?
         .execute(params![stamp, plain_size, content, crc])?;
     Ok(transaction.last_insert_rowid())
+}
+
+/// The same for what is added to another listing; nothing if there is none, or it is made of as many as may be.
+fn add_listing(
+    transaction: &Transaction<'_>,
+    key: [&[u8]; 3],
+    base: Option<i64>,
+    added: &[u8],
+) -> Result<Option<i64>, Fault> {
+    let Some(base) = base else {
+        return Ok(None);
+    };
+    let mut select = transaction.prepare_cached("SELECT bases, crc FROM listing WHERE id = ?")?;
+    let (bases, base_crc): (Option<i64>, i64) =
+        select.query_row([base], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let bases = bases.unwrap_or(0) + 1;
+    if bases > MOST_BASES {
+        return Ok(None);
+    }
+    let failed = |e: io::Error| Fault::new(Trouble::Failing, format!("a listing: {e}"));
+    let compressed = match added.len() >= COMPRESS_FROM {
+        true => Some(zstd::bulk::compress(added, 1).map_err(failed)?),
+        false => None,
+    };
+    let content = compressed.as_deref().filter(|c| c.len() < added.len());
+    let content = content.unwrap_or(added);
+    let plain_size = added.len() as i64;
+    let [_, _, stamp] = key;
+    let crc = pack_checksum(key, Some(base_crc), plain_size, content);
+    transaction
+        .prepare_cached(
+            "INSERT INTO listing (made_for, plain_size, content, base, bases, crc)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![stamp, plain_size, content, base, bases, crc])?;
+    Ok(Some(transaction.last_insert_rowid()))
 }
 
 /// Compresses on the way, so that the plain bytes are never there at once; also answers how many they are.
@@ -228,13 +274,19 @@ fn drop_oldest(transaction: &Transaction<'_>, mailbox: i64, folder: &[u8]) -> Re
     Ok(())
 }
 
-/// Drops a listing that no state has any more.
+/// Drops a listing that no state has any more and no other one is added to; and then what it was added to, likewise.
 fn drop_unused(transaction: &Transaction<'_>, listing: i64) -> Result<(), Fault> {
     let mut delete = transaction.prepare_cached(
         "DELETE FROM listing
-         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM pack WHERE listing = ?1)",
+         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM pack WHERE listing = ?1)
+         AND NOT EXISTS (SELECT 1 FROM listing WHERE base = ?1)
+         RETURNING base",
     )?;
-    delete.execute([listing])?;
+    let mut next = Some(listing);
+    while let Some(id) = next {
+        let dropped: Option<Option<i64>> = delete.query_row([id], |row| row.get(0)).optional()?;
+        next = dropped.flatten();
+    }
     Ok(())
 }
 

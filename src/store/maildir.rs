@@ -17,8 +17,8 @@ mod finder;
 
 use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
-    BY_PATHS, Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store,
-    Stored, beside, dbox, folder_name, join,
+    AskBefore, BY_PATHS, Definition, Files, Folder, Folders, Found, Message, Messages, Place,
+    Stamp, Store, Stored, beside, dbox, folder_name, join,
 };
 use crate::disk::{Dir, FileKind, Listing, Root, Stat, crew};
 use crate::error::{Error, Kind, Result};
@@ -193,7 +193,7 @@ impl<'a> Maildir<'a> {
 
     /// All messages of a folder; `None` if the finder cannot tell without looking at each. What `begin` takes to make it, it
     /// takes while the names come.
-    fn find<'b>(&self, folder: &[u8], begin: &dyn Fn() -> Finder<'b>) -> Result<Option<Messages>> {
+    fn find<'b>(&self, folder: &[u8], begin: &dyn Fn() -> Finder<'b>) -> Result<Option<Found>> {
         let dir = self.dir(folder)?;
         let mut finder = None;
         for new in [false, true] {
@@ -212,17 +212,7 @@ impl<'a> Maildir<'a> {
                 finder.get_or_insert_with(begin);
             })?;
             let found = finder.get_or_insert_with(begin);
-            let mut files = Vec::new();
-            for (at, entry) in (0..).zip(listing.iter()) {
-                if entry.name.starts_with(b".") {
-                    continue;
-                }
-                match entry.kind {
-                    FileKind::File => files.push((entry.ino, at)),
-                    _ => found.odd(entry.name),
-                }
-            }
-            let unknown = found.unknown(&listing, new, files);
+            let unknown = found.unknown(&listing, new);
             for names in unknown.chunks(LOOKED_AT_TOGETHER) {
                 for (name, stat) in look_at(&dir, names)? {
                     found.add(name, new, &stat)?;
@@ -380,20 +370,20 @@ impl Store for Maildir<'_> {
         Ok(device)
     }
 
-    fn messages_since(&self, folder: &[u8], before: &Before<'_>) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], before: &AskBefore<'_>) -> Result<Found> {
         let device = self.device(folder)?;
         let beside = || {
             let before = before();
             match before.device.is_some() && before.device == device {
-                true => Finder::beside(before),
+                true => Finder::beside(before.messages),
                 false => Finder::default(),
             }
         };
-        if let Some(messages) = self.find(folder, &beside)? {
-            return Ok(messages);
+        if let Some(found) = self.find(folder, &beside)? {
+            return Ok(found);
         }
-        let messages = self.find(folder, &Finder::default)?;
-        messages.ok_or_else(|| Error::new(Kind::Unreadable, "messages that can't be told apart"))
+        let found = self.find(folder, &Finder::default)?;
+        found.ok_or_else(|| Error::new(Kind::Unreadable, "messages that can't be told apart"))
     }
 
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {

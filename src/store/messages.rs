@@ -3,6 +3,7 @@
 //! A [`Message`] is a row of fixed size. What has no fixed size is the folder's: the locators, one behind the other, and
 //! the keywords, of which a message has one of the sets that occur.
 
+use super::change::{Patchwork, side_by_side};
 use crate::message::Flags;
 use crate::time::Time;
 use std::io::{self, Write};
@@ -43,8 +44,6 @@ pub struct Messages {
     pub provisional: bool,
     /// What is wrong with the folder's own files, and what comes of it, for people; not kept.
     pub damage: Option<String>,
-    /// The device that the inode numbers are good for, if its files are known to be there still; not kept.
-    pub device: Option<u64>,
 }
 
 impl Messages {
@@ -89,6 +88,11 @@ impl Messages {
         &self.keywords.names
     }
 
+    /// Whether the numbers of keywords mean others than in another listing.
+    pub fn has_other_keywords(&self, other: &Self) -> bool {
+        self.keywords != other.keywords
+    }
+
     /// Which of the folder's keywords a message has, in order.
     pub fn keyword_numbers(&self, message: &Message) -> impl Iterator<Item = usize> {
         self.keywords.numbers(message.keywords)
@@ -103,6 +107,13 @@ impl Messages {
         self.rows.binary_search_by(compare).ok()
     }
 
+    /// The position of the message with this store name, or else that which it would have; where there are twins, of one
+    /// among those that have it.
+    pub fn place(&self, store_name: &[u8]) -> Result<usize, usize> {
+        self.rows
+            .binary_search_by(|message| self.store_name(message).cmp(store_name))
+    }
+
     /// What the message is called in every snapshot. A twin is told apart by its size, behind a byte that no file
     /// name can have.
     pub fn identity(&self, message: &Message) -> Vec<u8> {
@@ -115,15 +126,12 @@ impl Messages {
 
     /// Whether another listing tells the same.
     pub fn equals(&self, other: &Self) -> bool {
-        let without_place = |message: &Message| Message {
-            name: 0,
-            ..*message
-        };
         self.len() == other.len()
             && (self.oddities, &self.keywords) == (other.oddities, &other.keywords)
-            && self.iter().zip(other.iter()).all(|(a, b)| {
-                without_place(a) == without_place(b) && self.locator(a) == other.locator(b)
-            })
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|(a, b)| a.is_but_for_its_place(b) && self.locator(a) == other.locator(b))
     }
 
     /// The messages at these positions alone.
@@ -140,6 +148,64 @@ impl Messages {
         some
     }
 
+    /// The listing that a patchwork makes of several; `None` if they have other keywords than the last, which says what holds
+    /// for all messages.
+    pub fn assembled(listings: &[&Self], patchwork: &Patchwork) -> Option<Self> {
+        let last = listings.last()?;
+        if listings.iter().any(|other| other.keywords != last.keywords) {
+            return None;
+        }
+        let runs = patchwork.runs();
+        let runs = runs.map(|(of, rows)| Some((of, listings.get(of)?.rows.get(rows)?)));
+        let runs = runs.collect::<Option<Vec<(usize, &[Message])>>>()?;
+        let lens = runs.iter().flat_map(|(_, rows)| rows.iter());
+        let used = lens.map(|row| usize::from(row.name_len)).sum();
+        let lengths: Vec<usize> = listings.iter().map(|listing| listing.names.len()).collect();
+        let mut rows = Vec::with_capacity(patchwork.len());
+        let names = match side_by_side(&lengths, used) {
+            Some(starts) => {
+                for (of, run) in runs {
+                    let start = *starts.get(of)?;
+                    rows.extend(run.iter().map(|row| Message {
+                        name: start + row.name,
+                        ..*row
+                    }));
+                }
+                let mut names = Vec::with_capacity(lengths.iter().sum());
+                for listing in listings {
+                    names.extend_from_slice(&listing.names);
+                }
+                names
+            }
+            None => {
+                let mut names = Vec::with_capacity(used);
+                for (of, run) in runs {
+                    for row in run {
+                        let name = u32::try_from(names.len()).ok()?;
+                        rows.push(Message { name, ..*row });
+                        names.extend_from_slice(listings.get(of)?.locator(row));
+                    }
+                }
+                names
+            }
+        };
+        Some(Self {
+            names,
+            rows,
+            keywords: last.keywords.clone(),
+            oddities: last.oddities,
+            odd_names: last.odd_names.clone(),
+            provisional: last.provisional,
+            damage: last.damage.clone(),
+        })
+    }
+
+    /// A number for what these messages are, but for their names: that of each, added up.
+    pub fn sum(&self) -> u64 {
+        let sums = self.rows.iter().map(Message::sum);
+        sums.fold(0, u64::wrapping_add)
+    }
+
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
         self.names.capacity() + self.rows.capacity() * size_of::<Message>() + self.keywords.weight()
@@ -149,6 +215,42 @@ impl Messages {
 /// Bytes of one message in an encoded listing, its locator left out.
 const ENCODED: usize = 38;
 
+impl Message {
+    /// Whether two rows are the same, wherever their locators are.
+    pub fn is_but_for_its_place(&self, other: &Self) -> bool {
+        let name = self.name;
+        *self == Self { name, ..*other }
+    }
+
+    /// A number for all but its locator.
+    pub fn sum(&self) -> u64 {
+        crc32fast::hash(&self.encoded()).into()
+    }
+
+    fn encoded(&self) -> [u8; ENCODED] {
+        let mut bytes = [0; ENCODED];
+        let mut rest = bytes.as_mut_slice();
+        let mut put = |field: &[u8]| {
+            if let Some((place, after)) =
+                std::mem::take(&mut rest).split_at_mut_checked(field.len())
+            {
+                place.copy_from_slice(field);
+                rest = after;
+            }
+        };
+        put(&self.name_len.to_le_bytes());
+        put(&self.base_len.to_le_bytes());
+        put(&[u8::from(self.new) | u8::from(self.twin) << 1]);
+        put(&[self.flags.bits()]);
+        put(&self.keywords.to_le_bytes());
+        put(&self.size.to_le_bytes());
+        put(&self.received.secs.to_le_bytes());
+        put(&self.received.nanos.to_le_bytes());
+        put(&self.inode.to_le_bytes());
+        bytes
+    }
+}
+
 impl Messages {
     /// Writes the listing as bytes that [`decode`](Self::decode) reads.
     pub fn encode(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -156,15 +258,7 @@ impl Messages {
         out.write_all(&self.oddities.to_le_bytes())?;
         self.keywords.encode(out)?;
         for row in &self.rows {
-            out.write_all(&row.name_len.to_le_bytes())?;
-            out.write_all(&row.base_len.to_le_bytes())?;
-            out.write_all(&[u8::from(row.new) | u8::from(row.twin) << 1])?;
-            out.write_all(&[row.flags.bits()])?;
-            out.write_all(&row.keywords.to_le_bytes())?;
-            out.write_all(&row.size.to_le_bytes())?;
-            out.write_all(&row.received.secs.to_le_bytes())?;
-            out.write_all(&row.received.nanos.to_le_bytes())?;
-            out.write_all(&row.inode.to_le_bytes())?;
+            out.write_all(&row.encoded())?;
         }
         self.rows
             .iter()
@@ -216,7 +310,6 @@ impl Messages {
             odd_names: Vec::new(),
             provisional: false,
             damage: None,
-            device: None,
         })
     }
 }
@@ -321,7 +414,6 @@ mod tests {
             odd_names: Vec::new(),
             provisional: false,
             damage: None,
-            device: None,
         }
     }
 

@@ -14,11 +14,12 @@
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
 //! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder, [`cyrus`] what
-//! Cyrus IMAP keeps; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at, [`beside`] what is kept
+//! Cyrus IMAP keeps; a [`Change`] is what differs from another date; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at, [`beside`] what is kept
 //! outside of a mailbox; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 pub mod beside;
 mod bounds;
+mod change;
 pub mod cyrus;
 pub mod dbox;
 pub mod decode;
@@ -29,12 +30,13 @@ mod messages;
 mod read_ahead;
 mod stored;
 
+pub use change::{Change, Found, Patchwork, side_by_side};
 pub use messages::{Message, Messages, take};
 pub use read_ahead::ReadAhead;
 pub use stored::Stored;
 
 use crate::disk::{Listing, Root};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::time::{Time, Zone};
 use std::fmt;
 
@@ -198,8 +200,16 @@ impl fmt::Debug for Format {
     }
 }
 
-/// Gives a folder's messages on another date, the same each time it is asked.
-pub type Before<'b> = dyn Fn() -> &'b Messages + 'b;
+/// A folder as it was on another date.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'b> {
+    pub messages: &'b Messages,
+    /// The [device](Store::device) that it is on, if its files are known to be there still.
+    pub device: Option<u64>,
+}
+
+/// Gives a folder as it was on another date, the same each time it is asked.
+pub type AskBefore<'b> = dyn Fn() -> Before<'b> + 'b;
 
 /// One mailbox in a snapshot.
 ///
@@ -237,11 +247,16 @@ pub trait Store: Sync {
     /// The messages of a folder. `before` is how it was on another date, or nothing: what cannot have changed since need
     /// not be read again.
     fn messages(&self, folder: &[u8], before: &Messages) -> Result<Messages> {
-        self.messages_since(folder, &|| before)
+        let beside = Before {
+            messages: before,
+            device: None,
+        };
+        let found = self.messages_since(folder, &|| beside)?.all(before);
+        found.ok_or_else(|| Error::new(Kind::Failed, "a change of another listing"))
     }
 
     /// The same with what may take long to get, while the folder is looked at.
-    fn messages_since(&self, folder: &[u8], before: &Before<'_>) -> Result<Messages>;
+    fn messages_since(&self, folder: &[u8], before: &AskBefore<'_>) -> Result<Found>;
 
     /// The size that the store claims for a message of a folder once it is decoded, in bytes; reads nothing.
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64>;

@@ -72,6 +72,11 @@ impl Encoding {
             .find(|e| e.to_byte() == byte)
     }
 
+    /// Whether the message could not be had, and may be had another time or in another place.
+    pub fn may_be_put_right(self) -> bool {
+        matches!(self, Self::Damaged | Self::Unread)
+    }
+
     /// Whether it is known that the message can't be had.
     pub fn is_lost(self) -> bool {
         matches!(self, Self::Damaged | Self::Locked)

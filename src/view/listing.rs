@@ -7,27 +7,30 @@
 //! somebody who makes such files by hand in his own Maildir, of one size and time, can give one of them the other's name.) That it is
 //! damaged is no such thing: a copy may be whole.
 //!
-//! The cast: [`Listing`] is the result, `rows` what it and the index keep, `learning` finds out what is known of each
+//! The cast: [`Listing`] is the result, `rows` what it and the index keep, `beside` takes over what is as on another date, `learning` finds out what is known of each
 //! message, `naming` names them; a large folder is a [`Draft`] first.
 //!
 //! A message that cannot be read now (a bad disk) is listed all the same, under a name that says so; reading it is an
 //! error, and nothing of that is kept.
 
+mod beside;
 mod draft;
 mod learning;
 mod naming;
 mod rows;
 
+pub use beside::{Difference, Neighbour, Trace};
 pub use draft::{Draft, PART};
 
 use super::View;
 use super::content::{Encoding, Learned};
 use crate::disk::lane;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
-use crate::store::{Message, Messages, Store};
+use crate::store::{Found, Message, Messages, Store};
 use crate::time::Time;
+use beside::{Earlier, Since};
 use rows::Rows;
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
@@ -59,48 +62,12 @@ pub enum Begun {
 /// A folder that the index has no listing of.
 #[derive(Debug)]
 struct Unlisted {
-    messages: Messages,
-    /// How it was on another date, as far as that is known; and what the index keeps that under, if all of it could be read.
-    before: Arc<Rows>,
-    before_key: Option<Vec<u8>>,
+    /// Only the change, if most of it is as on another date.
+    found: Found,
+    earlier: Earlier,
     key: Vec<u8>,
     /// The folder's last change.
     changed: Time,
-}
-
-/// How a listing differs from that of another state of the folder, where most of it is the same.
-#[derive(Debug)]
-pub struct Difference {
-    /// That state: what [`View::shape`] says, and the stamp.
-    pub from: Vec<u8>,
-    /// Messages that are only there.
-    pub gone: Vec<Trace>,
-    /// Positions of the messages that are only here.
-    pub came: Vec<u32>,
-}
-
-/// What another listing showed of a message.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Trace {
-    pub identity: Vec<u8>,
-    pub name: String,
-    /// Of what reading gives.
-    pub size: u64,
-    /// Of what is stored.
-    pub stored: u64,
-    pub received: Time,
-    pub encoding: Encoding,
-    /// As [`Item::body`].
-    pub body: Option<BodySize>,
-}
-
-/// The same mailbox on another date.
-pub struct Neighbour<'a> {
-    pub store: Box<dyn Store + 'a>,
-    /// Its listing of the folder, if it is at hand.
-    pub listing: Option<Arc<Listing>>,
-    /// Whether its disk may be waited for, too.
-    pub is_reachable: bool,
 }
 
 /// One message of a listing.
@@ -228,38 +195,6 @@ impl Listing {
     }
 }
 
-impl Difference {
-    /// `None` if more than a quarter of the messages differ.
-    fn between(from: Vec<u8>, before: &Rows, known: &[Known]) -> Option<Self> {
-        let mut same = vec![false; before.messages.len()];
-        let mut came = Vec::new();
-        for (position, known) in (0..).zip(known) {
-            match known {
-                Known::Same(at) => {
-                    if let Some(same) = same.get_mut(*at) {
-                        *same = true;
-                    }
-                }
-                _ => came.push(position),
-            }
-        }
-        let gone = same.iter().filter(|same| !**same).count();
-        if 4 * (gone + came.len()) > known.len() {
-            return None;
-        }
-        let gone = (0..before.messages.len()).filter(|&at| same.get(at) == Some(&false));
-        let gone = gone.filter_map(|at| before.trace(at)).collect();
-        Some(Self { from, gone, came })
-    }
-
-    fn weight(&self) -> usize {
-        let of =
-            |trace: &Trace| size_of::<Trace>() + trace.identity.capacity() + trace.name.capacity();
-        let gone: usize = self.gone.iter().map(of).sum();
-        self.from.capacity() + gone + 4 * self.came.capacity()
-    }
-}
-
 /// What of a listing is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
@@ -356,21 +291,37 @@ impl View {
         if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
             return Ok(Ok(Listing::of(Arc::new(rows), key, stamp.changed)));
         }
-        let before = OnceCell::new();
-        let known = || before.get_or_init(|| self.before(mailbox, folder, &any_state, beside));
-        let messages = store.messages_since(folder, &|| &known().0.messages)?;
+        let earlier = OnceCell::new();
+        let ask = || earlier.get_or_init(|| self.earlier(mailbox, folder, &any_state, beside));
+        let found = store.messages_since(folder, &|| ask().for_store())?;
         // Not every store has asked for it.
-        known();
-        let (before, before_key) = before.into_inner().unwrap_or_default();
-        if let Some(before_key) = &before_key
-            && !messages.provisional
-            && messages.equals(&before.messages)
+        ask();
+        let earlier = earlier.into_inner().unwrap_or_default();
+        let before = &earlier.rows.messages;
+        let is_as_before = match &found {
+            Found::All(messages) => messages.equals(before),
+            Found::Changed { change, news } => {
+                change.is_empty() && news.oddities == before.oddities
+            }
+        };
+        if let Some(other) = &earlier.key
+            && !found.told().provisional
+            && is_as_before
         {
             if keep == Keep::Listing {
-                self.index.put_pack_as(mailbox, folder, &key, before_key);
+                self.index.put_pack_as(mailbox, folder, &key, other);
             }
-            return Ok(Ok(Listing::of(before, key, stamp.changed)));
+            return Ok(Ok(Listing::of(earlier.rows, key, stamp.changed)));
         }
+        let is_small = match &found {
+            Found::All(_) => true,
+            Found::Changed { change, .. } => change.is_small(before.len()),
+        };
+        let found = match is_small {
+            true => found,
+            false => Found::All(found.all(before).ok_or_else(of_another)?),
+        };
+        let messages = found.told();
         // Once for all dates.
         let oddities = || format!("oddities {folder:?} {:?}", messages.odd_names);
         if messages.oddities > 0 && self.told.is_news(mailbox, oddities().as_bytes()) {
@@ -384,9 +335,8 @@ impl View {
             );
         }
         Ok(Err(Unlisted {
-            messages,
-            before,
-            before_key,
+            found,
+            earlier,
             key,
             changed: stamp.changed,
         }))
@@ -402,37 +352,72 @@ impl View {
         unlisted: Unlisted,
     ) -> Result<Listing> {
         let Unlisted {
-            messages,
-            before,
-            before_key,
+            found,
+            earlier,
             key,
             changed,
         } = unlisted;
-        let known = self.learn_all(store, folder, &messages, &before)?;
-        let ((shown, names), known) = match self.name_all(&messages, &known, &before, taken) {
+        let learned = match &found {
+            Found::Changed { change, news } => {
+                self.learn_change(store, folder, taken, &earlier, (change, news))?
+            }
+            Found::All(_) => None,
+        };
+        let (rows, since, known) = match learned {
+            Some((rows, since, known)) => (rows, Some(since), known),
+            None => {
+                let messages = found.all(&earlier.rows.messages).ok_or_else(of_another)?;
+                self.learn_anew(store, folder, taken, &earlier, messages)?
+            }
+        };
+        let mut listing = Listing::of(Arc::new(rows), key, changed);
+        listing.complete = is_complete(&known);
+        let since = since.map(|mut since| {
+            listing.difference = since.difference.take();
+            (&earlier, since)
+        });
+        self.keep_listing(store, folder, &listing, since, keep);
+        Ok(listing)
+    }
+
+    /// Learns of all messages what is not known yet, and names them; answers what they add to another date, if that is little,
+    /// and what is known of each.
+    fn learn_anew(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+        earlier: &Earlier,
+        messages: Messages,
+    ) -> Result<(Rows, Option<Since>, Vec<Known>)> {
+        let before = &earlier.rows;
+        let known = self.learn_all(store, folder, &messages, before)?;
+        let ((shown, names), known) = match self.name_all(&messages, &known, before, taken) {
             Some(named) => (named, known),
             None => {
                 let known = self.learn_all(store, folder, &messages, &Rows::default())?;
                 (self.name_alone(&messages, &known, taken)?, known)
             }
         };
-        let difference = before_key.and_then(|from| Difference::between(from, &before, &known));
-        drop(before);
-        let rows = Arc::new(Rows {
+        let rows = Rows {
             messages,
             shown,
             names,
-        });
-        let mut listing = Listing::of(rows, key, changed);
-        listing.complete = is_complete(&known);
-        listing.difference = difference;
-        self.keep_listing(store, folder, &listing, keep);
-        Ok(listing)
+        };
+        let since = Since::between(earlier, &rows, &known);
+        Ok((rows, since, known))
     }
 
     /// Keeps a listing that was made, if it is to be kept and holds for every date with this state of the folder; and says
     /// what is locked in it.
-    fn keep_listing(&self, store: &dyn Store, folder: &[u8], listing: &Listing, keep: Keep) {
+    fn keep_listing(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        listing: &Listing,
+        since: Option<(&Earlier, Since)>,
+        keep: Keep,
+    ) {
         let mailbox = store.path();
         let shown = listing.rows.shown.iter();
         let locked = shown
@@ -455,57 +440,7 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        if listing.holds_everywhere() && keep == Keep::Listing {
-            let rows = listing.rows.clone();
-            let weight = rows.weight();
-            self.index
-                .put_pack_with(mailbox, folder, &listing.key, weight, move |out| {
-                    rows.encode(out)
-                });
-        }
-    }
-
-    /// How the folder was on another date, where it was nearly the same; and the key of that, if all of it could be
-    /// read.
-    fn before(
-        &self,
-        mailbox: &[u8],
-        folder: &[u8],
-        any_state: &[u8],
-        beside: &[Neighbour<'_>],
-    ) -> (Arc<Rows>, Option<Vec<u8>>) {
-        for other in beside {
-            if let Some(listing) = &other.listing
-                && listing.holds_everywhere()
-                && listing.key.starts_with(any_state)
-            {
-                let mut rows = listing.rows.clone();
-                // To copy it costs less than to look at each file again.
-                if other.is_reachable
-                    && rows.messages.device.is_none()
-                    && let Ok(Some(device)) = other.store.device(folder)
-                {
-                    Arc::make_mut(&mut rows).messages.device = Some(device);
-                }
-                return (rows, Some(listing.key.clone()));
-            }
-            if !other.is_reachable {
-                continue;
-            }
-            // That date may be gone, or have no such folder.
-            let Ok(stamp) = other.store.stamp(folder) else {
-                continue;
-            };
-            let key = [any_state, &stamp.bytes].concat();
-            let pack = self.index.pack(mailbox, folder, &key);
-            if let Some(mut rows) = pack.and_then(|pack| Rows::decode(&pack)) {
-                rows.messages.device = other.store.device(folder).unwrap_or_default();
-                return (Arc::new(rows), Some(key));
-            }
-        }
-        let pack = self.index.latest_pack(mailbox, folder, any_state);
-        let rows = pack.and_then(|pack| Rows::decode(&pack));
-        (Arc::new(rows.unwrap_or_default()), None)
+        self.put_listing(store, folder, listing, since, keep);
     }
 
     /// Counts the messages of a folder, from the index or else by their names in the store; opens none, but where the store
@@ -550,6 +485,14 @@ impl View {
     pub(super) fn stamp_in<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.get(self.shape(&HashSet::new()).len()..)
     }
+}
+
+/// Never so: a store tells a change of what it was asked beside.
+fn of_another() -> Error {
+    Error::new(
+        Kind::Failed,
+        "what has changed is not of the listing beside",
+    )
 }
 
 /// Whether every message could be read.

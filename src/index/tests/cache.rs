@@ -53,7 +53,7 @@ fn an_altered_value_is_absent_until_it_is_put_again() {
     drop(file);
     let index = Index::open(dir.path());
     assert_eq!(fact(&index, b"alice", b"m1", 10), None);
-    assert_eq!(index.pack(b"alice", b"INBOX", b"s1"), None);
+    assert_eq!(whole(index.pack(b"alice", b"INBOX", b"s1")), None);
     put(&index, b"alice", b"m1", 10, b"sender");
     assert!(fact(&index, b"alice", b"m1", 10).is_some());
 }
@@ -91,7 +91,7 @@ fn the_oldest_states_of_a_folder_go() {
     let file = Connection::open(dir.path().join("facts.sqlite")).unwrap();
     file.execute("UPDATE pack SET used = used - 24", [])
         .unwrap();
-    assert_eq!(index.pack(b"alice", b"INBOX", &[0]), Some(vec![0]));
+    assert_eq!(whole(index.pack(b"alice", b"INBOX", &[0])), Some(vec![0]));
     index.flush();
     for state in 40..42u8 {
         index.put_pack(b"alice", b"INBOX", &[state], vec![state]);
@@ -101,7 +101,7 @@ fn the_oldest_states_of_a_folder_go() {
         .filter(|state| index.pack(b"alice", b"INBOX", &[*state]).is_some())
         .collect();
     assert!(kept.iter().copied().eq([0].into_iter().chain(3..42)));
-    assert_eq!(index.pack(b"alice", b"Sent", b"s"), Some(vec![7]));
+    assert_eq!(whole(index.pack(b"alice", b"Sent", b"s")), Some(vec![7]));
     let listings: i64 = file
         .query_row("SELECT count(*) FROM listing", [], |row| row.get(0))
         .unwrap();
@@ -112,7 +112,7 @@ fn the_oldest_states_of_a_folder_go() {
 fn two_states_share_a_listing_until_the_last_one_goes() {
     let dir = TempDir::new().unwrap();
     let index = Index::open(dir.path());
-    let states = |index: &Index| [1, 2, 3].map(|s: u8| index.pack(b"alice", b"INBOX", &[s]));
+    let states = |index: &Index| [1, 2, 3].map(|s: u8| whole(index.pack(b"alice", b"INBOX", &[s])));
     index.put_pack(b"alice", b"INBOX", &[1], vec![7; 50]);
     index.put_pack_as(b"alice", b"INBOX", &[2], &[1]);
     index.put_pack_as(b"alice", b"INBOX", &[3], b"a state that nobody knows");
@@ -120,7 +120,7 @@ fn two_states_share_a_listing_until_the_last_one_goes() {
     index.flush();
     assert_eq!(states(&index), [Some(vec![7; 50]), Some(vec![7; 50]), None]);
     assert!(index.has_pack(b"alice", b"INBOX", &[2]) && !index.has_pack(b"alice", b"INBOX", &[3]));
-    assert_eq!(index.pack(b"bob", b"INBOX", &[2]), None);
+    assert_eq!(whole(index.pack(b"bob", b"INBOX", &[2])), None);
     let file = Connection::open(dir.path().join("facts.sqlite")).unwrap();
     let listings = || -> i64 {
         file.query_row("SELECT count(*) FROM listing", [], |row| row.get(0))
@@ -148,6 +148,64 @@ fn two_states_share_a_listing_until_the_last_one_goes() {
 }
 
 #[test]
+fn what_is_added_to_a_listing_keeps_it() {
+    let dir = TempDir::new().unwrap();
+    let index = Index::open(dir.path());
+    let file = || Connection::open(dir.path().join("facts.sqlite")).unwrap();
+    let listings = |file: &Connection| -> i64 {
+        file.query_row("SELECT count(*) FROM listing", [], |row| row.get(0))
+            .unwrap()
+    };
+    let add = |state: u8, other: u8, added: Vec<u8>| {
+        let whole = move |out: &mut dyn std::io::Write| out.write_all(&[state; 3]);
+        index.put_pack_since(b"alice", b"INBOX", &[state], (&[other], added), 9, whole);
+        index.flush();
+    };
+    let pack = |state: u8| {
+        let pack = index.pack(b"alice", b"INBOX", &[state]);
+        pack.map(|pack| (pack.whole, pack.added))
+    };
+    index.put_pack(b"alice", b"INBOX", &[1], vec![1]);
+    let large = vec![7; 2 << 20];
+    add(2, 1, vec![2]);
+    add(3, 2, large.clone());
+    // Of a listing that nobody knows.
+    add(4, 99, vec![4]);
+    assert_eq!(pack(2), Some((vec![1], vec![vec![2]])));
+    assert_eq!(pack(3), Some((vec![1], vec![vec![2], large])));
+    assert_eq!(pack(4), Some((vec![4; 3], vec![])));
+    // Not without end.
+    for state in 5..40 {
+        add(state, state - 1, vec![state]);
+    }
+    let most = (4..40).map(|state| pack(state).unwrap().1.len()).max();
+    assert_eq!(most, Some(12));
+    assert_eq!(pack(39).unwrap().1.last(), Some(&vec![39]));
+    // When the others are replaced, what they were stays as long as it is needed.
+    let before = pack(3);
+    for state in [1, 2] {
+        index.put_pack(b"alice", b"INBOX", &[state], vec![8]);
+    }
+    index.flush();
+    assert_eq!((pack(3), pack(2)), (before, Some((vec![8], vec![]))));
+    let count = listings(&file());
+    index.put_pack(b"alice", b"INBOX", &[3], vec![9]);
+    index.flush();
+    assert_eq!(
+        (pack(3), listings(&file())),
+        (Some((vec![9], vec![])), count - 2)
+    );
+    // Nothing is put together of what does not belong together.
+    let swap = "UPDATE listing SET base = (SELECT max(id) FROM listing WHERE base IS NULL) WHERE bases = 1";
+    assert!(file().execute(swap, []).unwrap() > 0);
+    assert_eq!((pack(5), pack(6)), (None, None));
+    file()
+        .execute("UPDATE listing SET base = id WHERE bases = 2", [])
+        .unwrap();
+    assert_eq!(pack(6), None);
+}
+
+#[test]
 fn big_listings_come_back_whole() {
     let dir = TempDir::new().unwrap();
     let index = Index::open(dir.path());
@@ -164,7 +222,7 @@ fn big_listings_come_back_whole() {
         index.put_pack(b"alice", b"INBOX", stamp, listing.clone());
         index.put_pack(b"alice", b"INBOX", stamp, listing.clone());
         index.flush();
-        assert!(index.pack(b"alice", b"INBOX", stamp).as_ref() == Some(listing));
+        assert!(whole(index.pack(b"alice", b"INBOX", stamp)).as_ref() == Some(listing));
     }
 }
 

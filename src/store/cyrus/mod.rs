@@ -25,8 +25,8 @@ mod spool;
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store, Stored,
-    join,
+    AskBefore, Definition, Files, Folder, Folders, Found, Message, Messages, Place, Stamp, Store,
+    Stored, join,
 };
 use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -335,7 +335,7 @@ impl Store for Cyrus<'_> {
         Ok(Stamp { bytes, changed })
     }
 
-    fn messages_since(&self, folder: &[u8], _before: &Before<'_>) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], _before: &AskBefore<'_>) -> Result<Found> {
         let dir = self.root.dir(&self.at(folder))?;
         let mut damage = Vec::new();
         let mut files = BTreeSet::new();
@@ -410,7 +410,7 @@ impl Store for Cyrus<'_> {
             };
             listing.add(name_of(&record, folder), &record)?;
         }
-        listing.finish(messages)
+        listing.finish(messages).map(Found::All)
     }
 
     fn claimed_size(&self, _messages: &Messages, message: &Message) -> Option<u64> {

@@ -38,7 +38,8 @@ pub(super) use folders::{guid, read_names as folder_names};
 use super::bounds::is_of_one;
 use super::messages::Keywords;
 use super::{
-    BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Stamp, Store, Stored, join,
+    AskBefore, BY_PATHS, Definition, Files, Folder, Folders, Message, Messages, Stamp, Store,
+    Stored, join,
 };
 use crate::disk::{Dir, File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -368,11 +369,13 @@ impl Store for Dbox<'_> {
         Ok(Stamp { bytes, changed })
     }
 
-    fn messages_since(&self, folder: &[u8], before: &super::Before<'_>) -> Result<Messages> {
-        match self.driver {
-            Driver::Sdbox => self.sdbox_messages(folder, before()),
-            Driver::Mdbox => self.mdbox_messages(folder, before()),
-        }
+    fn messages_since(&self, folder: &[u8], before: &AskBefore<'_>) -> Result<super::Found> {
+        let before = before().messages;
+        let messages = match self.driver {
+            Driver::Sdbox => self.sdbox_messages(folder, before),
+            Driver::Mdbox => self.mdbox_messages(folder, before),
+        };
+        messages.map(super::Found::All)
     }
 
     fn claimed_size(&self, messages: &Messages, message: &Message) -> Option<u64> {

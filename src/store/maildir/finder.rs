@@ -4,11 +4,11 @@
 //! and inode number as one there is that very file, and is not looked at again.
 
 use super::{MOST_MESSAGES, split};
-use crate::disk::{Listing, Stat};
+use crate::disk::{FileKind, Listing, Stat};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Message, Messages};
+use crate::store::{Change, Found, Message, Messages};
 use crate::time::Time;
-use std::cmp::Ordering;
+use foldhash::{HashMap, HashMapExt};
 use std::collections::HashSet;
 
 #[derive(Default)]
@@ -22,22 +22,21 @@ pub(super) struct Finder<'b> {
 /// The listing of another date, and what of it is found again.
 struct Before<'b> {
     messages: &'b Messages,
-    /// Positions in order of the inode numbers.
-    by_inode: Vec<u32>,
+    /// Positions by inode numbers: of several links to one file in the folder, one.
+    by_inode: HashMap<u64, u32>,
     found: Vec<bool>,
 }
 
 impl<'b> Finder<'b> {
     pub fn beside(before: &'b Messages) -> Self {
-        let inode = |at: &u32| before.get(*at as usize).map(|message| message.inode);
-        let mut by_inode: Vec<u32> = (0..before.len() as u32).collect();
-        by_inode.sort_by_key(inode);
-        let messages = Messages {
-            device: before.device,
-            ..Messages::default()
-        };
+        let mut by_inode = HashMap::with_capacity(before.len());
+        by_inode.extend(
+            (0..)
+                .zip(before.iter())
+                .map(|(at, message)| (message.inode, at)),
+        );
         Self {
-            messages,
+            messages: Messages::default(),
             changed: Vec::new(),
             before: Some(Before {
                 messages: before,
@@ -56,23 +55,21 @@ impl<'b> Finder<'b> {
     }
 
     /// Takes over the files of a directory that are in the listing beside, and gives the names of the others, in the order in
-    /// which a disk has their inodes. `files`: inode numbers, and positions in the directory's listing.
-    pub fn unknown<'n>(
-        &mut self,
-        listing: &'n Listing,
-        new: bool,
-        mut files: Vec<(u64, u32)>,
-    ) -> Vec<&'n [u8]> {
-        files.sort_unstable();
-        let name = |at: u32| listing.get(at as usize).map(|entry| entry.name);
-        let mut walk = 0;
-        let others = files.into_iter().filter_map(|(inode, at)| {
-            let name = name(at)?;
+    /// which a disk has their inodes.
+    pub fn unknown<'n>(&mut self, listing: &'n Listing, new: bool) -> Vec<&'n [u8]> {
+        let mut others = Vec::new();
+        for entry in listing.iter().filter(|e| !e.name.starts_with(b".")) {
+            if entry.kind != FileKind::File {
+                self.odd(entry.name);
+                continue;
+            }
             let before = self.before.as_mut();
-            let is_known = before.is_some_and(|before| before.has(&mut walk, inode, new, name));
-            (!is_known).then_some(name)
-        });
-        others.collect()
+            if !before.is_some_and(|before| before.has(entry.ino, new, entry.name)) {
+                others.push((entry.ino, entry.name));
+            }
+        }
+        others.sort_unstable_by_key(|(inode, _)| *inode);
+        others.into_iter().map(|(_, name)| name).collect()
     }
 
     pub fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {
@@ -101,78 +98,55 @@ impl<'b> Finder<'b> {
         Ok(())
     }
 
-    /// All messages; `None` if the listing beside is no help to tell which of several files of one base name counts.
-    pub fn finish(self) -> Option<Messages> {
+    /// What there is; `None` if the listing beside is no help to tell which of several files of one base name counts.
+    pub fn finish(self) -> Option<Found> {
         let news = untwinned(self.messages, &self.changed);
         match self.before {
-            None => Some(news),
+            None => Some(Found::All(news)),
             Some(before) => before.with(news),
         }
     }
 }
 
 impl Before<'_> {
-    /// Whether a file is there, and then takes it over. `walk` is how far along the inode numbers those that were asked for
-    /// have come, in their order. Of several links to one file in the folder, one is found, and the others are looked at again.
-    fn has(&mut self, walk: &mut usize, inode: u64, new: bool, name: &[u8]) -> bool {
-        while let Some(&at) = self.by_inode.get(*walk)
-            && let Some(there) = self.messages.get(at as usize)
-            && there.inode <= inode
-        {
-            let is_same =
-                (there.inode, there.new) == (inode, new) && self.messages.locator(there) == name;
-            if is_same && let Some(found) = self.found.get_mut(at as usize) {
-                *found = true;
-                return true;
-            }
-            if there.inode == inode {
-                return false;
-            }
-            *walk += 1;
+    /// Whether a file is there, and then takes it over. Other links to a file that is taken over are looked at again.
+    fn has(&mut self, inode: u64, new: bool, name: &[u8]) -> bool {
+        let Some(&at) = self.by_inode.get(&inode) else {
+            return false;
+        };
+        let there = self.messages.get(at as usize);
+        let is_same = there.is_some_and(|m| m.new == new && self.messages.locator(m) == name);
+        if is_same && let Some(found) = self.found.get_mut(at as usize) {
+            *found = true;
         }
-        false
+        is_same
     }
 
-    /// What was found again and what is new, in one order.
-    fn with(&self, news: Messages) -> Option<Messages> {
-        let all = self.messages;
-        let olds = || {
-            let rows = all.iter().zip(&self.found);
-            rows.filter(|(_, found)| **found)
-                .map(|(message, _)| message)
-        };
-        if olds().chain(news.iter()).any(|message| message.twin) {
+    /// What was not found again, and what is new.
+    fn with(&self, news: Messages) -> Option<Found> {
+        // Only without twins are store names in order.
+        if self
+            .messages
+            .iter()
+            .chain(news.iter())
+            .any(|message| message.twin)
+        {
             return None;
         }
-        let mut merged = Messages {
-            oddities: news.oddities,
-            odd_names: news.odd_names.clone(),
-            device: news.device,
-            ..Messages::default()
-        };
-        merged
-            .names
-            .reserve_exact(all.names.len() + news.names.len());
-        merged.rows.reserve_exact(all.len() + news.len());
-        let (mut olds, mut rest) = (olds().peekable(), news.iter().peekable());
-        loop {
-            let from_news = match (olds.peek(), rest.peek()) {
-                (None, None) => return Some(merged),
-                (Some(_), None) => false,
-                (None, Some(_)) => true,
-                (Some(old), Some(new)) => match all.store_name(old).cmp(news.store_name(new)) {
-                    Ordering::Equal => return None,
-                    order => order == Ordering::Greater,
-                },
+        let at = (0..).zip(&self.found);
+        let gone: Vec<u32> = at.filter(|(_, found)| !**found).map(|(at, _)| at).collect();
+        let mut came = Vec::with_capacity(news.len());
+        for (new, message) in (0..).zip(news.iter()) {
+            let name = news.store_name(message);
+            let place = match self.messages.place(name) {
+                Ok(at) if self.found.get(at) == Some(&true) => return None,
+                Ok(at) | Err(at) => at as u32,
             };
-            let (source, row) = match from_news {
-                true => (&news, rest.next()?),
-                false => (all, olds.next()?),
-            };
-            let name = u32::try_from(merged.names.len()).ok()?;
-            merged.names.extend_from_slice(source.locator(row));
-            merged.rows.push(Message { name, ..*row });
+            let gone_before = gone.partition_point(|&at| at < place) as u32;
+            came.push(place - gone_before + new);
         }
+        let change = Change { gone, came };
+        Some(Found::Changed { change, news })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::Stat;
+use crate::store::Before;
 use std::fs;
 use std::path::Path;
 
@@ -109,7 +110,7 @@ fn a_base_name_found_a_great_many_times() {
             .add(name.as_bytes(), false, &Stat { size, ..stat })
             .unwrap();
     }
-    assert_eq!(finder.finish().unwrap().len(), 200_000);
+    assert_eq!(finder.finish().unwrap().told().len(), 200_000);
     assert!(start.elapsed().as_secs() < 20);
 }
 
@@ -192,10 +193,6 @@ fn a_folder_beside_that_of_another_date_is_the_same_as_looked_at_alone() {
             write(&new, "new/9.b", "last")
         }],
     ];
-    let beside_old = |messages: Messages, root: &Root| Messages {
-        device: Maildir::new(root, b"old").device(b"").unwrap(),
-        ..messages
-    };
     for (number, changes) in changes.into_iter().enumerate() {
         if new.exists() {
             fs::remove_dir_all(&new).unwrap();
@@ -211,13 +208,53 @@ fn a_folder_beside_that_of_another_date_is_the_same_as_looked_at_alone() {
             change();
         }
         let root = Root::new(days.path());
-        let before = Maildir::new(&root, b"old").messages(b"", &Messages::default());
-        let before = beside_old(before.unwrap(), &root);
-        assert!(before.device.is_some(), "run this on a local disk");
+        let maildir = Maildir::new(&root, b"old");
+        let before = maildir.messages(b"", &Messages::default()).unwrap();
+        let ask = || Before {
+            messages: &before,
+            device: maildir.device(b"").unwrap(),
+        };
+        assert!(ask().device.is_some(), "run this on a local disk");
         let maildir = Maildir::new(&root, b"new");
         let alone = maildir.messages(b"", &Messages::default()).unwrap();
-        let beside = maildir.messages(b"", &before).unwrap();
+        let found = maildir.messages_since(b"", &ask).unwrap();
+        let beside = found.all(&before).unwrap();
         assert!(beside.equals(&alone), "{number}: {beside:?}\n{alone:?}");
         assert_eq!(beside.equals(&before), number == 0, "{number}");
     }
+}
+
+#[test]
+fn beside_another_date_only_what_has_changed_is_told() {
+    let days = tempfile::tempdir().unwrap();
+    let (old, new) = (days.path().join("old"), days.path().join("new"));
+    for number in 0..30 {
+        write(&old, &format!("cur/{number:02}.a:2,"), &"x".repeat(number));
+        let name = format!("{number:02}.a:2,");
+        fs::create_dir_all(new.join("cur")).unwrap();
+        fs::hard_link(old.join("cur").join(&name), new.join("cur").join(&name)).unwrap();
+    }
+    let (one, other) = (new.join("cur/03.a:2,"), new.join("cur/20.a:2,"));
+    fs::remove_file(one).unwrap();
+    fs::rename(other, new.join("cur/20.a:2,S")).unwrap();
+    fs::hard_link(old.join("cur/07.a:2,"), new.join("cur/07.b:2,")).unwrap();
+    write(&new, "cur/00.0:2,", "first");
+    write(&new, "new/99", "last");
+    let root = Root::new(days.path());
+    let store = Maildir::new(&root, b"old");
+    let before = store.messages(b"", &Messages::default()).unwrap();
+    let ask = || Before {
+        messages: &before,
+        device: store.device(b"").unwrap(),
+    };
+    let store = Maildir::new(&root, b"new");
+    let found = store.messages_since(b"", &ask).unwrap();
+    let Found::Changed { change, news } = &found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(change.gone, [3, 20]);
+    assert_eq!(change.came, [0, 8, 21, 31]);
+    assert_eq!(news.len(), 4);
+    let alone = store.messages(b"", &Messages::default()).unwrap();
+    assert!(found.all(&before).unwrap().equals(&alone));
 }

@@ -24,8 +24,8 @@ mod split;
 use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
-    BY_PATHS, Before, Definition, Files, Folder, Folders, Message, Messages, Place, Stamp, Store,
-    Stored, folder_name, join,
+    AskBefore, BY_PATHS, Definition, Files, Folder, Folders, Found, Message, Messages, Place,
+    Stamp, Store, Stored, folder_name, join,
 };
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -308,7 +308,7 @@ impl Store for Mbox<'_> {
         })
     }
 
-    fn messages_since(&self, folder: &[u8], _before: &Before<'_>) -> Result<Messages> {
+    fn messages_since(&self, folder: &[u8], _before: &AskBefore<'_>) -> Result<Found> {
         let file = self.root.open(&self.file(folder))?;
         let mut collector = Collector::default();
         let mut torn = false;
@@ -327,7 +327,7 @@ impl Store for Mbox<'_> {
             let what = "does not begin with a From_ line: what is before the first one is shown as a message of its own";
             self.root.warn(&self.file(folder), file.stat().mtime, what);
         }
-        collector.finish()
+        collector.finish().map(Found::All)
     }
 
     fn claimed_size(&self, _messages: &Messages, message: &Message) -> Option<u64> {

@@ -10,10 +10,12 @@
 //! Who goes through a folder asks for its parts one after the other, and may have each made while he looks at the one before;
 //! who needs all of it has the rest made at once.
 
+use super::beside::Earlier;
 use super::rows::Rows;
 use super::{Begun, Keep, Listing, Unlisted};
 use crate::error::{Error, Kind, Result};
-use crate::store::Store;
+use crate::store::{Found, Messages, Store};
+use crate::time::Time;
 use crate::view::{Names, View, name};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +29,9 @@ const LARGE: usize = 2 * PART;
 /// A folder that is being listed part by part.
 #[derive(Debug)]
 pub struct Draft {
-    unlisted: Unlisted,
+    messages: Messages,
+    key: Vec<u8>,
+    changed: Time,
     parts: Box<[OnceLock<Arc<Listing>>]>,
 }
 
@@ -39,7 +43,7 @@ impl Draft {
 
     /// Messages of the folder.
     pub fn len(&self) -> usize {
-        self.unlisted.messages.len()
+        self.messages.len()
     }
 
     /// Never so: such a folder is listed as a whole.
@@ -50,7 +54,7 @@ impl Draft {
     /// Bytes of memory in use when all parts are made.
     pub fn weight(&self) -> usize {
         // The parts have the messages again, and their names, which are about as long.
-        3 * self.unlisted.messages.weight()
+        3 * self.messages.weight()
     }
 
     fn positions(&self, part: usize) -> Vec<u32> {
@@ -72,23 +76,37 @@ impl View {
             Ok(listing) => return Ok(Begun::Whole(listing)),
             Err(unlisted) => unlisted,
         };
-        if !self.names_are_final(&unlisted, taken) {
-            let listing = self.learn_and_name(store, folder, taken, Keep::Listing, unlisted)?;
-            return Ok(Begun::Whole(listing));
-        }
-        let parts = unlisted.messages.len().div_ceil(PART);
-        Ok(Begun::Draft(Draft {
-            unlisted,
-            parts: std::iter::repeat_with(OnceLock::new).take(parts).collect(),
-        }))
+        let unlisted = match unlisted {
+            Unlisted {
+                found: Found::All(messages),
+                earlier,
+                key,
+                changed,
+            } if self.names_are_final(&messages, &earlier, taken) => {
+                let parts = messages.len().div_ceil(PART);
+                return Ok(Begun::Draft(Draft {
+                    messages,
+                    key,
+                    changed,
+                    parts: std::iter::repeat_with(OnceLock::new).take(parts).collect(),
+                }));
+            }
+            other => other,
+        };
+        self.learn_and_name(store, folder, taken, Keep::Listing, unlisted)
+            .map(Begun::Whole)
     }
 
     /// Whether the folder is large, nothing is known of it, and each name will be what its own message makes it.
-    fn names_are_final(&self, unlisted: &Unlisted, taken: &HashSet<String>) -> bool {
-        let messages = &unlisted.messages;
+    fn names_are_final(
+        &self,
+        messages: &Messages,
+        earlier: &Earlier,
+        taken: &HashSet<String>,
+    ) -> bool {
         let may_be = self.names == Names::Readable
             && messages.len() > LARGE
-            && unlisted.before.messages.is_empty()
+            && earlier.rows.messages.is_empty()
             && !taken.iter().any(|name| name.ends_with(".eml"));
         if !may_be {
             return false;
@@ -115,7 +133,7 @@ impl View {
         if let Some(made) = place.get() {
             return Ok(made.clone());
         }
-        let messages = draft.unlisted.messages.only(&draft.positions(part));
+        let messages = draft.messages.only(&draft.positions(part));
         let known = self.learn_all(store, folder, &messages, &Rows::default())?;
         let (shown, names) = self.name_alone(&messages, &known, taken)?;
         let rows = Rows {
@@ -123,7 +141,7 @@ impl View {
             shown,
             names,
         };
-        let mut listing = Listing::of(Arc::new(rows), Vec::new(), draft.unlisted.changed);
+        let mut listing = Listing::of(Arc::new(rows), Vec::new(), draft.changed);
         listing.complete = super::is_complete(&known);
         // Somebody may have been faster; he has told names already.
         Ok(place.get_or_init(|| Arc::new(listing)).clone())
@@ -152,14 +170,14 @@ impl View {
             }));
         }
         let rows = Rows {
-            messages: draft.unlisted.messages.clone(),
+            messages: draft.messages.clone(),
             shown,
             names,
         };
-        let (key, changed) = (draft.unlisted.key.clone(), draft.unlisted.changed);
+        let (key, changed) = (draft.key.clone(), draft.changed);
         let mut listing = Listing::of(Arc::new(rows), key, changed);
         listing.complete = complete;
-        self.keep_listing(store, folder, &listing, Keep::Listing);
+        self.keep_listing(store, folder, &listing, None, Keep::Listing);
         Ok(listing)
     }
 }

@@ -13,6 +13,9 @@ use crate::view::{Names, View};
 /// Messages that a thread takes at once to learn of them.
 const LEARNED_AT_ONCE: usize = 32;
 
+/// In a listing with more than so many times the messages, each is looked up, instead of going through all of it.
+const LOOKED_UP: usize = 16;
+
 /// Messages that the index is asked for at once.
 const ASKED_AT_ONCE: usize = 4096;
 
@@ -217,28 +220,36 @@ impl View {
 /// Which messages are the same as in a listing that was kept: the same identity, size and INTERNALDATE. Nothing is
 /// known of the others yet, nor of those that were damaged: they may have been put right since.
 fn same(messages: &Messages, before: &Rows) -> Vec<Known> {
+    let is_same = |message: &Message, at: usize| {
+        let (Some(other), Some(shown)) = (before.messages.get(at), before.shown.get(at)) else {
+            return false;
+        };
+        before.messages.store_name(other) == messages.store_name(message)
+            && (other.twin, other.size, other.received)
+                == (message.twin, message.size, message.received)
+            && !shown.encoding.may_be_put_right()
+            && before.has_plain_name(shown)
+    };
+    let known = |message: &Message, at: usize| match is_same(message, at) {
+        true => Known::Same(at),
+        false => Known::Unread,
+    };
+    if messages.len() < before.messages.len() / LOOKED_UP {
+        let place = |message| before.messages.position(&messages.identity(message));
+        let looked_up = messages
+            .iter()
+            .map(|m| place(m).map_or(Known::Unread, |at| known(m, at)));
+        return looked_up.collect();
+    }
     let mut at = 0;
-    let old = |at: usize| Some((before.messages.get(at)?, before.shown.get(at)?));
-    messages
-        .iter()
-        .map(|message| {
-            let wanted = (messages.store_name(message), message.twin);
-            while let Some((other, _)) = old(at)
-                && (before.messages.store_name(other), other.twin) < wanted
-            {
-                at += 1;
-            }
-            match old(at) {
-                Some((other, shown))
-                    if (before.messages.store_name(other), other.twin) == wanted
-                        && (other.size, other.received) == (message.size, message.received)
-                        && !matches!(shown.encoding, Encoding::Unread | Encoding::Damaged)
-                        && before.has_plain_name(shown) =>
-                {
-                    Known::Same(at)
-                }
-                _ => Known::Unread,
-            }
-        })
-        .collect()
+    let walked = messages.iter().map(|message| {
+        let wanted = (messages.store_name(message), message.twin);
+        while let Some(other) = before.messages.get(at)
+            && (before.messages.store_name(other), other.twin) < wanted
+        {
+            at += 1;
+        }
+        known(message, at)
+    });
+    walked.collect()
 }

@@ -1,8 +1,9 @@
 //! The rows of a listing, in memory and as the index keeps them.
 
 use super::Trace;
+use crate::index::Pack;
 use crate::message::mboxrd::BodySize;
-use crate::store::{Messages, take};
+use crate::store::{Change, Messages, Patchwork, side_by_side, take};
 use crate::view::content::Encoding;
 use crate::view::name;
 use std::io::{self, Write};
@@ -106,6 +107,65 @@ impl Rows {
         some
     }
 
+    /// The rows that a patchwork makes of several listings'; what holds for all messages is as in the last.
+    pub fn assembled(listings: &[&Self], patchwork: &Patchwork) -> Option<Self> {
+        let messages: Vec<&Messages> = listings.iter().map(|rows| &rows.messages).collect();
+        let messages = Messages::assembled(&messages, patchwork)?;
+        let runs = patchwork.runs();
+        let runs = runs.map(|(of, rows)| Some((of, listings.get(of)?.shown.get(rows)?)));
+        let runs = runs.collect::<Option<Vec<(usize, &[Shown])>>>()?;
+        let lens = runs.iter().flat_map(|(_, run)| run.iter());
+        let used = lens.map(|shown| usize::from(shown.name_len)).sum();
+        let lengths: Vec<usize> = listings.iter().map(|rows| rows.names.len()).collect();
+        let mut shown = Vec::with_capacity(patchwork.len());
+        let names = match side_by_side(&lengths, used) {
+            Some(starts) => {
+                for (of, run) in runs {
+                    let start = *starts.get(of)?;
+                    shown.extend(run.iter().map(|one| Shown {
+                        name: start + one.name,
+                        ..*one
+                    }));
+                }
+                listings.iter().map(|rows| rows.names.as_str()).collect()
+            }
+            None => {
+                let mut names = String::with_capacity(used);
+                for (of, run) in runs {
+                    for one in run {
+                        let name = u32::try_from(names.len()).ok()?;
+                        shown.push(Shown { name, ..*one });
+                        names.push_str(listings.get(of)?.name(one));
+                    }
+                }
+                names
+            }
+        };
+        Some(Self {
+            messages,
+            shown,
+            names,
+        })
+    }
+
+    /// Whether the row at a position is the one that other rows have at theirs.
+    pub fn has_row(&self, at: usize, others: &Self, there: usize) -> bool {
+        let row = |rows: &Self, at: usize| {
+            let (message, shown) = (rows.messages.get(at)?, rows.shown.get(at)?);
+            Some((*message, *shown))
+        };
+        let (Some((message, shown)), Some((other, other_shown))) =
+            (row(self, at), row(others, there))
+        else {
+            return false;
+        };
+        message.is_but_for_its_place(&other)
+            && (shown.encoding, shown.body, shown.size)
+                == (other_shown.encoding, other_shown.body, other_shown.size)
+            && self.messages.locator(&message) == others.messages.locator(&other)
+            && self.name(&shown) == others.name(&other_shown)
+    }
+
     /// Whether a name was made of the message alone, and not longer for a clash.
     pub fn has_plain_name(&self, shown: &Shown) -> bool {
         name::id_in(self.name(shown)).is_some_and(|id| id.len() == name::ID_CHARS)
@@ -132,8 +192,64 @@ impl Rows {
         out.write_all(self.names.as_bytes())
     }
 
-    /// `None` if the bytes are not what [`encode`](Self::encode) makes.
-    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+    /// Writes them as what they add to a listing with the messages `before`, which a change makes one of which these rows are
+    /// the news.
+    pub fn encode_since(
+        &self,
+        before: &Messages,
+        change: &Change,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        out.write_all(&before.sum().to_le_bytes())?;
+        for positions in [&change.gone, &change.came] {
+            out.write_all(&(positions.len() as u32).to_le_bytes())?;
+            for position in positions {
+                out.write_all(&position.to_le_bytes())?;
+            }
+        }
+        self.encode(out)
+    }
+
+    /// `None` if the bytes are not what [`encode`](Self::encode) makes, and [`encode_since`](Self::encode_since).
+    pub fn decode(pack: &Pack) -> Option<Self> {
+        let whole = Self::decode_one(&pack.whole)?;
+        if pack.added.is_empty() {
+            return Some(whole);
+        }
+        let mut patchwork = Patchwork::whole(whole.messages.len());
+        let mut sum = whole.messages.sum();
+        let mut listings = vec![whole];
+        for (bytes, of) in pack.added.iter().zip(1..) {
+            let (sum_before, change, news) = Self::decode_since(bytes)?;
+            if sum != sum_before {
+                return None;
+            }
+            for (of, at) in patchwork.pick(&change.gone) {
+                let gone = listings.get(of)?.messages.get(at)?;
+                sum = sum.wrapping_sub(gone.sum());
+            }
+            sum = sum.wrapping_add(news.messages.sum());
+            patchwork = patchwork.changed(of, &change, news.messages.len())?;
+            listings.push(news);
+        }
+        let listings: Vec<&Self> = listings.iter().collect();
+        Self::assembled(&listings, &patchwork)
+    }
+
+    fn decode_since(mut bytes: &[u8]) -> Option<(u64, Change, Self)> {
+        let sum = u64::from_le_bytes(take(&mut bytes)?);
+        let mut positions = || {
+            let count = u32::from_le_bytes(take(&mut bytes)?) as usize;
+            let (positions, rest) = bytes.split_at_checked(count.checked_mul(4)?)?;
+            bytes = rest;
+            let (positions, _) = positions.as_chunks();
+            Some(positions.iter().map(|p| u32::from_le_bytes(*p)).collect())
+        };
+        let (gone, came) = (positions()?, positions()?);
+        Some((sum, Change { gone, came }, Self::decode_one(bytes)?))
+    }
+
+    fn decode_one(mut bytes: &[u8]) -> Option<Self> {
         let bytes = &mut bytes;
         let messages = Messages::decode(bytes)?;
         let mut shown = Vec::with_capacity(messages.len());

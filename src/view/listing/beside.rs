@@ -1,0 +1,291 @@
+//! The same folder on another date: what a listing takes over from it, and how the two differ.
+//!
+//! Where a store tells what has changed since, only that is looked at, named and kept; the rest is taken over row by row.
+//! That holds if nothing in the rest could be named otherwise today: [`View::learn_change`] says when.
+
+use super::rows::Rows;
+use super::{Keep, Known, Listing};
+use crate::error::Result;
+use crate::message::mboxrd::BodySize;
+use crate::store::{Before, Change, Messages, Patchwork, Store};
+use crate::time::Time;
+use crate::view::content::Encoding;
+use crate::view::{Names, View, name};
+use foldhash::{HashSet as IdSet, HashSetExt};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The same mailbox on another date.
+pub struct Neighbour<'a> {
+    pub store: Box<dyn Store + 'a>,
+    /// Its listing of the folder, if it is at hand.
+    pub listing: Option<Arc<Listing>>,
+    /// Whether its disk may be waited for, too.
+    pub is_reachable: bool,
+}
+
+/// How a folder was on another date, as far as that is known.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    pub rows: Arc<Rows>,
+    /// What the index keeps it under, if all of it could be read.
+    pub key: Option<Vec<u8>>,
+    device: Option<u64>,
+}
+
+impl Earlier {
+    /// What a store makes use of.
+    pub fn for_store(&self) -> Before<'_> {
+        Before {
+            messages: &self.rows.messages,
+            device: self.device,
+        }
+    }
+}
+
+/// How a listing differs from that of another state of the folder, where most of it is the same.
+#[derive(Debug)]
+pub struct Difference {
+    /// That state: what [`View::shape`] says, and the stamp.
+    pub from: Vec<u8>,
+    /// Messages that are only there.
+    pub gone: Vec<Trace>,
+    /// Positions of the messages that are only here.
+    pub came: Vec<u32>,
+}
+
+/// What another listing showed of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub identity: Vec<u8>,
+    pub name: String,
+    /// Of what reading gives.
+    pub size: u64,
+    /// Of what is stored.
+    pub stored: u64,
+    pub received: Time,
+    pub encoding: Encoding,
+    /// As [`Item::body`](super::Item::body).
+    pub body: Option<BodySize>,
+}
+
+impl Difference {
+    /// `change`: which rows differ; `known`: what is known of those that came. Those that are only stored otherwise, as with
+    /// other flags, are no difference.
+    fn of(from: Vec<u8>, before: &Rows, change: &Change, known: &[Known]) -> Self {
+        let mut kept = HashSet::new();
+        let mut came = Vec::new();
+        for (&position, known) in change.came.iter().zip(known) {
+            match known {
+                Known::Same(at) => {
+                    kept.insert(*at as u32);
+                }
+                _ => came.push(position),
+            }
+        }
+        let gone = change.gone.iter().filter(|at| !kept.contains(at));
+        let gone = gone.filter_map(|&at| before.trace(at as usize)).collect();
+        Self { from, gone, came }
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        let of =
+            |trace: &Trace| size_of::<Trace>() + trace.identity.capacity() + trace.name.capacity();
+        let gone: usize = self.gone.iter().map(of).sum();
+        self.from.capacity() + gone + 4 * self.came.capacity()
+    }
+}
+
+/// A listing that is mostly another one.
+pub(super) struct Since {
+    pub change: Change,
+    /// The rows that came with it.
+    pub news: Rows,
+    pub difference: Option<Difference>,
+}
+
+impl Since {
+    /// How `rows` differ from those of another date, from which those come that are known to be the same; `None` if most do,
+    /// or some of them are in another order.
+    pub fn between(earlier: &Earlier, rows: &Rows, known: &[Known]) -> Option<Self> {
+        let before = &earlier.rows;
+        let mut change = Change::default();
+        let mut next = 0;
+        for (position, known) in (0..).zip(known) {
+            match known {
+                Known::Same(at) if *at < next => return None,
+                Known::Same(at) if rows.has_row(position as usize, before, *at) => {
+                    change.gone.extend(next as u32..*at as u32);
+                    next = at + 1;
+                }
+                _ => change.came.push(position),
+            }
+        }
+        change
+            .gone
+            .extend(next as u32..before.messages.len() as u32);
+        if !change.is_small(known.len()) || rows.messages.has_other_keywords(&before.messages) {
+            return None;
+        }
+        let known: Vec<Known> = change
+            .came
+            .iter()
+            .filter_map(|&at| known.get(at as usize).cloned())
+            .collect();
+        let difference = earlier
+            .key
+            .clone()
+            .map(|from| Difference::of(from, before, &change, &known));
+        Some(Self {
+            news: rows.only(&change.came),
+            change,
+            difference,
+        })
+    }
+}
+
+impl View {
+    /// How the folder was on another date, where it was nearly the same.
+    pub(super) fn earlier(
+        &self,
+        mailbox: &[u8],
+        folder: &[u8],
+        any_state: &[u8],
+        beside: &[Neighbour<'_>],
+    ) -> Earlier {
+        for other in beside {
+            let device = || match other.is_reachable {
+                true => other.store.device(folder).unwrap_or_default(),
+                false => None,
+            };
+            if let Some(listing) = &other.listing
+                && listing.holds_everywhere()
+                && listing.key.starts_with(any_state)
+            {
+                return Earlier {
+                    rows: listing.rows.clone(),
+                    key: Some(listing.key.clone()),
+                    device: device(),
+                };
+            }
+            if !other.is_reachable {
+                continue;
+            }
+            // That date may be gone, or have no such folder.
+            let Ok(stamp) = other.store.stamp(folder) else {
+                continue;
+            };
+            let key = [any_state, &stamp.bytes].concat();
+            let pack = self.index.pack(mailbox, folder, &key);
+            if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+                return Earlier {
+                    rows: Arc::new(rows),
+                    key: Some(key),
+                    device: device(),
+                };
+            }
+        }
+        let pack = self.index.latest_pack(mailbox, folder, any_state);
+        let rows = pack.and_then(|pack| Rows::decode(&pack));
+        Earlier {
+            rows: Arc::new(rows.unwrap_or_default()),
+            ..Earlier::default()
+        }
+    }
+
+    /// Learns of the messages that are only here what is not known yet, names them, and takes over all others; answers what
+    /// is known of them, too. `None` if one of the others might be shown otherwise than it was, or a name would clash.
+    pub(super) fn learn_change(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+        earlier: &Earlier,
+        (change, news): (&Change, &Messages),
+    ) -> Result<Option<(Rows, Since, Vec<Known>)>> {
+        let before = &earlier.rows;
+        if self.names != Names::Readable || taken.iter().any(|name| name.ends_with(".eml")) {
+            return Ok(None);
+        }
+        let known = self.learn_all(store, folder, news, before)?;
+        let Some((shown, names)) = self.name_all(news, &known, before, taken) else {
+            return Ok(None);
+        };
+        let news = Rows {
+            messages: news.clone(),
+            shown,
+            names,
+        };
+        let mut ids = IdSet::with_capacity(news.shown.len());
+        for shown in &news.shown {
+            match name::id_in(news.name(shown)) {
+                Some(id) if id.len() == name::ID_CHARS => ids.insert(id),
+                _ => return Ok(None),
+            };
+        }
+        let mut gone = change.gone.iter().peekable();
+        let others = (0..).zip(&before.shown);
+        let mut others = others.filter(|(at, _)| gone.next_if_eq(&at).is_none());
+        let is_as_it_was = others.all(|(_, shown)| {
+            let id = name::id_in(before.name(shown));
+            !shown.encoding.may_be_put_right()
+                && id.is_some_and(|id| id.len() == name::ID_CHARS && !ids.contains(id))
+        });
+        let patchwork = Patchwork::whole(before.shown.len());
+        let patchwork = patchwork.changed(1, change, news.shown.len());
+        let rows = patchwork
+            .filter(|_| is_as_it_was)
+            .and_then(|patchwork| Rows::assembled(&[before, &news], &patchwork));
+        let key = earlier.key.clone();
+        let difference = key.map(|from| Difference::of(from, before, change, &known));
+        let change = change.clone();
+        let since = Since {
+            change,
+            news,
+            difference,
+        };
+        Ok(rows.map(|rows| (rows, since, known)))
+    }
+
+    /// Keeps a listing, if it is to be kept and holds for every date with this state of the folder: as what it adds to that of
+    /// another date, if it does.
+    pub(super) fn put_listing(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        listing: &Listing,
+        since: Option<(&Earlier, Since)>,
+        keep: Keep,
+    ) {
+        if keep != Keep::Listing || !listing.holds_everywhere() {
+            return;
+        }
+        let rows = listing.rows.clone();
+        let weight = rows.weight();
+        let place = (store.path(), folder, listing.key.as_slice());
+        let whole = move |out: &mut dyn std::io::Write| rows.encode(out);
+        let added = since.and_then(|(earlier, since)| {
+            let mut bytes = Vec::new();
+            let messages = &earlier.rows.messages;
+            since
+                .news
+                .encode_since(messages, &since.change, &mut bytes)
+                .ok()?;
+            Some((earlier.key.clone()?, bytes))
+        });
+        let (mailbox, folder, key) = place;
+        match added {
+            Some((other, added)) => {
+                let other = (other.as_slice(), added);
+                self.index
+                    .put_pack_since(mailbox, folder, key, other, weight, whole);
+            }
+            None => self
+                .index
+                .put_pack_with(mailbox, folder, key, weight, whole),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Dates of a folder, each listed beside the one before it.
+
+use super::*;
+use crate::disk::Root;
+use crate::index::Index;
+use crate::message::mboxrd::FlagLines;
+use crate::store::decode::Keys;
+use crate::store::maildir::Maildir;
+use crate::view::mailbox::Layout;
+use std::fs;
+use std::path::Path;
+
+const DATES: usize = 20;
+
+fn view(index: Index) -> View {
+    View {
+        zone: crate::time::Zone::parse("UTC").unwrap(),
+        names: Names::Readable,
+        flags: FlagLines::Status,
+        layout: Layout::default(),
+        keys: Keys::default(),
+        index: Arc::new(index),
+        told: Arc::default(),
+    }
+}
+
+/// All that is told of a folder on a date.
+fn told(listing: &Listing) -> Vec<String> {
+    let told = listing.iter().map(|item| {
+        let stored = item.stored;
+        let locator = listing.messages().locator(stored).escape_ascii();
+        format!(
+            "{} {} {:?} {:?} {locator} {:?} {} {:?}",
+            item.name,
+            item.size,
+            item.encoding,
+            item.body,
+            stored.flags,
+            stored.size,
+            stored.received
+        )
+    });
+    told.collect()
+}
+
+/// A mailbox on a date.
+fn date(number: usize) -> String {
+    format!("{number:02}/box")
+}
+
+fn write(path: &Path, number: usize) {
+    let text = format!(
+        "From: S{number} <s@example.org>\nSubject: {number}\n\nFrom me\n{}",
+        "x".repeat(number)
+    );
+    fs::write(path, text).unwrap();
+}
+
+/// A date that differs a little from the one before: messages come, go, are read, come back, get another text or a twin.
+fn next_date(dir: &Path, number: usize) {
+    let (old, new) = (
+        dir.join(date(number - 1)).join("cur"),
+        dir.join(date(number)).join("cur"),
+    );
+    fs::create_dir_all(&new).unwrap();
+    let mut names: Vec<_> = fs::read_dir(&old)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for (at, name) in names.iter().enumerate() {
+        let read = format!("{}:2,S", name.split(':').next().unwrap());
+        match (at + 7 * number) % 29 {
+            3 => {}
+            5 => fs::hard_link(old.join(name), new.join(read)).unwrap(),
+            11 if number % 3 == 0 => write(&new.join(name), at + 1000),
+            _ => fs::hard_link(old.join(name), new.join(name)).unwrap(),
+        }
+    }
+    for more in 0..4 {
+        write(
+            &new.join(format!("{}.{number}:2,", (number * 31 + more * 57) % 200)),
+            300 + more,
+        );
+    }
+    if number == 8 {
+        fs::create_dir_all(dir.join(date(number)).join("new")).unwrap();
+        write(&dir.join(date(number)).join("new/100.0"), 5000);
+    }
+}
+
+#[test]
+fn every_date_is_told_as_if_it_were_the_only_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join(date(0)).join("cur")).unwrap();
+    for number in 0..150 {
+        write(
+            &dir.path().join(date(0)).join(format!("cur/{number}.0:2,")),
+            number,
+        );
+    }
+    for number in 1..DATES {
+        next_date(dir.path(), number);
+    }
+    let root = |number: usize| Root::new(dir.path().join(format!("{number:02}")));
+    let roots: Vec<Root> = (0..DATES).map(root).collect();
+    let store = |at: usize| Maildir::new(&roots[at], b"box");
+    let taken = HashSet::new();
+    let alone = |at| {
+        told(
+            &view(Index::in_memory())
+                .list(&store(at), b"", &taken, &[])
+                .unwrap(),
+        )
+    };
+    let alone: Vec<Vec<String>> = (0..DATES).map(alone).collect();
+    let beside = |view: &View, at: usize, other: usize, listing: Option<Arc<Listing>>| {
+        let neighbour = Neighbour {
+            store: Box::new(store(other)),
+            listing,
+            is_reachable: true,
+        };
+        let listing = view.list(&store(at), b"", &taken, &[neighbour]);
+        view.index.flush();
+        Arc::new(listing.unwrap())
+    };
+    for with_memory in [true, false] {
+        let index = kept.path().join(with_memory.to_string());
+        let first = view(Index::open(&index));
+        let mut last = None;
+        for at in 0..DATES {
+            let listing = beside(&first, at, at.saturating_sub(1), last.take());
+            assert_eq!(told(&listing), alone[at], "{at}, {with_memory}");
+            last = Some(listing).filter(|_| with_memory);
+        }
+        drop(first);
+        // As another process finds them.
+        let again = view(Index::open(&index));
+        let mut added = 0;
+        for at in (0..DATES).rev() {
+            let key = [again.shape(&taken), store(at).stamp(b"").unwrap().bytes].concat();
+            added += again.index.pack(b"box", b"", &key).unwrap().added.len();
+            assert_eq!(told(&beside(&again, at, at, None)), alone[at], "{at}, kept");
+        }
+        assert!(added > 3 * DATES, "{added}");
+    }
+}
