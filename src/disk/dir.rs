@@ -26,49 +26,69 @@ pub struct Dir<'a> {
 impl<'a> Dir<'a> {
     pub fn list(&self) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.read(&mut listing, || Ok(()))?;
+        self.read(&mut listing, &mut |_| Ok(()))?;
         Ok(listing)
     }
 
-    /// The names in it; `meanwhile` is done while those of a large directory come.
-    pub fn list_while(&self, meanwhile: impl FnOnce()) -> Result<Listing> {
-        if self.stat_self()?.size >= LARGE {
-            return self.list_beside(meanwhile);
+    /// Gives the names in it, some at a time. The first to be given are none: what then takes long is done while the system is
+    /// asked for those of a large directory.
+    pub fn each_part(&self, mut take: impl FnMut(&Listing) -> Result<()>) -> Result<()> {
+        match self.stat_self()?.size < LARGE {
+            true => self.parts(take),
+            false => self.parts_beside(&mut take),
         }
-        meanwhile();
-        self.list()
     }
 
-    fn list_beside(&self, meanwhile: impl FnOnce()) -> Result<Listing> {
-        let (send, progress) = mpsc::channel();
-        let read = move || {
-            let mut listing = Listing::default();
+    fn parts(&self, mut take: impl FnMut(&Listing) -> Result<()>) -> Result<()> {
+        let mut give = |part: &mut Listing| {
+            take(part)?;
+            part.clear();
+            Ok(())
+        };
+        let mut part = Listing::default();
+        self.read(&mut part, &mut give)?;
+        give(&mut part)
+    }
+
+    fn parts_beside(&self, take: &mut dyn FnMut(&Listing) -> Result<()>) -> Result<()> {
+        let (send, parts) = mpsc::channel();
+        let give = move |part: &mut Listing| {
             let gone = |_| Error::new(Kind::Failed, "nobody waits for the names");
-            self.read(&mut listing, || send.send(()).map_err(gone))?;
-            Ok(listing)
+            send.send(std::mem::take(part)).map_err(gone)
+        };
+        let read = move || {
+            let (mut part, mut give) = (Listing::default(), give);
+            self.read(&mut part, &mut give)?;
+            give(&mut part)
         };
         std::thread::scope(|scope| {
             let reader = std::thread::Builder::new()
                 .name("mailtm-names".into())
                 .spawn_scoped(scope, read);
-            meanwhile();
             let Ok(reader) = reader else {
-                return self.list();
+                return self.parts(take);
             };
-            // Progress of that thread is progress of this one.
-            let mut progress = progress.into_iter();
-            progress.try_for_each(|()| self.root.lane.enter())?;
+            take(&Listing::default())?;
+            for part in parts {
+                // Progress of that thread is progress of this one.
+                self.root.lane.enter()?;
+                take(&part)?;
+            }
             crew::join(reader)
         })
     }
 
-    /// Reads the names into a listing, and tells `more` whenever the system is asked for something.
-    fn read(&self, listing: &mut Listing, more: impl Fn() -> Result<()>) -> Result<()> {
+    /// Reads the names into a listing, and gives that to `full`, which may empty it, whenever the system is asked for more.
+    fn read(
+        &self,
+        listing: &mut Listing,
+        full: &mut dyn FnMut(&mut Listing) -> Result<()>,
+    ) -> Result<()> {
         let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
         let mut dir = RawDir::new(&self.fd, &mut buffer);
         loop {
             if dir.is_buffer_empty() {
-                more()?;
+                full(listing)?;
                 self.root.lane.enter()?;
             }
             let Some(entry) = dir.next() else {
@@ -81,7 +101,7 @@ impl<'a> Dir<'a> {
             }
             let kind = match entry.file_type() {
                 // Some file systems do not say it with the name.
-                FileType::Unknown => match more().and_then(|()| self.stat(name)) {
+                FileType::Unknown => match full(listing).and_then(|()| self.stat(name)) {
                     Ok(stat) => stat.kind,
                     Err(e) if e.kind() == Kind::NotFound => continue,
                     Err(e) => return Err(e),
@@ -183,17 +203,36 @@ mod tests {
             std::fs::write(dir.path().join(format!("{number:0>100}")), "").unwrap();
         }
         let root = Root::new(dir.path());
-        let dir = root.dir(b"").unwrap();
         let names = |listing: &Listing| {
             let entries = listing.iter().map(|entry| (entry.name.to_vec(), entry.ino));
             entries.collect::<Vec<_>>()
         };
-        let mut done = 0;
-        let beside = root.dir(b"").unwrap().list_beside(|| done = 7).unwrap();
-        assert_eq!((names(&beside).len(), done), (3000, 7));
-        assert_eq!(names(&beside), names(&dir.list().unwrap()));
-        let panics = || panic!("in what is done meanwhile");
-        let caught = std::panic::catch_unwind(|| root.dir(b"").unwrap().list_beside(panics));
+        let dir = || root.dir(b"").unwrap();
+        let all = names(&dir().list().unwrap());
+        assert_eq!(all.len(), 3000);
+        let (mut beside, mut alone, mut parts) = (Vec::new(), Vec::new(), 0);
+        let take = &mut |part: &Listing| {
+            assert!(parts > 0 || part.is_empty());
+            beside.extend(names(part));
+            parts += 1;
+            Ok(())
+        };
+        dir().parts_beside(take).unwrap();
+        dir()
+            .parts(|part| {
+                alone.extend(names(part));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((beside.len(), alone.len()), (3000, 3000));
+        assert!(beside == all && alone == all && parts > 3, "{parts}");
+        let fails = &mut |_: &Listing| Err(Error::new(Kind::Failed, "what is done meanwhile"));
+        assert_eq!(dir().parts_beside(fails).unwrap_err().kind(), Kind::Failed);
+        let panics = || {
+            let panics = &mut |_: &Listing| panic!("in what is done meanwhile");
+            dir().parts_beside(panics)
+        };
+        let caught = std::panic::catch_unwind(panics);
         assert!(caught.is_err());
     }
 }

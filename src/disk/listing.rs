@@ -47,7 +47,13 @@ impl Listing {
         Entry { name, kind, ino }
     }
 
-    pub(super) fn push(&mut self, name: &[u8], kind: FileKind, ino: u64) -> Result<()> {
+    /// Makes it as if it were new, but for the memory that it has.
+    pub fn clear(&mut self) {
+        self.names.clear();
+        self.rows.clear();
+    }
+
+    pub fn push(&mut self, name: &[u8], kind: FileKind, ino: u64) -> Result<()> {
         let too_large = |_| {
             Error::new(
                 Kind::Unreadable,

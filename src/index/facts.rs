@@ -10,8 +10,10 @@ use super::database::{
 use super::queue::{self, Job, Queue};
 use super::writer;
 use crate::disk::stop;
+use crate::store::Source;
 use crate::time::Time;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -71,6 +73,9 @@ const READER_WAIT: Duration = Duration::from_millis(50);
 /// How many idle readers are kept open.
 const IDLE_READERS: usize = 4;
 
+/// Bytes of a listing that are decompressed at once.
+const AT_ONCE: usize = 64 << 10;
+
 const FLUSH_WAIT: Duration = Duration::from_secs(30);
 
 /// How long it is waited before it is looked whether to stop.
@@ -80,20 +85,38 @@ pub(super) const MADE_AGAIN: &str = "made anew; messages are read anew as they a
 
 const DONE_WITHOUT: &str = "done without for now: messages are read anew";
 
-/// The bytes of a listing.
+/// A listing as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pack {
-    pub whole: Vec<u8>,
+    pub whole: Part,
     /// What is added to that, one after the other.
-    pub added: Vec<Vec<u8>>,
+    pub added: Vec<Part>,
 }
 
-impl Pack {
-    pub(super) fn whole(whole: Vec<u8>) -> Self {
-        Self {
-            whole,
-            added: Vec::new(),
-        }
+/// Bytes as they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Compressed, if they are fewer than the plain ones.
+    kept: Vec<u8>,
+    plain_size: usize,
+}
+
+impl Part {
+    /// What was put in, as it comes.
+    pub fn source(&self) -> Option<Source<'_>> {
+        let kept = self.kept.as_slice();
+        Some(match kept.len() == self.plain_size {
+            true => Source::new(kept, self.plain_size),
+            false => {
+                let plain = zstd::Decoder::with_buffer(kept).ok()?;
+                Source::new(BufReader::with_capacity(AT_ONCE, plain), self.plain_size)
+            }
+        })
+    }
+
+    /// All of it.
+    pub fn plain(&self) -> Option<Vec<u8>> {
+        self.source()?.take_many(self.plain_size)
     }
 }
 
@@ -568,13 +591,18 @@ fn assemble(rows: Vec<Stored>, [mailbox, folder]: [&[u8]; 2]) -> Option<Pack> {
             return None;
         }
         base = Some(row.crc);
-        let plain = match usize::try_from(row.plain_size).ok()? {
-            size if size == row.content.len() => row.content,
-            size => zstd::bulk::decompress(&row.content, size).ok()?,
+        let part = Part {
+            kept: row.content,
+            plain_size: usize::try_from(row.plain_size).ok()?,
         };
         match &mut pack {
-            None => pack = Some(Pack::whole(plain)),
-            Some(pack) => pack.added.push(plain),
+            None => {
+                pack = Some(Pack {
+                    whole: part,
+                    added: Vec::new(),
+                });
+            }
+            Some(pack) => pack.added.push(part),
         }
     }
     pack

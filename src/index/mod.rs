@@ -37,7 +37,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{FactKey, Pack};
+pub use facts::{FactKey, Pack, Part};
 pub use numbers::Table;
 
 use crate::error::Result;

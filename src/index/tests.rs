@@ -21,8 +21,8 @@ const FILES: [&str; 2] = ["serials.sqlite", "facts.sqlite"];
 /// The bytes of a pack that nothing is added to.
 fn whole(pack: Option<Pack>) -> Option<Vec<u8>> {
     pack.map(|pack| {
-        assert_eq!(pack.added, Vec::<Vec<u8>>::new());
-        pack.whole
+        assert_eq!(pack.added, []);
+        pack.whole.plain().unwrap()
     })
 }
 

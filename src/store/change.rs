@@ -155,6 +155,48 @@ impl Patchwork {
     }
 }
 
+/// Makes of rows in place what a patchwork of them, as listing 0, and of `news`, as listing 1, says: nothing but a
+/// [change](Patchwork::changed) of them.
+pub fn patch<T: Copy>(rows: &mut Vec<T>, patchwork: &Patchwork, news: &[T]) {
+    let len = patchwork.len();
+    if let Some(&one) = news.first() {
+        rows.resize(rows.len().max(len), one);
+    }
+    let mut to = 0;
+    let mut moved = Vec::new();
+    for (of, from) in patchwork.runs() {
+        let end = to + from.len();
+        moved.push((of, from, to));
+        to = end;
+    }
+    let olds = |moved: &&(usize, Range<usize>, usize)| moved.0 == 0;
+    // What goes to the front has no other on its way but those that went before it, what goes to the end none but those
+    // that went after it.
+    for (_, from, to) in moved
+        .iter()
+        .filter(olds)
+        .filter(|(_, from, to)| *to < from.start)
+    {
+        rows.copy_within(from.clone(), *to);
+    }
+    for (_, from, to) in moved
+        .iter()
+        .rev()
+        .filter(olds)
+        .filter(|(_, from, to)| *to > from.start)
+    {
+        rows.copy_within(from.clone(), *to);
+    }
+    for (_, from, to) in moved.iter().filter(|moved| moved.0 == 1) {
+        if let (Some(place), Some(new)) =
+            (rows.get_mut(*to..to + from.len()), news.get(from.clone()))
+        {
+            place.copy_from_slice(new);
+        }
+    }
+    rows.truncate(len);
+}
+
 /// Texts of several listings in one: where those of each begin. They stay where they are, also those that no row has any
 /// more, unless these are most of it: then `None`, and each text is to be copied alone.
 ///
@@ -205,6 +247,36 @@ mod tests {
         assert_eq!((nothing.len(), nothing.is_empty()), (0, true));
         let all = nothing.changed(2, &change(&[], &[0, 1, 2]), 3).unwrap();
         assert_eq!(letters(&all, &listings), "123");
+    }
+
+    #[test]
+    fn in_place_it_is_the_same() {
+        let old: Vec<u32> = (0..10).collect();
+        let mut tried = 0;
+        for gone in 0u32..1 << 10 {
+            let gone: Vec<u32> = (0..10).filter(|at| gone >> at & 1 != 0).collect();
+            for (came, news) in [
+                (&[][..], &[][..]),
+                (&[0], &[90]),
+                (&[0, 1, 2, 5], &[90, 91, 92, 93]),
+                (&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], &[90; 12]),
+                (&[3, 4], &[90, 91]),
+            ] {
+                let change = change(&gone, came);
+                let Some(patchwork) = Patchwork::whole(10).changed(1, &change, news.len()) else {
+                    continue;
+                };
+                let runs = patchwork
+                    .runs()
+                    .flat_map(|(of, rows)| &[&old, news][of][rows]);
+                let expected: Vec<u32> = runs.copied().collect();
+                let mut rows = old.clone();
+                patch(&mut rows, &patchwork, news);
+                assert_eq!(rows, expected, "{change:?}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 3000, "{tried}");
     }
 
     #[test]

@@ -208,12 +208,13 @@ impl<'a> Maildir<'a> {
                 Err(e) => return Err(e),
             }
             let dir = self.root.dir(&self.path_of(folder, sub))?;
-            let listing = dir.list_while(|| {
-                finder.get_or_insert_with(begin);
+            let mut unknown = Listing::default();
+            dir.each_part(|part| {
+                let found = finder.get_or_insert_with(begin);
+                found.take_over(part, new, &mut unknown)
             })?;
             let found = finder.get_or_insert_with(begin);
-            let unknown = found.unknown(&listing, new);
-            for names in unknown.chunks(LOOKED_AT_TOGETHER) {
+            for names in in_order_of_inodes(&unknown).chunks(LOOKED_AT_TOGETHER) {
                 for (name, stat) in look_at(&dir, names)? {
                     found.add(name, new, &stat)?;
                 }
@@ -258,6 +259,13 @@ impl<'a> Maildir<'a> {
     fn path_of(&self, folder: &[u8], name: &[u8]) -> Vec<u8> {
         join(&join(self.path, folder), name)
     }
+}
+
+/// Names in the order in which a disk has their inodes.
+fn in_order_of_inodes(listing: &Listing) -> Vec<&[u8]> {
+    let mut entries: Vec<_> = listing.iter().map(|e| (e.ino, e.name)).collect();
+    entries.sort_unstable_by_key(|(inode, _)| *inode);
+    entries.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The attributes of files in a directory; what is not there any more, as in a tree that is still being written, is left

@@ -3,10 +3,10 @@
 //! A [`Message`] is a row of fixed size. What has no fixed size is the folder's: the locators, one behind the other, and
 //! the keywords, of which a message has one of the sets that occur.
 
-use super::change::{Patchwork, side_by_side};
+use super::change::{Patchwork, patch, side_by_side};
 use crate::message::Flags;
 use crate::time::Time;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 
 /// One message as its folder lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +200,37 @@ impl Messages {
         })
     }
 
+    /// Becomes the listing that a [patchwork](super::patch) makes of this one and of `news`; as it was, and false, if they
+    /// have other keywords or too many names.
+    #[must_use]
+    pub fn patch(&mut self, patchwork: &Patchwork, news: &Self) -> bool {
+        let used = self.names.len() + news.names.len();
+        let starts = side_by_side(&[self.names.len(), news.names.len()], used);
+        let Some(&[_, start]) = starts.as_deref() else {
+            return false;
+        };
+        if self.has_other_keywords(news) {
+            return false;
+        }
+        let added = news.rows.iter().map(|row| Message {
+            name: start + row.name,
+            ..*row
+        });
+        patch(&mut self.rows, patchwork, &added.collect::<Vec<_>>());
+        self.names.extend_from_slice(&news.names);
+        self.oddities = news.oddities;
+        self.odd_names.clone_from(&news.odd_names);
+        self.provisional = news.provisional;
+        self.damage.clone_from(&news.damage);
+        true
+    }
+
+    /// Bytes of names, and how many of them some message has.
+    pub fn name_bytes(&self) -> (usize, usize) {
+        let used = self.rows.iter().map(|row| usize::from(row.name_len));
+        (self.names.len(), used.sum())
+    }
+
     /// A number for what these messages are, but for their names: that of each, added up.
     pub fn sum(&self) -> u64 {
         let sums = self.rows.iter().map(Message::sum);
@@ -220,6 +251,31 @@ impl Message {
     pub fn is_but_for_its_place(&self, other: &Self) -> bool {
         let name = self.name;
         *self == Self { name, ..*other }
+    }
+
+    /// What [`encoded`](Self::encoded) made, with a locator that begins at `name`.
+    fn decode(mut bytes: &[u8], name: u32) -> Option<Self> {
+        let bytes = &mut bytes;
+        let name_len = u16::from_le_bytes(take(bytes)?);
+        let base_len = u16::from_le_bytes(take(bytes)?);
+        let [bits, flags] = take(bytes)?;
+        let keywords = u32::from_le_bytes(take(bytes)?);
+        let size = u64::from_le_bytes(take(bytes)?);
+        let secs = i64::from_le_bytes(take(bytes)?);
+        let nanos = u32::from_le_bytes(take(bytes)?);
+        let inode = u64::from_le_bytes(take(bytes)?);
+        Some(Self {
+            name,
+            name_len,
+            base_len,
+            new: bits & 1 != 0,
+            twin: bits & 2 != 0,
+            flags: Flags::from_bits(flags),
+            keywords,
+            size,
+            received: Time { secs, nanos },
+            inode,
+        })
     }
 
     /// A number for all but its locator.
@@ -266,44 +322,20 @@ impl Messages {
     }
 
     /// Reads what [`encode`](Self::encode) wrote from the front of `bytes`; `None` if that is not what is there.
-    pub fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let count = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
-        let oddities = u64::from_le_bytes(take(bytes)?);
+    pub fn decode(bytes: &mut Source<'_>) -> Option<Self> {
+        let count = usize::try_from(u64::from_le_bytes(bytes.take()?)).ok()?;
+        let oddities = u64::from_le_bytes(bytes.take()?);
         let keywords = Keywords::decode(bytes)?;
-        let (mut fixed, mut names) = bytes.split_at_checked(count.checked_mul(ENCODED)?)?;
-        let mut rows = Vec::with_capacity(count);
-        let (mut start, all) = (0u32, names);
+        let mut rows = bytes.room(count, ENCODED)?;
+        let mut names = 0u32;
         for _ in 0..count {
-            let name_len = u16::from_le_bytes(take(&mut fixed)?);
-            let base_len = u16::from_le_bytes(take(&mut fixed)?);
-            let [bits, flags] = take(&mut fixed)?;
-            let flags = Flags::from_bits(flags);
-            let keywords = u32::from_le_bytes(take(&mut fixed)?);
-            let size = u64::from_le_bytes(take(&mut fixed)?);
-            let secs = i64::from_le_bytes(take(&mut fixed)?);
-            let nanos = u32::from_le_bytes(take(&mut fixed)?);
-            let inode = u64::from_le_bytes(take(&mut fixed)?);
-            let (new, twin) = (bits & 1 != 0, bits & 2 != 0);
-            let received = Time { secs, nanos };
-            rows.push(Message {
-                name: start,
-                name_len,
-                base_len,
-                new,
-                twin,
-                flags,
-                keywords,
-                size,
-                received,
-                inode,
-            });
-            names = names.get(usize::from(name_len)..)?;
-            start = start.checked_add(u32::from(name_len))?;
+            let row: [u8; ENCODED] = bytes.take()?;
+            let row = Message::decode(&row, names)?;
+            names = names.checked_add(u32::from(row.name_len))?;
+            rows.push(row);
         }
-        let used = all.get(..start as usize)?.to_vec();
-        *bytes = names;
         Some(Self {
-            names: used,
+            names: bytes.take_many(names as usize)?,
             rows,
             keywords,
             oddities,
@@ -311,6 +343,58 @@ impl Messages {
             provisional: false,
             damage: None,
         })
+    }
+}
+
+/// For how many to have room where there are so many: a folder as it is on the next date is made of this one, and mostly a
+/// little larger. Memory that is not used costs nothing.
+fn with_room(len: usize) -> usize {
+    len + len / 32 + 32
+}
+
+/// The bytes of a listing as they come.
+pub struct Source<'a> {
+    reader: Box<dyn BufRead + 'a>,
+    /// How many are to come.
+    left: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Of a reader that gives so many bytes.
+    pub fn new(reader: impl BufRead + 'a, len: usize) -> Self {
+        Self {
+            reader: Box::new(reader),
+            left: len,
+        }
+    }
+
+    /// A fixed number of bytes.
+    pub fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.left = self.left.checked_sub(N)?;
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// So many bytes, with some room behind them.
+    pub fn take_many(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.left = self.left.checked_sub(len)?;
+        let mut bytes = Vec::with_capacity(with_room(len));
+        (&mut self.reader)
+            .take(len as u64)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        (bytes.len() == len).then_some(bytes)
+    }
+
+    /// Room for `count` things that come as so many bytes each, and for some more; `None` if there are not that many.
+    pub fn room<T>(&self, count: usize, bytes: usize) -> Option<Vec<T>> {
+        let is_there = count.checked_mul(bytes)? <= self.left;
+        is_there.then(|| Vec::with_capacity(with_room(count)))
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.left == 0
     }
 }
 
@@ -360,21 +444,19 @@ impl Keywords {
         put(&mut self.sets.iter().map(AsRef::as_ref))
     }
 
-    fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let mut strings = || -> Option<Vec<&[u8]>> {
-            let count = u32::from_le_bytes(take(bytes)?);
+    fn decode(bytes: &mut Source<'_>) -> Option<Self> {
+        let mut strings = || -> Option<Vec<Vec<u8>>> {
+            let count = u32::from_le_bytes(bytes.take()?);
             let mut strings = Vec::new();
             for _ in 0..count {
-                let len = u32::from_le_bytes(take(bytes)?) as usize;
-                let (string, rest) = bytes.split_at_checked(len)?;
-                strings.push(string);
-                *bytes = rest;
+                let len = u32::from_le_bytes(bytes.take()?) as usize;
+                strings.push(bytes.take_many(len)?);
             }
             Some(strings)
         };
         Some(Self {
-            names: strings()?.into_iter().map(<[u8]>::to_vec).collect(),
-            sets: strings()?.into_iter().map(Box::from).collect(),
+            names: strings()?,
+            sets: strings()?.into_iter().map(Vec::into_boxed_slice).collect(),
         })
     }
 }
@@ -421,9 +503,10 @@ mod tests {
     fn a_listing_comes_back_from_its_bytes_and_no_part_of_them_passes_for_one() {
         let mut bytes = Vec::new();
         messages().encode(&mut bytes).unwrap();
-        assert_eq!(Messages::decode(&mut bytes.as_slice()), Some(messages()));
+        let decode = |bytes: &[u8]| Messages::decode(&mut Source::new(bytes, bytes.len()));
+        assert_eq!(decode(&bytes), Some(messages()));
         for end in 0..bytes.len() {
-            assert_eq!(Messages::decode(&mut &bytes[..end]), None, "{end}");
+            assert_eq!(decode(&bytes[..end]), None, "{end}");
         }
     }
 

@@ -30,7 +30,7 @@ use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
 use crate::store::{Found, Message, Messages, Store};
 use crate::time::Time;
-use beside::{Earlier, Since};
+use beside::{Added, Earlier, Since};
 use rows::Rows;
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
@@ -353,13 +353,13 @@ impl View {
     ) -> Result<Listing> {
         let Unlisted {
             found,
-            earlier,
+            mut earlier,
             key,
             changed,
         } = unlisted;
         let learned = match &found {
             Found::Changed { change, news } => {
-                self.learn_change(store, folder, taken, &earlier, (change, news))?
+                self.learn_change(store, folder, taken, &mut earlier, (change, news))?
             }
             Found::All(_) => None,
         };
@@ -372,11 +372,11 @@ impl View {
         };
         let mut listing = Listing::of(Arc::new(rows), key, changed);
         listing.complete = is_complete(&known);
-        let since = since.map(|mut since| {
-            listing.difference = since.difference.take();
-            (&earlier, since)
-        });
-        self.keep_listing(store, folder, &listing, since, keep);
+        let mut added = None;
+        if let Some(since) = since {
+            (listing.difference, added) = (since.difference, since.added);
+        }
+        self.keep_listing(store, folder, &listing, added, keep);
         Ok(listing)
     }
 
@@ -415,7 +415,7 @@ impl View {
         store: &dyn Store,
         folder: &[u8],
         listing: &Listing,
-        since: Option<(&Earlier, Since)>,
+        added: Option<Added>,
         keep: Keep,
     ) {
         let mailbox = store.path();
@@ -440,7 +440,7 @@ impl View {
                 String::from_utf8_lossy(mailbox)
             );
         }
-        self.put_listing(store, folder, listing, since, keep);
+        self.put_listing(store, folder, listing, added, keep);
     }
 
     /// Counts the messages of a folder, from the index or else by their names in the store; opens none, but where the store

@@ -163,7 +163,13 @@ fn what_is_added_to_a_listing_keeps_it() {
     };
     let pack = |state: u8| {
         let pack = index.pack(b"alice", b"INBOX", &[state]);
-        pack.map(|pack| (pack.whole, pack.added))
+        let plain = |part: &Part| part.plain().unwrap();
+        pack.map(|pack| {
+            (
+                plain(&pack.whole),
+                pack.added.iter().map(plain).collect::<Vec<_>>(),
+            )
+        })
     };
     index.put_pack(b"alice", b"INBOX", &[1], vec![1]);
     let large = vec![7; 2 << 20];

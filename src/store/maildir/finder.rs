@@ -54,22 +54,19 @@ impl<'b> Finder<'b> {
         }
     }
 
-    /// Takes over the files of a directory that are in the listing beside, and gives the names of the others, in the order in
-    /// which a disk has their inodes.
-    pub fn unknown<'n>(&mut self, listing: &'n Listing, new: bool) -> Vec<&'n [u8]> {
-        let mut others = Vec::new();
-        for entry in listing.iter().filter(|e| !e.name.starts_with(b".")) {
+    /// Takes over those files of a directory that are in the listing beside; the others become `unknown`.
+    pub fn take_over(&mut self, part: &Listing, new: bool, unknown: &mut Listing) -> Result<()> {
+        for entry in part.iter().filter(|e| !e.name.starts_with(b".")) {
             if entry.kind != FileKind::File {
                 self.odd(entry.name);
                 continue;
             }
             let before = self.before.as_mut();
             if !before.is_some_and(|before| before.has(entry.ino, new, entry.name)) {
-                others.push((entry.ino, entry.name));
+                unknown.push(entry.name, entry.kind, entry.ino)?;
             }
         }
-        others.sort_unstable_by_key(|(inode, _)| *inode);
-        others.into_iter().map(|(_, name)| name).collect()
+        Ok(())
     }
 
     pub fn add(&mut self, name: &[u8], new: bool, stat: &Stat) -> Result<()> {

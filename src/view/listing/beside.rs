@@ -41,6 +41,14 @@ impl Earlier {
             device: self.device,
         }
     }
+
+    /// What a change adds to it; `None` if it is not kept.
+    fn added(&self, change: &Change, news: &Rows) -> Option<Added> {
+        let key = self.key.clone()?;
+        let mut bytes = Vec::new();
+        let written = news.encode_since(&self.rows.messages, change, &mut bytes);
+        written.ok().map(|()| (key, bytes))
+    }
 }
 
 /// How a listing differs from that of another state of the folder, where most of it is the same.
@@ -96,12 +104,13 @@ impl Difference {
     }
 }
 
-/// A listing that is mostly another one.
+/// What makes a listing of another one: what the index keeps that under, and the bytes that are added to it there.
+pub(super) type Added = (Vec<u8>, Vec<u8>);
+
+/// How a listing that is mostly another one differs from it.
 pub(super) struct Since {
-    pub change: Change,
-    /// The rows that came with it.
-    pub news: Rows,
     pub difference: Option<Difference>,
+    pub added: Option<Added>,
 }
 
 impl Since {
@@ -137,9 +146,8 @@ impl Since {
             .clone()
             .map(|from| Difference::of(from, before, &change, &known));
         Some(Self {
-            news: rows.only(&change.came),
-            change,
             difference,
+            added: earlier.added(&change, &rows.only(&change.came)),
         })
     }
 }
@@ -200,7 +208,7 @@ impl View {
         store: &dyn Store,
         folder: &[u8],
         taken: &HashSet<String>,
-        earlier: &Earlier,
+        earlier: &mut Earlier,
         (change, news): (&Change, &Messages),
     ) -> Result<Option<(Rows, Since, Vec<Known>)>> {
         let before = &earlier.rows;
@@ -233,17 +241,20 @@ impl View {
         });
         let patchwork = Patchwork::whole(before.shown.len());
         let patchwork = patchwork.changed(1, change, news.shown.len());
-        let rows = patchwork
-            .filter(|_| is_as_it_was)
-            .and_then(|patchwork| Rows::assembled(&[before, &news], &patchwork));
-        let key = earlier.key.clone();
-        let difference = key.map(|from| Difference::of(from, before, change, &known));
-        let change = change.clone();
-        let since = Since {
-            change,
-            news,
-            difference,
+        let Some(patchwork) = patchwork.filter(|_| is_as_it_was) else {
+            return Ok(None);
         };
+        let key = earlier.key.clone();
+        let since = Since {
+            difference: key.map(|from| Difference::of(from, before, change, &known)),
+            added: earlier.added(change, &news),
+        };
+        if let Some(rows) = Arc::get_mut(&mut earlier.rows)
+            && rows.patch(&patchwork, &news)
+        {
+            return Ok(Some((std::mem::take(rows), since, known)));
+        }
+        let rows = Rows::assembled(&[&earlier.rows, &news], &patchwork);
         Ok(rows.map(|rows| (rows, since, known)))
     }
 
@@ -254,7 +265,7 @@ impl View {
         store: &dyn Store,
         folder: &[u8],
         listing: &Listing,
-        since: Option<(&Earlier, Since)>,
+        added: Option<Added>,
         keep: Keep,
     ) {
         if keep != Keep::Listing || !listing.holds_everywhere() {
@@ -262,18 +273,8 @@ impl View {
         }
         let rows = listing.rows.clone();
         let weight = rows.weight();
-        let place = (store.path(), folder, listing.key.as_slice());
+        let (mailbox, key) = (store.path(), &listing.key);
         let whole = move |out: &mut dyn std::io::Write| rows.encode(out);
-        let added = since.and_then(|(earlier, since)| {
-            let mut bytes = Vec::new();
-            let messages = &earlier.rows.messages;
-            since
-                .news
-                .encode_since(messages, &since.change, &mut bytes)
-                .ok()?;
-            Some((earlier.key.clone()?, bytes))
-        });
-        let (mailbox, folder, key) = place;
         match added {
             Some((other, added)) => {
                 let other = (other.as_slice(), added);

@@ -1,9 +1,9 @@
 //! The rows of a listing, in memory and as the index keeps them.
 
 use super::Trace;
-use crate::index::Pack;
+use crate::index::{Pack, Part};
 use crate::message::mboxrd::BodySize;
-use crate::store::{Change, Messages, Patchwork, side_by_side, take};
+use crate::store::{Change, Messages, Patchwork, Source, patch, side_by_side};
 use crate::view::content::Encoding;
 use crate::view::name;
 use std::io::{self, Write};
@@ -70,6 +70,9 @@ pub(super) struct Rows {
     /// The names, end to end.
     pub names: String,
 }
+
+/// Bytes of what is shown of one message in an encoded listing, its name left out.
+const SHOWN: usize = 12;
 
 impl Rows {
     pub fn name(&self, shown: &Shown) -> &str {
@@ -148,6 +151,28 @@ impl Rows {
         })
     }
 
+    /// Becomes what a [patchwork](patch) makes of these rows and of `news`; as they were, and false, if that is rather to be
+    /// put together anew.
+    #[must_use]
+    pub fn patch(&mut self, patchwork: &Patchwork, news: &Self) -> bool {
+        let (all, used) = self.messages.name_bytes();
+        let is_tight = all / 2 <= used;
+        let starts = side_by_side(&[self.names.len(), news.names.len()], self.names.len());
+        let Some(&[_, start]) = starts.as_deref().filter(|_| is_tight) else {
+            return false;
+        };
+        if !self.messages.patch(patchwork, &news.messages) {
+            return false;
+        }
+        let added = news.shown.iter().map(|shown| Shown {
+            name: start + shown.name,
+            ..*shown
+        });
+        patch(&mut self.shown, patchwork, &added.collect::<Vec<_>>());
+        self.names.push_str(&news.names);
+        true
+    }
+
     /// Whether the row at a position is the one that other rows have at theirs.
     pub fn has_row(&self, at: usize, others: &Self, there: usize) -> bool {
         let row = |rows: &Self, at: usize| {
@@ -212,7 +237,7 @@ impl Rows {
 
     /// `None` if the bytes are not what [`encode`](Self::encode) makes, and [`encode_since`](Self::encode_since).
     pub fn decode(pack: &Pack) -> Option<Self> {
-        let whole = Self::decode_one(&pack.whole)?;
+        let whole = Self::decode_one(&mut pack.whole.source()?)?;
         if pack.added.is_empty() {
             return Some(whole);
         }
@@ -232,32 +257,36 @@ impl Rows {
             patchwork = patchwork.changed(of, &change, news.messages.len())?;
             listings.push(news);
         }
+        if let [whole, news] = listings.as_mut_slice()
+            && whole.patch(&patchwork, news)
+        {
+            return Some(std::mem::take(whole));
+        }
         let listings: Vec<&Self> = listings.iter().collect();
         Self::assembled(&listings, &patchwork)
     }
 
-    fn decode_since(mut bytes: &[u8]) -> Option<(u64, Change, Self)> {
-        let sum = u64::from_le_bytes(take(&mut bytes)?);
+    fn decode_since(part: &Part) -> Option<(u64, Change, Self)> {
+        let mut bytes = part.source()?;
+        let sum = u64::from_le_bytes(bytes.take()?);
         let mut positions = || {
-            let count = u32::from_le_bytes(take(&mut bytes)?) as usize;
-            let (positions, rest) = bytes.split_at_checked(count.checked_mul(4)?)?;
-            bytes = rest;
+            let count = u32::from_le_bytes(bytes.take()?) as usize;
+            let positions = bytes.take_many(count.checked_mul(4)?)?;
             let (positions, _) = positions.as_chunks();
             Some(positions.iter().map(|p| u32::from_le_bytes(*p)).collect())
         };
         let (gone, came) = (positions()?, positions()?);
-        Some((sum, Change { gone, came }, Self::decode_one(bytes)?))
+        Some((sum, Change { gone, came }, Self::decode_one(&mut bytes)?))
     }
 
-    fn decode_one(mut bytes: &[u8]) -> Option<Self> {
-        let bytes = &mut bytes;
+    fn decode_one(bytes: &mut Source<'_>) -> Option<Self> {
         let messages = Messages::decode(bytes)?;
-        let mut shown = Vec::with_capacity(messages.len());
+        let mut shown = bytes.room(messages.len(), SHOWN)?;
         let mut start = 0u32;
         for _ in 0..messages.len() {
-            let name_len = u16::from_le_bytes(take(bytes)?);
-            let [encoding, body] = take(bytes)?;
-            let size = u64::from_le_bytes(take(bytes)?);
+            let name_len = u16::from_le_bytes(bytes.take()?);
+            let [encoding, body] = bytes.take()?;
+            let size = u64::from_le_bytes(bytes.take()?);
             shown.push(Shown {
                 name: start,
                 name_len,
@@ -267,9 +296,10 @@ impl Rows {
             });
             start = start.checked_add(u32::from(name_len))?;
         }
-        let names = String::from_utf8(bytes.to_vec())
-            .ok()
-            .filter(|names| names.len() == start as usize)?;
+        let names = String::from_utf8(bytes.take_many(start as usize)?).ok()?;
+        if !bytes.is_at_end() {
+            return None;
+        }
         Some(Self {
             messages,
             shown,

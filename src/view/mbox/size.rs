@@ -60,7 +60,7 @@ impl View {
         stamp: &[u8],
     ) -> Option<KnownMbox> {
         let pack = self.index.pack(mailbox, folder, &self.size_key(stamp));
-        pack.and_then(|pack| KnownMbox::decode(&pack.whole))
+        pack.and_then(|pack| KnownMbox::decode(&pack.whole.plain()?))
     }
 
     /// Works out the size of a folder's mbox; `None` if there are messages that have never been measured, or that may be

@@ -4,7 +4,7 @@ use super::text;
 use mailtm::fs::node::Place;
 use mailtm::index::search::{Field, Mailbox, Query, Search, Term};
 use mailtm::message::words;
-use mailtm::store::Messages;
+use mailtm::store::{Messages, Source};
 
 /// Words that somebody searches for, against the database that has to understand them.
 pub fn search_words(input: &[u8]) {
@@ -39,8 +39,8 @@ pub fn search_words(input: &[u8]) {
 
 /// A listing as the index keeps it; the index may be damaged.
 pub fn listings(input: &[u8]) {
-    let mut rest = input;
-    if let Some(messages) = Messages::decode(&mut rest) {
+    let decode = |bytes: &[u8]| Messages::decode(&mut Source::new(bytes, bytes.len()));
+    if let Some(messages) = decode(input) {
         for message in messages.iter() {
             let _ = (
                 messages.identity(message),
@@ -49,7 +49,7 @@ pub fn listings(input: &[u8]) {
         }
         let mut encoded = Vec::new();
         messages.encode(&mut encoded).unwrap();
-        let again = Messages::decode(&mut encoded.as_slice()).unwrap();
+        let again = decode(&encoded).unwrap();
         assert!(messages.equals(&again));
     }
 }

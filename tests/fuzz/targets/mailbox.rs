@@ -2,7 +2,7 @@
 
 use super::scratch_directory;
 use mailtm::disk::Root;
-use mailtm::store::{Format, Messages, Place, Store};
+use mailtm::store::{Format, Messages, Place, Source, Store};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
@@ -154,7 +154,8 @@ pub fn read_all(format: &str, snapshot: &Path) -> Found {
         read_messages(store.as_ref(), &folder.stored, &messages);
         let mut encoded = Vec::new();
         messages.encode(&mut encoded).unwrap();
-        let decoded = Messages::decode(&mut encoded.as_slice()).unwrap();
+        let source = &mut Source::new(encoded.as_slice(), encoded.len());
+        let decoded = Messages::decode(source).unwrap();
         assert!(messages.equals(&decoded), "another one from the index");
         let again = store.messages(&folder.stored, &decoded).unwrap();
         assert!(messages.equals(&again), "another one with what is known");
