@@ -8,9 +8,14 @@ use super::{Global, PARTLY_DONE, print, use_source};
 use crate::config;
 use crate::disk::stop::Stop;
 use crate::error::{Error, Kind, Result};
+use crate::fs::Fs;
+use crate::fs::search::Learning;
+use crate::fs::warm::Progress;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
 
 /// Mailboxes that are learned at once, so that the disk is never idle; each may have a folder that takes some memory.
 const AT_ONCE: usize = 4;
@@ -32,17 +37,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     config.require_snapshots()?;
     let fs = crate::mount::build(&config, &[])?;
     let stop = Stop::when(stop_on_signals()?);
-    let bar = Bar::new(global);
-    let sum = fs.warm(&stop, AT_ONCE, |progress| {
-        bar.show(progress.done, progress.mailboxes, progress.messages);
-    })?;
-    bar.clear();
-    let bar = Bar::new(global);
-    let searched = fs.learn_to_find(&mut |learning| {
-        bar.show(learning.done, learning.mailboxes, learning.messages);
-        !stop.is_set()
-    });
-    bar.clear();
+    let (sum, searched) = learn(&fs, &stop, global);
+    let sum = sum?;
     let unread = searched.and_then(|learning| Ok((learning.failed, fs.unread()?)));
     let failed = match unread {
         Ok((failed, answer)) => {
@@ -73,5 +69,37 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         ExitCode::from(PARTLY_DONE)
     } else {
         ExitCode::SUCCESS
+    })
+}
+
+/// Learns all messages for showing them, and meanwhile those that are learned for searching. Tells how far the first is, then
+/// how far the other.
+fn learn(fs: &Fs, stop: &Stop, global: &Global) -> (Result<Progress>, Result<Learning>) {
+    let (bar, bar_of_words) = (Bar::new(global), Bar::new(global));
+    let (is_shown, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let learn_words = || {
+        fs.learn_to_find(&mut |learning| {
+            if is_shown.load(Ordering::Relaxed) {
+                bar_of_words.show(learning.done, learning.mailboxes, learning.messages);
+            }
+            !stop.is_set() && !is_over.load(Ordering::Relaxed)
+        })
+    };
+    std::thread::scope(|scope| {
+        let name = "mailtm-words".into();
+        let words = Builder::new().name(name).spawn_scoped(scope, learn_words);
+        let sum = fs.warm(stop, AT_ONCE, |progress| {
+            bar.show(progress.done, progress.mailboxes, progress.messages);
+        });
+        bar.clear();
+        is_over.store(sum.is_err(), Ordering::Relaxed);
+        is_shown.store(true, Ordering::Relaxed);
+        let fault = || Error::new(Kind::Failed, "a fault in mailtm itself");
+        let learned = match words {
+            Ok(words) => words.join().unwrap_or_else(|_| Err(fault())),
+            Err(_) => learn_words(),
+        };
+        bar_of_words.clear();
+        (sum, learned)
     })
 }

@@ -7,8 +7,8 @@ use super::{lane, stop};
 use crate::error::{Error, Kind, Result};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::thread::ScopedJoinHandle;
 
 /// Another thread is worth starting for so many shares.
@@ -95,6 +95,44 @@ pub fn share_among<R: Send>(
         return Err(Error::new(Kind::Unreadable, message));
     }
     Ok(done)
+}
+
+/// Makes something of each piece of work, on a thread of its own, while this thread takes what was made of the pieces before;
+/// goes on until `take` answers false.
+///
+/// # Errors
+/// What `make` panics of is a fault.
+pub fn ahead<P: Sync, T: Send>(
+    pieces: &[P],
+    make: impl Fn(&P) -> T + Sync,
+    mut take: impl FnMut(&P, T) -> bool,
+) -> Result<()> {
+    // Whoever has a deadline is to be seen working himself.
+    let alone = pieces.len() < 2 || lane::current_beat().is_some();
+    let stop = stop::current();
+    std::thread::scope(|scope| {
+        let (send, made) = mpsc::sync_channel(1);
+        let work = || {
+            let send = send;
+            stop.ends(|| pieces.iter().all(|piece| send.send(make(piece)).is_ok()));
+            Ok(())
+        };
+        let builder = std::thread::Builder::new().name("mailtm-ahead".into());
+        let other = match alone {
+            true => None,
+            false => builder.spawn_scoped(scope, work).ok(),
+        };
+        let Some(other) = other else {
+            pieces.iter().all(|piece| take(piece, make(piece)));
+            return Ok(());
+        };
+        pieces
+            .iter()
+            .zip(made.iter())
+            .all(|(piece, made)| take(piece, made));
+        drop(made);
+        join(other)
+    })
 }
 
 /// What a thread has returned.

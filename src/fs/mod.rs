@@ -18,6 +18,7 @@ pub mod cache;
 pub mod node;
 pub mod reader;
 pub mod search;
+pub mod warm;
 
 mod attr;
 mod deleted;
@@ -27,7 +28,6 @@ mod maildir;
 mod owner;
 mod read;
 mod resolve;
-mod warm;
 
 pub use attr::{Attr, NodeKind};
 pub use directory::{Directory, Entry};

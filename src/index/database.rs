@@ -247,6 +247,7 @@ impl Layout {
         }
         connection.pragma_update(None, "journal_mode", self.journal)?;
         connection.pragma_update(None, "synchronous", self.synchronous)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         Ok((connection, is_new))
     }
 
@@ -281,6 +282,19 @@ impl Layout {
         transaction.commit()?;
         Ok(is_blank)
     }
+}
+
+/// What is written goes to a log first. After so many pages of 4 KiB they are brought into the file, in one go and in its order.
+/// Whoever is the first to open the file reads the log through.
+const LOG_PAGES: i64 = 4000;
+
+/// Brings what the log has into the file, unless somebody reads it there now. `wait`: how long this connection waits for others
+/// otherwise.
+pub(super) fn empty_log(connection: &Connection, wait: Duration) -> Result<(), Fault> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let is_busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)?;
+    Ok(connection.busy_timeout(wait)?)
 }
 
 /// How a connection behaves, whatever it is for.

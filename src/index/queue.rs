@@ -142,7 +142,7 @@ impl Job {
         }
     }
 
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match self {
             Self::Facts(facts) => facts.rows.len(),
             Self::Pack(Pack {
@@ -188,6 +188,11 @@ impl Queue {
         state.rows = 0;
         state.hurry = false;
         Some(std::mem::take(&mut state.jobs))
+    }
+
+    /// Whether nothing waits to be taken.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.state).jobs.is_empty()
     }
 
     /// Says that jobs that were taken are done or given up.

@@ -94,6 +94,9 @@ const MAILBOXES: &str = "SELECT id, path, name, learned, crc FROM mailbox ORDER 
 /// How long another process's transaction is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// Changes after which the log is emptied when all is done.
+const MUCH: usize = 10_000;
+
 /// Changes that are written together, and how long the first of them waits for others.
 const WRITTEN_AT_ONCE: usize = 2000;
 const OLDEST: Duration = Duration::from_secs(1);
@@ -123,6 +126,8 @@ struct Batch {
     goes_on: Cell<bool>,
     begun: Cell<Option<Instant>>,
     changes: Cell<usize>,
+    /// Changes since the log was [emptied](Search::empty_log).
+    written: Cell<usize>,
 }
 
 impl Batch {
@@ -412,8 +417,16 @@ impl Search {
         self.batch.goes_on.set(true);
         let done = work();
         self.batch.goes_on.set(false);
-        let written = self.checked(self.end());
+        let written = self.checked(self.end().and_then(|()| self.empty_log()));
         done.and_then(|done| written.map(|()| done))
+    }
+
+    /// After much was written, brings what the log has into the file: whoever comes next need not read it through.
+    fn empty_log(&self) -> Result<(), Fault> {
+        if self.batch.written.take() >= MUCH {
+            database::empty_log(&self.connection, WAIT)?;
+        }
+        Ok(())
     }
 
     /// Begins a piece of work.
@@ -429,6 +442,7 @@ impl Search {
     /// Notes a change within a piece of work.
     fn changed(&self) -> Result<(), Fault> {
         self.batch.changes.set(self.batch.changes.get() + 1);
+        self.batch.written.set(self.batch.written.get() + 1);
         if self.batch.changes.get() >= WRITTEN_AT_ONCE {
             self.connection.execute_batch("COMMIT")?;
             self.begin()?;

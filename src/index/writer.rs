@@ -3,7 +3,7 @@
 //! Each load of the queue is one transaction. A load that can't be written is given up; a damaged file is replaced, and one
 //! that was removed is made anew.
 
-use super::database::{Fault, Rest, Trouble};
+use super::database::{Fault, Rest, Trouble, empty_log};
 use super::facts::{
     MADE_AGAIN, MOST_BASES, Shared, hour, mailbox_id, pack_checksum, share_checksum,
 };
@@ -23,6 +23,10 @@ const COMPRESS_FROM: usize = 1 << 20;
 /// How often a file is replaced before the disk itself is taken to be bad.
 const RENEWALS: u32 = 3;
 
+/// Rows after which the log is brought into the file as soon as nothing waits to be written: whoever opens the file next need
+/// not read it through.
+const MUCH: usize = 20_000;
+
 const WAIT: Duration = Duration::from_secs(1);
 
 pub(super) const MADE_ANEW: &str =
@@ -35,13 +39,23 @@ pub(super) fn run(shared: &Shared, connection: Connection) {
     let mut connection = Some(connection);
     let mut rest = Rest::default();
     let mut renewals = 0;
+    let mut written = 0;
     while let Some(jobs) = shared.queue.take() {
         let outcome = match &connection {
             _ if rest.is_over() && !shared.is_there() => Err(Fault::vanished()),
             Some(_) if shared.damaged.load(Ordering::Relaxed) => {
                 Err(Fault::new(Trouble::Damaged, "it cannot be read"))
             }
-            Some(connection) if rest.is_over() => write(connection, &jobs),
+            Some(connection) if rest.is_over() => {
+                written += jobs.iter().map(Job::rows).sum::<usize>();
+                write(connection, &jobs).and_then(|()| match written >= MUCH {
+                    true if shared.queue.is_empty() => {
+                        written = 0;
+                        empty_log(connection, WAIT)
+                    }
+                    _ => Ok(()),
+                })
+            }
             _ => Ok(()),
         };
         if let Err(fault) = outcome {

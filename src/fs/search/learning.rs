@@ -25,8 +25,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a date that could not be read is left alone, in seconds.
 const REST: i64 = 3600;
 
-/// Messages that are read before they are written.
-const READ_AT_ONCE: usize = 512;
+/// Messages that are read before they are written, while the next are read.
+const READ_AT_ONCE: usize = 256;
 
 /// Of these, messages that a thread takes at once.
 const READ_IN_ORDER: usize = 16;
@@ -399,30 +399,52 @@ impl Learner<'_> {
         };
         let missing = missing.map_err(Failure::Index)?;
         let mut complete = listing.is_complete();
-        for some in missing.chunks(READ_AT_ONCE) {
-            let texts = self
-                .fs
-                .texts(ground.store, stored, &listing, some)
-                .map_err(Failure::Store)?;
-            for (missing, text) in some.iter().zip(texts) {
-                let (Some(item), Some(text)) = (listing.get(missing.position), text) else {
-                    continue;
-                };
-                complete &= text.reading != Reading::Unread;
-                look.add(&folder, missing.clone(), &entry(&listing, &item), text)
-                    .map_err(Failure::Index)?;
-            }
+        let fs = self.fs;
+        let pieces: Vec<&[Missing]> = missing.chunks(READ_AT_ONCE).collect();
+        let read = |some: &&[Missing]| fs.texts(ground.store, stored, &listing, some);
+        let mut failure = None;
+        let added = crew::ahead(&pieces, read, |some, texts| {
+            let added = texts.map_err(Failure::Store).and_then(|texts| {
+                complete &= add_all(look, &folder, &listing, some, texts)?;
+                Ok(())
+            });
             self.sum.messages += some.len() as u64;
-            if !(self.progress)(self.sum) {
-                self.sum.stopped = true;
-                return Ok(false);
-            }
+            failure = added.err();
+            self.sum.stopped = failure.is_none() && !(self.progress)(self.sum);
+            failure.is_none() && !self.sum.stopped
+        });
+        added.map_err(Failure::Store)?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if self.sum.stopped {
+            return Ok(false);
         }
         if complete {
             look.settle(&folder, &state).map_err(Failure::Index)?;
         }
         Ok(complete)
     }
+}
+
+/// Adds messages of a folder that were missing; whether all of them could be read.
+fn add_all(
+    look: &mut Look<'_>,
+    folder: &search::Folder,
+    listing: &Listing,
+    missing: &[Missing],
+    texts: Vec<Option<Text>>,
+) -> std::result::Result<bool, Failure> {
+    let mut complete = true;
+    for (missing, text) in missing.iter().zip(texts) {
+        let (Some(item), Some(text)) = (listing.get(missing.position), text) else {
+            continue;
+        };
+        complete &= text.reading != Reading::Unread;
+        look.add(folder, missing.clone(), &entry(listing, &item), text)
+            .map_err(Failure::Index)?;
+    }
+    Ok(complete)
 }
 
 /// A mailbox that is looked at.

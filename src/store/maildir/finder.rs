@@ -4,7 +4,7 @@
 //! and inode number as one there is that very file, and is not looked at again.
 
 use super::{MOST_MESSAGES, split};
-use crate::disk::{FileKind, Listing, Stat};
+use crate::disk::{Entry, FileKind, Listing, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Change, Found, Message, Messages};
 use crate::time::Time;
@@ -56,13 +56,25 @@ impl<'b> Finder<'b> {
 
     /// Takes over those files of a directory that are in the listing beside; the others become `unknown`.
     pub fn take_over(&mut self, part: &Listing, new: bool, unknown: &mut Listing) -> Result<()> {
+        let mut files = Vec::with_capacity(part.len());
         for entry in part.iter().filter(|e| !e.name.starts_with(b".")) {
-            if entry.kind != FileKind::File {
-                self.odd(entry.name);
-                continue;
+            match entry.kind {
+                FileKind::File => files.push(entry),
+                _ => self.odd(entry.name),
             }
-            let before = self.before.as_mut();
-            if !before.is_some_and(|before| before.has(entry.ino, new, entry.name)) {
+        }
+        let mut before = self.before.as_mut();
+        // A directory's order is none of a listing's: all that is looked at there is far apart. So one kind of look is taken
+        // for all files before the next, and the processor need not wait for each.
+        let place = |entry: &Entry<'_>| before.as_ref()?.by_inode.get(&entry.ino).copied();
+        let places: Vec<Option<u32>> = files.iter().map(place).collect();
+        let row = |place: &Option<u32>| before.as_ref()?.messages.get((*place)? as usize).copied();
+        let rows: Vec<Option<Message>> = places.iter().map(row).collect();
+        for ((entry, place), row) in files.iter().zip(places).zip(rows) {
+            let is_known = before
+                .as_mut()
+                .is_some_and(|before| before.has(entry, new, place, row));
+            if !is_known {
                 unknown.push(entry.name, entry.kind, entry.ino)?;
             }
         }
@@ -106,17 +118,19 @@ impl<'b> Finder<'b> {
 }
 
 impl Before<'_> {
-    /// Whether a file is there, and then takes it over. Other links to a file that is taken over are looked at again.
-    fn has(&mut self, inode: u64, new: bool, name: &[u8]) -> bool {
-        let Some(&at) = self.by_inode.get(&inode) else {
-            return false;
-        };
-        let there = self.messages.get(at as usize);
-        let is_same = there.is_some_and(|m| m.new == new && self.messages.locator(m) == name);
-        if is_same && let Some(found) = self.found.get_mut(at as usize) {
-            *found = true;
-        }
-        is_same
+    /// Whether a file is that of a row, and then takes it over. Other links to a file that is taken over are looked at again.
+    fn has(
+        &mut self,
+        entry: &Entry<'_>,
+        new: bool,
+        place: Option<u32>,
+        row: Option<Message>,
+    ) -> bool {
+        let is_same =
+            row.is_some_and(|row| row.new == new && self.messages.locator(&row) == entry.name);
+        let found = place.filter(|_| is_same);
+        let found = found.and_then(|at| self.found.get_mut(at as usize));
+        found.map(|found| *found = true).is_some()
     }
 
     /// What was not found again, and what is new.
