@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use std::time::Duration;
 
 /// Opens a directory only to look up the next name in it. A file system that the kernel mounts at that moment is mounted.
-const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
+pub(super) const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
 /// As long as a path may be in one call, with the zero at its end: whoever nests directories without end is to be told an
 /// error, and not to have each of them walked down to.
@@ -27,27 +27,40 @@ const LEASE: Duration = Duration::from_millis(1);
 /// `ELOOP` or `ENOTDIR` at a link, `EXDEV` where the path leaves the directory, if only on its way, `ENOENT` if it is empty,
 /// `ENAMETOOLONG` from 4,096 bytes on; else what opening it gives.
 pub fn beneath(dir: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    if path.first() == Some(&b'/') {
-        return Err(Errno::XDEV);
-    }
-    if path.len() >= PATH_MAX {
-        return Err(Errno::NAMETOOLONG);
-    }
-    let (above, last) = match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (&b""[..], path),
-    };
+    check(path)?;
+    let (above, last) = split(path);
     let mut at = None;
-    for name in above
-        .split(|&byte| byte == b'/')
-        .filter(|name| !name.is_empty())
-    {
+    for name in names(above) {
         at = Some(name_in(at.as_ref().unwrap_or(dir), name, STEP)?);
     }
     name_in(at.as_ref().unwrap_or(dir), last, flags)
 }
 
-fn name_in(dir: &OwnedFd, name: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+/// Whether a path may be beneath anything, as far as can be seen before it is looked at.
+pub(super) fn check(path: &[u8]) -> rustix::io::Result<()> {
+    match path {
+        [b'/', ..] => Err(Errno::XDEV),
+        path if path.len() >= PATH_MAX => Err(Errno::NAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
+/// The path of the directory in which the last name of a path is, and that name.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// The names in a path.
+pub(super) fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let names = path.split(|&byte| byte == b'/');
+    names.filter(|name| !name.is_empty())
+}
+
+/// Opens a name in a directory; a link is not followed.
+pub(super) fn name_in(dir: &OwnedFd, name: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     if name == b".." {
         return Err(Errno::XDEV);
     }

@@ -1,14 +1,11 @@
 //! A directory of a store, open for the moment: what is in it, and opening that.
 
 use super::file_system::{self, BTRFS, EXT, F2FS, TMPFS, XFS, ZFS};
-use super::{File, FileKind, Listing, Root, Stat, beneath, crew};
+use super::{File, Listing, Root, Stat, beneath, crew};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{self, AtFlags, FileType, OFlags, RawDir};
-use rustix::io::Errno;
-use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc;
 
 /// Bytes of a directory that has thousands of names, on most file systems. Where they count otherwise, as ZFS does, it has
@@ -154,25 +151,8 @@ impl<'a> Dir<'a> {
     /// Opens a regular file; anything else that bears the name is refused unopened or closed unread.
     pub fn open(&self, name: &[u8]) -> Result<File<'a>> {
         self.root.lane.enter()?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let path = self.join(name);
-        let fd = beneath(&self.fd, name, flags).map_err(|e| match e {
-            // What opening a link, a socket or a device without a driver answers.
-            Errno::LOOP | Errno::NXIO | Errno::NODEV => not_a_file(self.root, &path),
-            e => self.root.error(&path, e),
-        })?;
-        let stat = fs::fstat(&fd)
-            .map(Stat::from)
-            .map_err(|e| self.root.error(&path, e))?;
-        if stat.kind != FileKind::File {
-            return Err(not_a_file(self.root, &path));
-        }
-        Ok(File {
-            fd,
-            root: self.root,
-            path,
-            stat,
-        })
+        let fd = beneath(&self.fd, name, File::FLAGS);
+        File::opened(self.root, self.join(name), fd)
     }
 
     fn join(&self, name: &[u8]) -> Vec<u8> {
@@ -182,14 +162,6 @@ impl<'a> Dir<'a> {
             [&self.path, b"/".as_slice(), name].concat()
         }
     }
-}
-
-fn not_a_file(root: &Root, path: &[u8]) -> Error {
-    let at = root.path.join(OsStr::from_bytes(path));
-    Error::new(
-        Kind::Unreadable,
-        format!("{}: not a regular file", at.display()),
-    )
 }
 
 #[cfg(test)]

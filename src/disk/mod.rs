@@ -5,12 +5,13 @@
 //!
 //! 1. Paths are resolved beneath a [`Root`], name by name, and no link is followed ([`beneath()`]).
 //! 2. Files are opened with `O_NONBLOCK` and `O_NOCTTY`, and only a regular file becomes a [`File`].
-//! 3. No descriptor outlives the call that needed it, so that a snapshot can be removed or unmounted at any time.
+//! 3. No descriptor outlives the call that needed it, or the piece of work ([`trail`]), so that a snapshot can be removed or unmounted at any time.
 //! 4. Every call first asks its [`Lane`] whether this thread may wait for the disk now.
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names
 //! in a directory, [`Stat`] what the store says of a file; [`lane`] keeps a hung store from taking anything else with it,
-//! [`file_system`] tells what kind something is on, [`crew`] looks at many things with several threads, [`stop`] ends work
+//! [`file_system`] tells what kind something is on, [`crew`] looks at many things with several threads, [`trail`]
+//! spares a thread the way to where it looks, [`stop`] ends work
 //! that nobody waits for, and [`Told`] knows what was warned of.
 
 mod beneath;
@@ -21,6 +22,7 @@ pub mod lane;
 mod listing;
 pub mod stop;
 mod told;
+pub mod trail;
 
 pub use beneath::beneath;
 pub use dir::Dir;
@@ -197,27 +199,45 @@ impl Root {
 
     /// Opens the directory at a path below the root; the empty path is the root itself.
     pub fn dir(&self, path: &[u8]) -> Result<Dir<'_>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::DIRECTORY;
+        let fd = match path.is_empty() {
+            true => {
+                self.lane.enter()?;
+                Ok(self.open_root()?)
+            }
+            false => self.below(path, flags)?,
+        };
+        Ok(Dir {
+            fd: fd.map_err(|e| self.error(path, e))?,
+            root: self,
+            path: path.to_vec(),
+        })
+    }
+
+    /// Opens what is at a path below the root. The inner error is of the path, the outer one of the root.
+    fn below(&self, path: &[u8], flags: OFlags) -> Result<rustix::io::Result<OwnedFd>> {
         self.lane.enter()?;
+        if trail::is_kept() {
+            return trail::follow(self, path, flags);
+        }
+        Ok(beneath(&self.open_root()?, path, flags))
+    }
+
+    /// Opens the directory that is at the root's path, if it is this one.
+    fn open_root(&self) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let root = fs::open(&self.path, flags, Mode::empty()).map_err(|e| self.root_error(e))?;
         let same = match self.identity.get() {
             Some(identity) => identity.is_of(&root),
             None => Identity::of(&root).map(|found| *self.identity.get_or_init(|| found) == found),
         };
-        if !same.map_err(|e| self.root_error(e))? {
-            let message = format!("{}: another directory by now", self.path.display());
-            return Err(Error::new(Kind::Stale, message));
+        match same.map_err(|e| self.root_error(e))? {
+            true => Ok(root),
+            false => {
+                let message = format!("{}: another directory by now", self.path.display());
+                Err(Error::new(Kind::Stale, message))
+            }
         }
-        let fd = if path.is_empty() {
-            root
-        } else {
-            beneath(&root, path, flags).map_err(|e| self.error(path, e))?
-        };
-        Ok(Dir {
-            fd,
-            root: self,
-            path: path.to_vec(),
-        })
     }
 
     /// The names in a directory.
@@ -227,7 +247,7 @@ impl Root {
 
     /// Opens the regular file at a path below the root.
     pub fn open(&self, path: &[u8]) -> Result<File<'_>> {
-        self.dir(b"")?.open(path)
+        File::opened(self, path.to_vec(), self.below(path, File::FLAGS)?)
     }
 
     /// What is at a path below the root; a link is not followed.
@@ -235,7 +255,9 @@ impl Root {
         if path.is_empty() {
             self.dir(b"")?.stat_self()
         } else {
-            self.dir(b"")?.stat(path)
+            let at = |e| self.error(path, e);
+            let fd = self.below(path, OFlags::PATH)?.map_err(at)?;
+            fs::fstat(&fd).map(Stat::from).map_err(at)
         }
     }
 
@@ -288,7 +310,38 @@ pub struct File<'a> {
     stat: Stat,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    /// What it is opened with, whatever it is.
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+    /// Of what opening a path has given; anything but a regular file is refused, and closed unread.
+    fn opened(root: &'a Root, path: Vec<u8>, opened: rustix::io::Result<OwnedFd>) -> Result<Self> {
+        let not_a_file = || {
+            let at = root.path.join(OsStr::from_bytes(&path));
+            Error::new(
+                Kind::Unreadable,
+                format!("{}: not a regular file", at.display()),
+            )
+        };
+        let fd = opened.map_err(|e| match e {
+            // What opening a link, a socket or a device without a driver answers.
+            Errno::LOOP | Errno::NXIO | Errno::NODEV => not_a_file(),
+            e => root.error(&path, e),
+        })?;
+        let stat = fs::fstat(&fd)
+            .map(Stat::from)
+            .map_err(|e| root.error(&path, e))?;
+        match stat.kind {
+            FileKind::File => Ok(Self {
+                fd,
+                root,
+                path,
+                stat,
+            }),
+            _ => Err(not_a_file()),
+        }
+    }
+
     /// Its path, for people.
     pub fn name(&self) -> String {
         let at = self.root.path.join(OsStr::from_bytes(&self.path));

@@ -214,6 +214,7 @@ impl Fs {
 
     pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
         self.mailboxes.get(&open.serial, open.root.lane(), || {
+            let _stay = crate::disk::trail::stay();
             let mailboxes = self.view.layout.find(&open.root).map_err(gone)?;
             let keys: Vec<Vec<u8>> = mailboxes
                 .iter()

@@ -2,8 +2,8 @@
 
 use super::resolve::{Inside, Populated};
 use super::{Fs, Open};
-use crate::disk::crew;
 use crate::disk::stop::Stop;
+use crate::disk::{crew, trail};
 use crate::error::Result;
 use crate::view::mailbox::Mailbox;
 use std::collections::HashSet;
@@ -116,6 +116,7 @@ impl Fs {
             tracing::warn!("{}/{}: {e}", open.snapshot.label, mailbox.name);
             sum.add(|sum| sum.failed += 1);
         };
+        let _stay = trail::stay();
         let inside = match self.inside(open, populated, mailbox) {
             Ok(inside) => inside,
             Err(e) => return failed(e),

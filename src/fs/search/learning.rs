@@ -6,7 +6,7 @@
 use super::super::deleted::Live;
 use super::super::resolve::Populated;
 use super::super::{Fs, Open};
-use crate::disk::crew;
+use crate::disk::{crew, trail};
 use crate::error::{Kind, Result};
 use crate::index::search::{self, Changed, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
@@ -232,6 +232,7 @@ impl Learner<'_> {
         dates: &[Date],
         populated: &[Option<Arc<Populated>>],
     ) -> Result<()> {
+        let _stay = trail::stay();
         let mut mailbox = self.search.mailbox(path, name)?;
         let now = now();
         let is_known = |mailbox: &search::Mailbox, date: &Date| {
