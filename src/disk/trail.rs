@@ -107,9 +107,8 @@ impl Trail {
     fn open(&mut self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         check(path)?;
         let (above, last) = split(path);
-        let mut known = 0;
         let mut at = self.root.clone();
-        for name in names(above) {
+        for (known, name) in names(above).enumerate() {
             match self.steps.get(known) {
                 Some((step, fd)) if step == name => at = fd.clone(),
                 _ => {
@@ -118,7 +117,6 @@ impl Trail {
                     self.steps.push((name.to_vec(), at.clone()));
                 }
             }
-            known += 1;
         }
         name_in(&at, last, flags)
     }
