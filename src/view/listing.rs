@@ -288,8 +288,10 @@ impl View {
             return Ok(Ok(Listing::of(same.rows.clone(), key, stamp.changed)));
         }
         let pack = self.index.pack(mailbox, folder, &key);
-        if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
-            return Ok(Ok(Listing::of(Arc::new(rows), key, stamp.changed)));
+        if let Some((rows, difference)) = pack.and_then(|pack| Rows::decode(&pack)) {
+            let mut listing = Listing::of(Arc::new(rows), key, stamp.changed);
+            listing.difference = difference;
+            return Ok(Ok(listing));
         }
         let earlier = OnceCell::new();
         let ask = || earlier.get_or_init(|| self.earlier(mailbox, folder, &any_state, beside));
@@ -453,7 +455,7 @@ impl View {
     ) -> Result<Tally> {
         let key = [self.shape(taken), store.stamp(folder)?.bytes].concat();
         let pack = self.index.pack(store.path(), folder, &key);
-        if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+        if let Some((rows, _)) = pack.and_then(|pack| Rows::decode(&pack)) {
             return Ok(Tally::of(&rows.messages));
         }
         let messages = store.messages(folder, &Messages::default())?;

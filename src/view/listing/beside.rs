@@ -12,7 +12,7 @@ use crate::time::Time;
 use crate::view::content::Encoding;
 use crate::view::{Names, View, name};
 use foldhash::{HashSet as IdSet, HashSetExt};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The same mailbox on another date.
@@ -46,7 +46,7 @@ impl Earlier {
     fn added(&self, change: &Change, news: &Rows) -> Option<Added> {
         let key = self.key.clone()?;
         let mut bytes = Vec::new();
-        let written = news.encode_since(&self.rows.messages, change, &mut bytes);
+        let written = news.encode_since((&key, &self.rows.messages), change, &mut bytes);
         written.ok().map(|()| (key, bytes))
     }
 }
@@ -93,6 +93,30 @@ impl Difference {
         }
         let gone = change.gone.iter().filter(|at| !kept.contains(at));
         let gone = gone.filter_map(|&at| before.trace(at as usize)).collect();
+        Self { from, gone, came }
+    }
+
+    /// The same where only what the rows show is at hand. `gone`: what is shown of those that are only there; `came`: positions
+    /// of those that are only here, which are `news`.
+    pub(super) fn shown(from: Vec<u8>, mut gone: Vec<Trace>, came: &[u32], news: &Rows) -> Self {
+        let shown = gone.iter().map(|trace| trace.identity.as_slice());
+        let there: HashMap<&[u8], usize> = shown.zip(0..).collect();
+        let mut is_kept = vec![false; gone.len()];
+        let mut is_new = |at: usize| {
+            let trace = news.trace(at);
+            let other = trace.as_ref().and_then(|trace| there.get(&*trace.identity));
+            let Some(&other) = other.filter(|other| gone.get(**other) == trace.as_ref()) else {
+                return true;
+            };
+            if let Some(is_kept) = is_kept.get_mut(other) {
+                *is_kept = true;
+            }
+            false
+        };
+        let came = (0..).zip(came).filter(|(at, _)| is_new(*at));
+        let came = came.map(|(_, position)| *position).collect();
+        let mut is_kept = is_kept.into_iter();
+        gone.retain(|_| is_kept.next() != Some(true));
         Self { from, gone, came }
     }
 
@@ -185,7 +209,7 @@ impl View {
             };
             let key = [any_state, &stamp.bytes].concat();
             let pack = self.index.pack(mailbox, folder, &key);
-            if let Some(rows) = pack.and_then(|pack| Rows::decode(&pack)) {
+            if let Some((rows, _)) = pack.and_then(|pack| Rows::decode(&pack)) {
                 return Earlier {
                     rows: Arc::new(rows),
                     key: Some(key),
@@ -194,9 +218,11 @@ impl View {
             }
         }
         let pack = self.index.latest_pack(mailbox, folder, any_state);
-        let rows = pack.and_then(|pack| Rows::decode(&pack));
+        let (rows, _) = pack
+            .and_then(|pack| Rows::decode(&pack))
+            .unwrap_or_default();
         Earlier {
-            rows: Arc::new(rows.unwrap_or_default()),
+            rows: Arc::new(rows),
             ..Earlier::default()
         }
     }

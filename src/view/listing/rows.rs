@@ -1,6 +1,6 @@
 //! The rows of a listing, in memory and as the index keeps them.
 
-use super::Trace;
+use super::{Difference, Trace};
 use crate::index::{Pack, Part};
 use crate::message::mboxrd::BodySize;
 use crate::store::{Change, Messages, Patchwork, Source, patch, side_by_side};
@@ -217,14 +217,16 @@ impl Rows {
         out.write_all(self.names.as_bytes())
     }
 
-    /// Writes them as what they add to a listing with the messages `before`, which a change makes one of which these rows are
-    /// the news.
+    /// Writes them as what they add to the listing that is kept under `from` and has the messages `before`, which a change makes
+    /// one of which these rows are the news.
     pub fn encode_since(
         &self,
-        before: &Messages,
+        (from, before): (&[u8], &Messages),
         change: &Change,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        out.write_all(&(from.len() as u32).to_le_bytes())?;
+        out.write_all(from)?;
         out.write_all(&before.sum().to_le_bytes())?;
         for positions in [&change.gone, &change.came] {
             out.write_all(&(positions.len() as u32).to_le_bytes())?;
@@ -235,48 +237,45 @@ impl Rows {
         self.encode(out)
     }
 
-    /// `None` if the bytes are not what [`encode`](Self::encode) makes, and [`encode_since`](Self::encode_since).
-    pub fn decode(pack: &Pack) -> Option<Self> {
+    /// Also says how they differ from those that they were added to last; `None` if the bytes are not what [`encode`](Self::encode)
+    /// makes, and [`encode_since`](Self::encode_since).
+    pub fn decode(pack: &Pack) -> Option<(Self, Option<Difference>)> {
         let whole = Self::decode_one(&mut pack.whole.source()?)?;
         if pack.added.is_empty() {
-            return Some(whole);
+            return Some((whole, None));
         }
         let mut patchwork = Patchwork::whole(whole.messages.len());
         let mut sum = whole.messages.sum();
         let mut listings = vec![whole];
+        let mut difference = None;
         for (bytes, of) in pack.added.iter().zip(1..) {
-            let (sum_before, change, news) = Self::decode_since(bytes)?;
-            if sum != sum_before {
+            let added = Added::decode(bytes)?;
+            if sum != added.sum {
                 return None;
             }
-            for (of, at) in patchwork.pick(&change.gone) {
+            let gone = || patchwork.pick(&added.change.gone);
+            for (of, at) in gone() {
                 let gone = listings.get(of)?.messages.get(at)?;
                 sum = sum.wrapping_sub(gone.sum());
             }
-            sum = sum.wrapping_add(news.messages.sum());
-            patchwork = patchwork.changed(of, &change, news.messages.len())?;
-            listings.push(news);
+            if of == pack.added.len() {
+                let gone = gone().map(|(of, at)| listings.get(of)?.trace(at));
+                let gone = gone.collect::<Option<Vec<Trace>>>()?;
+                let came = &added.change.came;
+                difference = Some(Difference::shown(added.from, gone, came, &added.news));
+            }
+            sum = sum.wrapping_add(added.news.messages.sum());
+            patchwork = patchwork.changed(of, &added.change, added.news.messages.len())?;
+            listings.push(added.news);
         }
         if let [whole, news] = listings.as_mut_slice()
             && whole.patch(&patchwork, news)
         {
-            return Some(std::mem::take(whole));
+            return Some((std::mem::take(whole), difference));
         }
         let listings: Vec<&Self> = listings.iter().collect();
-        Self::assembled(&listings, &patchwork)
-    }
-
-    fn decode_since(part: &Part) -> Option<(u64, Change, Self)> {
-        let mut bytes = part.source()?;
-        let sum = u64::from_le_bytes(bytes.take()?);
-        let mut positions = || {
-            let count = u32::from_le_bytes(bytes.take()?) as usize;
-            let positions = bytes.take_many(count.checked_mul(4)?)?;
-            let (positions, _) = positions.as_chunks();
-            Some(positions.iter().map(|p| u32::from_le_bytes(*p)).collect())
-        };
-        let (gone, came) = (positions()?, positions()?);
-        Some((sum, Change { gone, came }, Self::decode_one(&mut bytes)?))
+        let rows = Self::assembled(&listings, &patchwork)?;
+        Some((rows, difference))
     }
 
     fn decode_one(bytes: &mut Source<'_>) -> Option<Self> {
@@ -304,6 +303,37 @@ impl Rows {
             messages,
             shown,
             names,
+        })
+    }
+}
+
+/// What [`Rows::encode_since`] has written.
+struct Added {
+    from: Vec<u8>,
+    /// The [sum](Messages::sum) of the messages that this is added to.
+    sum: u64,
+    change: Change,
+    news: Rows,
+}
+
+impl Added {
+    fn decode(part: &Part) -> Option<Self> {
+        let mut bytes = part.source()?;
+        let from = u32::from_le_bytes(bytes.take()?) as usize;
+        let from = bytes.take_many(from)?;
+        let sum = u64::from_le_bytes(bytes.take()?);
+        let mut positions = || {
+            let count = u32::from_le_bytes(bytes.take()?) as usize;
+            let positions = bytes.take_many(count.checked_mul(4)?)?;
+            let (positions, _) = positions.as_chunks();
+            Some(positions.iter().map(|p| u32::from_le_bytes(*p)).collect())
+        };
+        let (gone, came) = (positions()?, positions()?);
+        Some(Self {
+            from,
+            sum,
+            change: Change { gone, came },
+            news: Rows::decode_one(&mut bytes)?,
         })
     }
 }

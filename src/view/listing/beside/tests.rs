@@ -48,6 +48,11 @@ fn date(number: usize) -> String {
     format!("{number:02}/box")
 }
 
+fn told_difference(difference: &Difference) -> String {
+    let Difference { from, gone, came } = difference;
+    format!("{} {gone:?} {came:?}", from.escape_ascii())
+}
+
 fn write(path: &Path, number: usize) {
     let text = format!(
         "From: S{number} <s@example.org>\nSubject: {number}\n\nFrom me\n{}",
@@ -125,6 +130,7 @@ fn every_date_is_told_as_if_it_were_the_only_one() {
         view.index.flush();
         Arc::new(listing.unwrap())
     };
+    let mut differences = vec![Vec::new(); DATES];
     for with_memory in [true, false] {
         let index = kept.path().join(with_memory.to_string());
         let first = view(Index::open(&index));
@@ -132,6 +138,7 @@ fn every_date_is_told_as_if_it_were_the_only_one() {
         for (at, alone) in alone.iter().enumerate() {
             let listing = beside(&first, at, at.saturating_sub(1), last.take());
             assert_eq!(&told(&listing), alone, "{at}, {with_memory}");
+            differences[at].push(listing.difference().map(told_difference));
             last = Some(listing).filter(|_| with_memory);
         }
         drop(first);
@@ -141,8 +148,19 @@ fn every_date_is_told_as_if_it_were_the_only_one() {
         for at in (0..DATES).rev() {
             let key = [again.shape(&taken), store(at).stamp(b"").unwrap().bytes].concat();
             added += again.index.pack(b"box", b"", &key).unwrap().added.len();
-            assert_eq!(told(&beside(&again, at, at, None)), alone[at], "{at}, kept");
+            let listing = beside(&again, at, at, None);
+            assert_eq!(told(&listing), alone[at], "{at}, kept");
+            differences[at].push(listing.difference().map(told_difference));
         }
         assert!(added > 3 * DATES, "{added}");
     }
+    // What the index says of a difference is what was found when the date was listed, wherever the index has one.
+    let mut kept = 0;
+    for (at, all) in differences.iter().enumerate() {
+        let mut known = all.iter().flatten();
+        let first = known.next();
+        assert!(known.all(|other| Some(other) == first), "{at}: {all:?}");
+        kept += all.iter().skip(1).step_by(2).flatten().count();
+    }
+    assert!(kept > DATES, "{kept}");
 }
