@@ -78,12 +78,13 @@ fn learn(fs: &Fs, stop: &Stop, global: &Global) -> (Result<Progress>, Result<Lea
     let (bar, bar_of_words) = (Bar::new(global), Bar::new(global));
     let (is_shown, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let learn_words = || {
-        fs.learn_to_find(&mut |learning| {
+        let mut tell = |learning: &Learning| {
             if is_shown.load(Ordering::Relaxed) {
                 bar_of_words.show(learning.done, learning.mailboxes, learning.messages);
             }
             !stop.is_set() && !is_over.load(Ordering::Relaxed)
-        })
+        };
+        stop.ends(|| fs.learn_to_find(&mut tell))
     };
     std::thread::scope(|scope| {
         let name = "mailtm-words".into();

@@ -1,6 +1,6 @@
 //! Looking at many things of one store with several threads: a disk does several things at once, and so does a processor.
 //!
-//! The thread that asks works too, so that its progress is the progress of all. The others have no deadline of their own:
+//! Where work is shared, the thread that asks works too, so that its progress is the progress of all. The others have no deadline of their own:
 //! they end when all is done, when one of them fails, or when nobody waits for the outcome any more.
 
 use super::{lane, stop};
@@ -97,24 +97,25 @@ pub fn share_among<R: Send>(
     Ok(done)
 }
 
-/// Makes something of each piece of work, on a thread of its own, while this thread takes what was made of the pieces before;
-/// goes on until `take` answers false.
+/// Makes something of each piece of work, on a thread of its own, while this thread takes what was made of the pieces before.
+/// When `take` answers false no more is made; what has been made is taken. Whoever has a deadline does all himself, so that his
+/// progress is seen.
 ///
 /// # Errors
-/// What `make` panics of is a fault.
-pub fn ahead<P: Sync, T: Send>(
+/// A fault, if `make` panics. The inner one is the first of `take`, which ends everything.
+pub fn ahead<P: Sync, T: Send, E>(
     pieces: &[P],
     make: impl Fn(&P) -> T + Sync,
-    mut take: impl FnMut(&P, T) -> bool,
-) -> Result<()> {
-    // Whoever has a deadline is to be seen working himself.
+    mut take: impl FnMut(&P, T) -> std::result::Result<bool, E>,
+) -> Result<std::result::Result<(), E>> {
     let alone = pieces.len() < 2 || lane::current_beat().is_some();
-    let stop = stop::current();
+    let (stop, is_enough) = (stop::current(), &AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (send, made) = mpsc::sync_channel(1);
-        let work = || {
-            let send = send;
-            stop.ends(|| pieces.iter().all(|piece| send.send(make(piece)).is_ok()));
+        let (make, is_over) = (&make, || is_enough.load(Ordering::Relaxed));
+        let work = move || {
+            let mut go_on = |piece| !is_over() && send.send(make(piece)).is_ok();
+            stop.ends(|| pieces.iter().all(&mut go_on));
             Ok(())
         };
         let builder = std::thread::Builder::new().name("mailtm-ahead".into());
@@ -123,15 +124,26 @@ pub fn ahead<P: Sync, T: Send>(
             false => builder.spawn_scoped(scope, work).ok(),
         };
         let Some(other) = other else {
-            pieces.iter().all(|piece| take(piece, make(piece)));
-            return Ok(());
+            for piece in pieces {
+                match take(piece, make(piece)) {
+                    Ok(true) => {}
+                    other => return Ok(other.map(drop)),
+                }
+            }
+            return Ok(Ok(()));
         };
-        pieces
-            .iter()
-            .zip(made.iter())
-            .all(|(piece, made)| take(piece, made));
+        let mut taken = Ok(());
+        for (piece, made) in pieces.iter().zip(made.iter()) {
+            match take(piece, made) {
+                Ok(go_on) => is_enough.store(!go_on, Ordering::Relaxed),
+                Err(e) => {
+                    taken = Err(e);
+                    break;
+                }
+            }
+        }
         drop(made);
-        join(other)
+        join(other).map(|()| taken)
     })
 }
 
@@ -157,6 +169,45 @@ mod tests {
         let mut seen = share(things, at_once, work).unwrap().concat();
         seen.sort_unstable();
         seen
+    }
+
+    #[test]
+    fn what_is_made_ahead_is_taken_in_order_until_it_is_enough() {
+        let pieces: Vec<u32> = (0..50).collect();
+        let mut taken = Vec::new();
+        let all = ahead(
+            &pieces,
+            |piece| piece * 2,
+            |piece, made| {
+                taken.push((*piece, made));
+                Ok::<bool, ()>(true)
+            },
+        );
+        assert_eq!((all.unwrap(), taken.len()), (Ok(()), 50));
+        assert!(taken.iter().all(|(piece, made)| piece * 2 == *made));
+        assert!(taken.is_sorted());
+        let (mut taken, made) = (0, AtomicUsize::new(0));
+        let make = |_: &u32| made.fetch_add(1, Ordering::Relaxed);
+        let enough = ahead(&pieces, make, |_, _| {
+            taken += 1;
+            Ok::<bool, ()>(taken < 10)
+        });
+        assert_eq!(enough.unwrap(), Ok(()));
+        assert_eq!(taken, made.into_inner());
+        assert!((10..14).contains(&taken), "{taken}");
+        let mut taken = 0;
+        let fails = ahead(
+            &pieces,
+            |_| (),
+            |_, ()| {
+                taken += 1;
+                if taken < 3 { Ok(true) } else { Err(taken) }
+            },
+        );
+        assert_eq!(fails.unwrap(), Err(3));
+        let panics = |piece: &u32| assert!(*piece < 5);
+        let panicked = ahead(&pieces, panics, |_, ()| Ok::<bool, ()>(true));
+        assert!(panicked.is_err());
     }
 
     #[test]

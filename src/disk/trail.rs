@@ -47,6 +47,15 @@ pub fn stay() -> Stay {
     }
 }
 
+/// Lets go what this thread has left open, before it does for long what does not look there.
+pub fn let_go() {
+    TRAILS.with_borrow_mut(|trails| {
+        if let Some(trails) = trails {
+            trails.clear();
+        }
+    });
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         if self.is_outer {
@@ -54,6 +63,9 @@ impl Drop for Stay {
         }
     }
 }
+
+/// Directories of a trail that stay open; a user can nest more.
+const DEEPEST: usize = 16;
 
 struct Trail {
     /// Which root it is of; no other one is at its address as long as this is here.
@@ -114,7 +126,9 @@ impl Trail {
                 _ => {
                     self.steps.truncate(known);
                     at = Rc::new(name_in(&at, name, STEP)?);
-                    self.steps.push((name.to_vec(), at.clone()));
+                    if known < DEEPEST {
+                        self.steps.push((name.to_vec(), at.clone()));
+                    }
                 }
             }
         }

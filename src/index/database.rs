@@ -17,6 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// What is written goes to a log first. After so many pages of 4 KiB they are brought into the file, in one go and in its order.
+/// Whoever is the first to open the file reads the log through.
+const LOG_PAGES: i64 = 4000;
+
 /// How long a lock of somebody else is waited for when a file is opened. There are two files, and a locked one is
 /// given up at the first wait.
 const OPEN_WAIT: Duration = Duration::from_millis(400);
@@ -284,16 +288,17 @@ impl Layout {
     }
 }
 
-/// What is written goes to a log first. After so many pages of 4 KiB they are brought into the file, in one go and in its order.
-/// Whoever is the first to open the file reads the log through.
-const LOG_PAGES: i64 = 4000;
-
-/// Brings what the log has into the file, unless somebody reads it there now. `wait`: how long this connection waits for others
-/// otherwise.
+/// Brings what the log has into the file, as far as nobody reads it there now. Where that fails nothing is lost: it stays in the
+/// log. `wait`: how long this connection waits for others otherwise.
 pub(super) fn empty_log(connection: &Connection, wait: Duration) -> Result<(), Fault> {
     connection.busy_timeout(Duration::ZERO)?;
-    let is_busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)?;
+    // The first shuts nobody out, however long it takes, and leaves little to do for the second.
+    for kind in ["PASSIVE", "TRUNCATE"] {
+        let checkpoint = format!("PRAGMA wal_checkpoint({kind})");
+        if let Err(e) = connection.query_row(&checkpoint, [], |_| Ok(())) {
+            tracing::debug!("index: a log is not emptied: {e}");
+        }
+    }
     Ok(connection.busy_timeout(wait)?)
 }
 

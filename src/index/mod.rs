@@ -21,14 +21,15 @@
 //!
 //! - [`Index`]: the whole, shared by all threads.
 //! - `database`: one SQLite file, recognised, set aside or made; troubles and the one warning about each.
-//! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `queue` and `writer` bring
-//!   them there from one background thread.
+//! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `pack` reads the packs; `queue` and
+//!   `writer` bring them there from one background thread.
 //! - `serials`: serial numbers in `serials.sqlite`, precious; `numbers` is their table in memory.
 //! - [`search`]: words of messages, and when they were in which folder, in `search.sqlite`; opened by who searches.
 
 mod database;
 mod facts;
 mod numbers;
+mod pack;
 mod queue;
 pub mod search;
 mod serials;
@@ -37,8 +38,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{FactKey, Pack, Part};
+pub use facts::FactKey;
 pub use numbers::Table;
+pub use pack::{Pack, Part};
 
 use crate::error::Result;
 use database::{Fault, Notices, Past};

@@ -41,7 +41,7 @@ struct State {
 pub(super) enum Job {
     Facts(Facts),
     Pack(Pack),
-    /// The listing with this row id was used.
+    /// The pack with this row id was used.
     Used(i64),
     /// Nothing to write, but the file is to be replaced.
     Renew,

@@ -4,9 +4,8 @@
 //! that was removed is made anew.
 
 use super::database::{Fault, Rest, Trouble, empty_log};
-use super::facts::{
-    MADE_AGAIN, MOST_BASES, Shared, hour, mailbox_id, pack_checksum, share_checksum,
-};
+use super::facts::{MADE_AGAIN, Shared, hour, mailbox_id};
+use super::pack::{BASES, MOST_BASES, pack_checksum, share_checksum};
 use super::queue::{self, Encode, Job, Listing, Pack};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::io::{self, BufWriter, Write};
@@ -215,7 +214,7 @@ fn add_listing(
     let Some(base) = base else {
         return Ok(None);
     };
-    let mut select = transaction.prepare_cached("SELECT bases, crc FROM listing WHERE id = ?")?;
+    let mut select = transaction.prepare_cached(BASES)?;
     let (bases, base_crc): (Option<i64>, i64) =
         select.query_row([base], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let bases = bases.unwrap_or(0) + 1;

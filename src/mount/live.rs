@@ -30,15 +30,17 @@ impl Following {
 }
 
 fn follow(fs: &Fs, forget: &Forget, stopped: &Receiver<()>, interval: Duration) {
-    let mut warned = false;
+    let mut failures = 0u32;
     while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        match fs.follow_deleted(|change| forget(change)) {
-            Ok(()) => warned = false,
-            Err(e) if warned => tracing::debug!("what is deleted: {e}"),
-            Err(e) => {
-                tracing::warn!("what is deleted is not known until this can be read: {e}");
-                warned = true;
-            }
+        let Err(e) = fs.follow_deleted(|change| forget(change)) else {
+            failures = 0;
+            continue;
+        };
+        // The first time it may be a folder that its owner removed at that moment.
+        failures = failures.saturating_add(1);
+        match failures {
+            2 => tracing::warn!("what is deleted is not known until this can be read: {e}"),
+            _ => tracing::debug!("what is deleted: {e}"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::super::deleted::Live;
 use super::super::resolve::Populated;
 use super::super::{Fs, Open};
-use crate::disk::{crew, trail};
+use crate::disk::{crew, lane, stop, trail};
 use crate::error::{Kind, Result};
 use crate::index::search::{self, Changed, Entry, Look, Missing, Reading, Search, Text, number};
 use crate::message::searchable::{self, Searchable};
@@ -232,7 +232,6 @@ impl Learner<'_> {
         dates: &[Date],
         populated: &[Option<Arc<Populated>>],
     ) -> Result<()> {
-        let _stay = trail::stay();
         let mut mailbox = self.search.mailbox(path, name)?;
         let now = now();
         let is_known = |mailbox: &search::Mailbox, date: &Date| {
@@ -316,6 +315,7 @@ impl Learner<'_> {
         };
         let label = &date.open.snapshot.label;
         let fs = self.fs;
+        let _stay = trail::stay();
         match fs.inside(&date.open, populated, mailbox) {
             Ok(inside) => {
                 let ground = Ground {
@@ -325,6 +325,10 @@ impl Learner<'_> {
                     name: format!("{label}/{name}"),
                 };
                 self.look_into_all(look, &ground)
+            }
+            Err(_) if stop::current().is_set() => {
+                self.sum.stopped = true;
+                Ok(false)
             }
             Err(e) => {
                 tracing::warn!("{label}/{name}: not searched: {e}");
@@ -343,6 +347,7 @@ impl Learner<'_> {
             match self.look_into(look, ground, position) {
                 Ok(done) => all &= done,
                 Err(Failure::Index(e)) => return Err(e),
+                Err(Failure::Store(_)) if stop::current().is_set() => self.sum.stopped = true,
                 Err(Failure::Store(e)) => {
                     tracing::warn!("{}: not searched: {e}", ground.name);
                     all = false;
@@ -377,6 +382,10 @@ impl Learner<'_> {
         let Some(Changed { folder, settled }) = changed else {
             return Ok(true);
         };
+        if lane::current_beat().is_none() {
+            // For the listing in the index, which leaves out what comes too fast.
+            self.fs.index.wait_for_room();
+        }
         let listing = (ground.listing)(position).map_err(Failure::Store)?;
         let Some(listing) = listing else {
             return Ok(true);
@@ -403,21 +412,15 @@ impl Learner<'_> {
         let fs = self.fs;
         let pieces: Vec<&[Missing]> = missing.chunks(READ_AT_ONCE).collect();
         let read = |some: &&[Missing]| fs.texts(ground.store, stored, &listing, some);
-        let mut failure = None;
+        trail::let_go();
         let added = crew::ahead(&pieces, read, |some, texts| {
-            let added = texts.map_err(Failure::Store).and_then(|texts| {
-                complete &= add_all(look, &folder, &listing, some, texts)?;
-                Ok(())
-            });
+            let texts = texts.map_err(Failure::Store)?;
+            complete &= add_all(look, &folder, &listing, some, texts)?;
             self.sum.messages += some.len() as u64;
-            failure = added.err();
-            self.sum.stopped = failure.is_none() && !(self.progress)(self.sum);
-            failure.is_none() && !self.sum.stopped
+            self.sum.stopped |= !(self.progress)(self.sum);
+            Ok(!self.sum.stopped)
         });
-        added.map_err(Failure::Store)?;
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
+        added.map_err(Failure::Store)??;
         if self.sum.stopped {
             return Ok(false);
         }

@@ -42,6 +42,14 @@ impl Earlier {
         }
     }
 
+    /// How a change makes it differ; `None` if it was not read as a whole.
+    fn difference(&self, change: &Change, news: &Rows) -> Option<Difference> {
+        let gone = change.gone.iter().map(|&at| self.rows.trace(at as usize));
+        let gone = gone.collect::<Option<Vec<Trace>>>()?;
+        let from = self.key.clone()?;
+        Some(Difference::new(from, gone, &change.came, news))
+    }
+
     /// What a change adds to it; `None` if it is not kept.
     fn added(&self, change: &Change, news: &Rows) -> Option<Added> {
         let key = self.key.clone()?;
@@ -78,27 +86,9 @@ pub struct Trace {
 }
 
 impl Difference {
-    /// `change`: which rows differ; `known`: what is known of those that came. Those that are only stored otherwise, as with
-    /// other flags, are no difference.
-    fn of(from: Vec<u8>, before: &Rows, change: &Change, known: &[Known]) -> Self {
-        let mut kept = HashSet::new();
-        let mut came = Vec::new();
-        for (&position, known) in change.came.iter().zip(known) {
-            match known {
-                Known::Same(at) => {
-                    kept.insert(*at as u32);
-                }
-                _ => came.push(position),
-            }
-        }
-        let gone = change.gone.iter().filter(|at| !kept.contains(at));
-        let gone = gone.filter_map(|&at| before.trace(at as usize)).collect();
-        Self { from, gone, came }
-    }
-
-    /// The same where only what the rows show is at hand. `gone`: what is shown of those that are only there; `came`: positions
-    /// of those that are only here, which are `news`.
-    pub(super) fn shown(from: Vec<u8>, mut gone: Vec<Trace>, came: &[u32], news: &Rows) -> Self {
+    /// `gone`: what was shown of the rows that are only there; `came`: the positions of those that are only here, which are
+    /// `news`. What is only stored otherwise, as with other flags, is no difference.
+    pub(super) fn new(from: Vec<u8>, mut gone: Vec<Trace>, came: &[u32], news: &Rows) -> Self {
         let shown = gone.iter().map(|trace| trace.identity.as_slice());
         let there: HashMap<&[u8], usize> = shown.zip(0..).collect();
         let mut is_kept = vec![false; gone.len()];
@@ -160,18 +150,11 @@ impl Since {
         if !change.is_small(known.len()) || rows.messages.has_other_keywords(&before.messages) {
             return None;
         }
-        let known: Vec<Known> = change
-            .came
-            .iter()
-            .filter_map(|&at| known.get(at as usize).cloned())
-            .collect();
-        let difference = earlier
-            .key
-            .clone()
-            .map(|from| Difference::of(from, before, &change, &known));
+        let mut news = rows.only(&change.came);
+        news.messages.oddities = rows.messages.oddities;
         Some(Self {
-            difference,
-            added: earlier.added(&change, &rows.only(&change.came)),
+            difference: earlier.difference(&change, &news),
+            added: earlier.added(&change, &news),
         })
     }
 }
@@ -270,9 +253,8 @@ impl View {
         let Some(patchwork) = patchwork.filter(|_| is_as_it_was) else {
             return Ok(None);
         };
-        let key = earlier.key.clone();
         let since = Since {
-            difference: key.map(|from| Difference::of(from, before, change, &known)),
+            difference: earlier.difference(change, &news),
             added: earlier.added(change, &news),
         };
         if let Some(rows) = Arc::get_mut(&mut earlier.rows)

@@ -2,7 +2,7 @@
 
 use super::rows::Rows;
 use super::{Known, is_for_all, key};
-use crate::disk::crew;
+use crate::disk::{crew, trail};
 use crate::error::{Error, Kind, Result};
 use crate::index::FactKey;
 use crate::message::facts::Facts;
@@ -76,7 +76,8 @@ impl View {
                 _ => unknown.push(i),
             }
         }
-        // The messages that nothing is known of, a few at a time to each thread.
+        // The messages that nothing is known of, a few at a time to each thread; that may take long.
+        trail::let_go();
         let learned = crew::share(unknown.len(), LEARNED_AT_ONCE, |shares| {
             let files = store.files(folder);
             let mut ahead = ReadAhead::new(&*files, messages, content::FIRST_READ);

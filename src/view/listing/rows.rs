@@ -214,7 +214,9 @@ impl Rows {
             out.write_all(&[shown.encoding.to_byte(), shown.body as u8])?;
             out.write_all(&shown.size.to_le_bytes())?;
         }
-        out.write_all(self.names.as_bytes())
+        // The names in memory may be in another order, with some among them that no row has any more.
+        let mut names = self.shown.iter().map(|shown| self.name(shown));
+        names.try_for_each(|name| out.write_all(name.as_bytes()))
     }
 
     /// Writes them as what they add to the listing that is kept under `from` and has the messages `before`, which a change makes
@@ -240,7 +242,7 @@ impl Rows {
     /// Also says how they differ from those that they were added to last; `None` if the bytes are not what [`encode`](Self::encode)
     /// makes, and [`encode_since`](Self::encode_since).
     pub fn decode(pack: &Pack) -> Option<(Self, Option<Difference>)> {
-        let whole = Self::decode_one(&mut pack.whole.source()?)?;
+        let whole = Self::decode_one(&mut source(&pack.whole)?)?;
         if pack.added.is_empty() {
             return Some((whole, None));
         }
@@ -262,7 +264,7 @@ impl Rows {
                 let gone = gone().map(|(of, at)| listings.get(of)?.trace(at));
                 let gone = gone.collect::<Option<Vec<Trace>>>()?;
                 let came = &added.change.came;
-                difference = Some(Difference::shown(added.from, gone, came, &added.news));
+                difference = Some(Difference::new(added.from, gone, came, &added.news));
             }
             sum = sum.wrapping_add(added.news.messages.sum());
             patchwork = patchwork.changed(of, &added.change, added.news.messages.len())?;
@@ -318,7 +320,7 @@ struct Added {
 
 impl Added {
     fn decode(part: &Part) -> Option<Self> {
-        let mut bytes = part.source()?;
+        let mut bytes = source(part)?;
         let from = u32::from_le_bytes(bytes.take()?) as usize;
         let from = bytes.take_many(from)?;
         let sum = u64::from_le_bytes(bytes.take()?);
@@ -336,4 +338,8 @@ impl Added {
             news: Rows::decode_one(&mut bytes)?,
         })
     }
+}
+
+fn source(part: &Part) -> Option<Source<'_>> {
+    Some(Source::new(part.reader()?, part.plain_size()))
 }
