@@ -8,8 +8,10 @@ use crate::disk::{Entry, FileKind, Listing, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Change, Found, Message, Messages};
 use crate::time::Time;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 #[derive(Default)]
 pub(super) struct Finder<'b> {
@@ -22,25 +24,30 @@ pub(super) struct Finder<'b> {
 /// The listing of another date, and what of it is found again.
 struct Before<'b> {
     messages: &'b Messages,
-    /// Positions by inode numbers: of several links to one file in the folder, one.
-    by_inode: HashMap<u64, u32>,
+    /// Positions by inode numbers.
+    by_inode: HashTable<u32>,
+    hash: RandomState,
     found: Vec<bool>,
 }
 
 impl<'b> Finder<'b> {
     pub fn beside(before: &'b Messages) -> Self {
-        let mut by_inode = HashMap::with_capacity(before.len());
-        by_inode.extend(
-            (0..)
-                .zip(before.iter())
-                .map(|(at, message)| (message.inode, at)),
-        );
+        let hash = RandomState::default();
+        let hash_of = |message: &Message| hash.hash_one(message.inode);
+        let mut by_inode = HashTable::with_capacity(before.len());
+        for (at, message) in (0..).zip(before.iter()) {
+            // It is never full.
+            by_inode.insert_unique(hash_of(message), at, |at| {
+                before.get(*at as usize).map_or(0, hash_of)
+            });
+        }
         Self {
             messages: Messages::default(),
             changed: Vec::new(),
             before: Some(Before {
                 messages: before,
                 by_inode,
+                hash,
                 found: vec![false; before.len()],
             }),
         }
@@ -66,15 +73,11 @@ impl<'b> Finder<'b> {
         let mut before = self.before.as_mut();
         // A directory's order is none of a listing's: all that is looked at there is far apart. So one kind of look is taken
         // for all files before the next, and the processor need not wait for each.
-        let place = |entry: &Entry<'_>| before.as_ref()?.by_inode.get(&entry.ino).copied();
+        let place = |entry: &Entry<'_>| before.as_ref()?.place(entry.ino);
         let places: Vec<Option<u32>> = files.iter().map(place).collect();
-        let row = |place: &Option<u32>| before.as_ref()?.messages.get((*place)? as usize).copied();
-        let rows: Vec<Option<Message>> = places.iter().map(row).collect();
-        for ((entry, place), row) in files.iter().zip(places).zip(rows) {
-            let is_known = before
-                .as_mut()
-                .is_some_and(|before| before.has(entry, new, place, row));
-            if !is_known {
+        for (entry, place) in files.iter().zip(places) {
+            let before = before.as_mut().zip(place);
+            if !before.is_some_and(|(before, place)| before.has(entry, new, place)) {
                 unknown.push(entry.name, entry.kind, entry.ino)?;
             }
         }
@@ -118,18 +121,24 @@ impl<'b> Finder<'b> {
 }
 
 impl Before<'_> {
-    /// Whether a file is that of a row, and then takes it over. Other links to a file that is taken over are looked at again.
-    fn has(
-        &mut self,
-        entry: &Entry<'_>,
-        new: bool,
-        place: Option<u32>,
-        row: Option<Message>,
-    ) -> bool {
+    /// Where a file with this inode number is; of several links to one file in the folder, one.
+    fn place(&self, inode: u64) -> Option<u32> {
+        let is_it = |at: &u32| {
+            let message = self.messages.get(*at as usize);
+            message.is_some_and(|message| message.inode == inode)
+        };
+        self.by_inode
+            .find(self.hash.hash_one(inode), is_it)
+            .copied()
+    }
+
+    /// Whether a file is the one at a place, and then takes it over. Other links to a file that is taken over are looked at
+    /// again.
+    fn has(&mut self, entry: &Entry<'_>, new: bool, place: u32) -> bool {
+        let row = self.messages.get(place as usize);
         let is_same =
-            row.is_some_and(|row| row.new == new && self.messages.locator(&row) == entry.name);
-        let found = place.filter(|_| is_same);
-        let found = found.and_then(|at| self.found.get_mut(at as usize));
+            row.is_some_and(|row| row.new == new && self.messages.locator(row) == entry.name);
+        let found = self.found.get_mut(place as usize).filter(|_| is_same);
         found.map(|found| *found = true).is_some()
     }
 
