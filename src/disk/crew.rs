@@ -1,7 +1,7 @@
 //! Looking at many things of one store with several threads: a disk does several things at once, and so does a processor.
 //!
-//! Where work is shared, the thread that asks works too, so that its progress is the progress of all. The others have no deadline of their own:
-//! they end when all is done, when one of them fails, or when nobody waits for the outcome any more.
+//! Where work is shared, the thread that asks works too, so that its progress is the progress of all. The others have no deadline
+//! of their own: they end when all is done, when one of them fails, or when nobody waits for the outcome any more.
 
 use super::{lane, stop};
 use crate::error::{Error, Kind, Result};

@@ -5,7 +5,8 @@
 //!
 //! 1. Paths are resolved beneath a [`Root`], name by name, and no link is followed ([`beneath()`]).
 //! 2. Files are opened with `O_NONBLOCK` and `O_NOCTTY`, and only a regular file becomes a [`File`].
-//! 3. No descriptor outlives the call that needed it, or the piece of work ([`trail`]), so that a snapshot can be removed or unmounted at any time.
+//! 3. No descriptor outlives the call that needed it, or the work on one mailbox ([`trail`]), so that a snapshot can be removed
+//!    or unmounted at any time.
 //! 4. Every call first asks its [`Lane`] whether this thread may wait for the disk now.
 //!
 //! The cast: [`Root`] is one snapshot's root, [`Dir`] and [`File`] what is open for the moment, [`Listing`] the names

@@ -14,8 +14,8 @@
 //!
 //! The cast: [`Format`] and [`Store`], whose messages are [`Messages`] and whose bytes are [`Stored`]; [`maildir`] reads
 //! Maildir++ and `LAYOUT=fs`, [`dbox`] Dovecot's sdbox and mdbox, [`mbox`] a file for each folder, [`cyrus`] what
-//! Cyrus IMAP keeps; a [`Change`] is what differs from another date; [`ReadAhead`] opens what will be wanted next; `bounds` says how much is looked at, [`beside`] what is kept
-//! outside of a mailbox; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
+//! Cyrus IMAP keeps; a [`Change`] is what differs from another date, a [`Patchwork`] what becomes of both; [`ReadAhead`] opens
+//! what will be wanted next; `bounds` says how much is looked at, [`beside`] what is kept outside of a mailbox; [`folder_name`] decodes folder names; [`decode`] undoes compression and encryption.
 
 pub mod beside;
 mod bounds;
