@@ -155,6 +155,55 @@ impl Patchwork {
     }
 }
 
+/// A row of a listing that has a text among all texts of the listing.
+pub trait Placed: Copy {
+    /// Where its text begins, and how long it is.
+    fn text(&self) -> (u32, u16);
+
+    /// The same row with its text elsewhere.
+    #[must_use]
+    fn moved(self, start: u32) -> Self;
+}
+
+/// Rows whose texts come `start` bytes later.
+pub fn behind<T: Placed>(rows: &[T], start: u32) -> Vec<T> {
+    let moved = rows.iter().map(|row| row.moved(start + row.text().0));
+    moved.collect()
+}
+
+/// The rows that a patchwork makes of several listings', and their texts. `listings`: rows, and the texts that they have.
+pub fn assemble<T: Placed>(
+    listings: &[(&[T], &[u8])],
+    patchwork: &Patchwork,
+) -> Option<(Vec<T>, Vec<u8>)> {
+    let runs = patchwork.runs();
+    let runs = runs.map(|(of, rows)| Some((of, listings.get(of)?.0.get(rows)?)));
+    let runs = runs.collect::<Option<Vec<(usize, &[T])>>>()?;
+    let all = runs.iter().flat_map(|(_, run)| run.iter());
+    let used = all.map(|row| usize::from(row.text().1)).sum();
+    let lengths: Vec<usize> = listings.iter().map(|(_, texts)| texts.len()).collect();
+    let mut rows = Vec::with_capacity(patchwork.len());
+    if let Some(starts) = side_by_side(&lengths, used) {
+        for (of, run) in runs {
+            let start = *starts.get(of)?;
+            rows.extend(run.iter().map(|row| row.moved(start + row.text().0)));
+        }
+        let texts: Vec<&[u8]> = listings.iter().map(|(_, texts)| *texts).collect();
+        return Some((rows, texts.concat()));
+    }
+    let mut texts = Vec::with_capacity(used);
+    for (of, run) in runs {
+        let (_, from) = listings.get(of)?;
+        for row in run {
+            let (start, len) = row.text();
+            let end = start as usize + usize::from(len);
+            rows.push(row.moved(u32::try_from(texts.len()).ok()?));
+            texts.extend_from_slice(from.get(start as usize..end)?);
+        }
+    }
+    Some((rows, texts))
+}
+
 /// Makes of rows in place what a patchwork of them, as listing 0, and of `news`, as listing 1, says: nothing but a
 /// [change](Patchwork::changed) of them.
 pub fn patch<T: Copy>(rows: &mut Vec<T>, patchwork: &Patchwork, news: &[T]) {
@@ -247,6 +296,37 @@ mod tests {
         assert_eq!((nothing.len(), nothing.is_empty()), (0, true));
         let all = nothing.changed(2, &change(&[], &[0, 1, 2]), 3).unwrap();
         assert_eq!(letters(&all, &listings), "123");
+    }
+
+    #[test]
+    fn rows_keep_their_texts_wherever_those_go() {
+        #[derive(Clone, Copy)]
+        struct Row(u32, u16);
+        impl Placed for Row {
+            fn text(&self) -> (u32, u16) {
+                (self.0, self.1)
+            }
+            fn moved(self, start: u32) -> Self {
+                Self(start, self.1)
+            }
+        }
+        let old = [Row(0, 3), Row(3, 1), Row(4, 2)];
+        let news = [Row(1, 2), Row(0, 1)];
+        let (old, news) = ((&old[..], &b"oneA22"[..]), (&news[..], &b"xyz"[..]));
+        for (gone, copied) in [(&[1][..], false), (&[0, 1, 2], true)] {
+            let change = change(gone, &[0, 1]);
+            let patchwork = Patchwork::whole(3).changed(1, &change, 2).unwrap();
+            let (rows, all) = assemble(&[old, news], &patchwork).unwrap();
+            let texts = rows
+                .iter()
+                .map(|row| &all[row.0 as usize..][..usize::from(row.1)]);
+            let expected: &[&[u8]] = match copied {
+                true => &[b"yz", b"x"],
+                false => &[b"yz", b"x", b"one", b"22"],
+            };
+            assert_eq!(texts.collect::<Vec<_>>(), expected);
+            assert_eq!(all.len(), if copied { 3 } else { 9 });
+        }
     }
 
     #[test]

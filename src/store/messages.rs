@@ -3,7 +3,7 @@
 //! A [`Message`] is a row of fixed size. What has no fixed size is the folder's: the locators, one behind the other, and
 //! the keywords, of which a message has one of the sets that occur.
 
-use super::change::{Patchwork, patch, side_by_side};
+use super::change::{Patchwork, Placed, assemble, behind, patch, side_by_side};
 use crate::message::Flags;
 use crate::time::Time;
 use std::io::{self, BufRead, Read, Write};
@@ -155,40 +155,8 @@ impl Messages {
         if listings.iter().any(|other| other.keywords != last.keywords) {
             return None;
         }
-        let runs = patchwork.runs();
-        let runs = runs.map(|(of, rows)| Some((of, listings.get(of)?.rows.get(rows)?)));
-        let runs = runs.collect::<Option<Vec<(usize, &[Message])>>>()?;
-        let lens = runs.iter().flat_map(|(_, rows)| rows.iter());
-        let used = lens.map(|row| usize::from(row.name_len)).sum();
-        let lengths: Vec<usize> = listings.iter().map(|listing| listing.names.len()).collect();
-        let mut rows = Vec::with_capacity(patchwork.len());
-        let names = match side_by_side(&lengths, used) {
-            Some(starts) => {
-                for (of, run) in runs {
-                    let start = *starts.get(of)?;
-                    rows.extend(run.iter().map(|row| Message {
-                        name: start + row.name,
-                        ..*row
-                    }));
-                }
-                let mut names = Vec::with_capacity(lengths.iter().sum());
-                for listing in listings {
-                    names.extend_from_slice(&listing.names);
-                }
-                names
-            }
-            None => {
-                let mut names = Vec::with_capacity(used);
-                for (of, run) in runs {
-                    for row in run {
-                        let name = u32::try_from(names.len()).ok()?;
-                        rows.push(Message { name, ..*row });
-                        names.extend_from_slice(listings.get(of)?.locator(row));
-                    }
-                }
-                names
-            }
-        };
+        let parts = listings.iter().map(|all| (&*all.rows, &*all.names));
+        let (rows, names) = assemble(&parts.collect::<Vec<_>>(), patchwork)?;
         Some(Self {
             names,
             rows,
@@ -212,11 +180,7 @@ impl Messages {
         if self.has_other_keywords(news) {
             return false;
         }
-        let added = news.rows.iter().map(|row| Message {
-            name: start + row.name,
-            ..*row
-        });
-        patch(&mut self.rows, patchwork, &added.collect::<Vec<_>>());
+        patch(&mut self.rows, patchwork, &behind(&news.rows, start));
         self.names.extend_from_slice(&news.names);
         self.oddities = news.oddities;
         self.odd_names.clone_from(&news.odd_names);
@@ -245,6 +209,16 @@ impl Messages {
 
 /// Bytes of one message in an encoded listing, its locator left out.
 const ENCODED: usize = 38;
+
+impl Placed for Message {
+    fn text(&self) -> (u32, u16) {
+        (self.name, self.name_len)
+    }
+
+    fn moved(self, name: u32) -> Self {
+        Self { name, ..self }
+    }
+}
 
 impl Message {
     /// Whether two rows are the same, wherever their locators are.

@@ -30,7 +30,7 @@ mod messages;
 mod read_ahead;
 mod stored;
 
-pub use change::{Change, Found, Patchwork, patch, side_by_side};
+pub use change::{Change, Found, Patchwork, Placed, assemble, behind, patch, side_by_side};
 pub use messages::{Message, Messages, Source, take};
 pub use read_ahead::ReadAhead;
 pub use stored::Stored;

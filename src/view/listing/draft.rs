@@ -14,7 +14,7 @@ use super::beside::Earlier;
 use super::rows::Rows;
 use super::{Begun, Keep, Listing, Unlisted};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Found, Messages, Store};
+use crate::store::{Found, Messages, Store, behind};
 use crate::time::Time;
 use crate::view::{Names, View, name};
 use std::collections::HashSet;
@@ -164,10 +164,7 @@ impl View {
             complete &= part.complete;
             let start = names.len() as u32;
             names.push_str(&part.rows.names);
-            shown.extend(part.rows.shown.iter().map(|one| super::rows::Shown {
-                name: start + one.name,
-                ..*one
-            }));
+            shown.extend(behind(&part.rows.shown, start));
         }
         let rows = Rows {
             messages: draft.messages.clone(),

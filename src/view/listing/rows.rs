@@ -3,7 +3,9 @@
 use super::{Difference, Trace};
 use crate::index::{Pack, Part};
 use crate::message::mboxrd::BodySize;
-use crate::store::{Change, Messages, Patchwork, Source, patch, side_by_side};
+use crate::store::{
+    Change, Messages, Patchwork, Placed, Source, assemble, behind, patch, side_by_side,
+};
 use crate::view::content::Encoding;
 use crate::view::name;
 use std::io::{self, Write};
@@ -18,6 +20,16 @@ pub(super) struct Shown {
     pub body: BodyForm,
     /// Exact size of what reading gives.
     pub size: u64,
+}
+
+impl Placed for Shown {
+    fn text(&self) -> (u32, u16) {
+        (self.name, self.name_len)
+    }
+
+    fn moved(self, name: u32) -> Self {
+        Self { name, ..self }
+    }
 }
 
 /// What a message's body in an mbox is, as far as a byte can tell.
@@ -114,36 +126,11 @@ impl Rows {
     pub fn assembled(listings: &[&Self], patchwork: &Patchwork) -> Option<Self> {
         let messages: Vec<&Messages> = listings.iter().map(|rows| &rows.messages).collect();
         let messages = Messages::assembled(&messages, patchwork)?;
-        let runs = patchwork.runs();
-        let runs = runs.map(|(of, rows)| Some((of, listings.get(of)?.shown.get(rows)?)));
-        let runs = runs.collect::<Option<Vec<(usize, &[Shown])>>>()?;
-        let lens = runs.iter().flat_map(|(_, run)| run.iter());
-        let used = lens.map(|shown| usize::from(shown.name_len)).sum();
-        let lengths: Vec<usize> = listings.iter().map(|rows| rows.names.len()).collect();
-        let mut shown = Vec::with_capacity(patchwork.len());
-        let names = match side_by_side(&lengths, used) {
-            Some(starts) => {
-                for (of, run) in runs {
-                    let start = *starts.get(of)?;
-                    shown.extend(run.iter().map(|one| Shown {
-                        name: start + one.name,
-                        ..*one
-                    }));
-                }
-                listings.iter().map(|rows| rows.names.as_str()).collect()
-            }
-            None => {
-                let mut names = String::with_capacity(used);
-                for (of, run) in runs {
-                    for one in run {
-                        let name = u32::try_from(names.len()).ok()?;
-                        shown.push(Shown { name, ..*one });
-                        names.push_str(listings.get(of)?.name(one));
-                    }
-                }
-                names
-            }
-        };
+        let parts = listings
+            .iter()
+            .map(|all| (&*all.shown, all.names.as_bytes()));
+        let (shown, names) = assemble(&parts.collect::<Vec<_>>(), patchwork)?;
+        let names = String::from_utf8(names).ok()?;
         Some(Self {
             messages,
             shown,
@@ -164,11 +151,7 @@ impl Rows {
         if !self.messages.patch(patchwork, &news.messages) {
             return false;
         }
-        let added = news.shown.iter().map(|shown| Shown {
-            name: start + shown.name,
-            ..*shown
-        });
-        patch(&mut self.shown, patchwork, &added.collect::<Vec<_>>());
+        patch(&mut self.shown, patchwork, &behind(&news.shown, start));
         self.names.push_str(&news.names);
         true
     }
