@@ -1,13 +1,14 @@
 //! What stat(2) tells of a node, and how long the kernel may believe it.
 
+use super::inside::{Inside, Populated};
 use super::node::{self, NodeId};
-use super::resolve::Meaning;
 use super::{Fs, Open};
 use crate::access::Permissions;
 use crate::error::Result;
 use crate::time::Time;
 use crate::view::content::Encoding;
 use crate::view::listing::Item;
+use crate::view::mailbox::Mailbox;
 use std::time::Duration;
 
 /// As good as for ever: what is below a date does not change.
@@ -40,53 +41,6 @@ pub struct Attr {
 }
 
 impl Fs {
-    pub(super) fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
-        match meaning {
-            Meaning::Root => Ok(public(
-                node::ROOT,
-                self.shown().changed,
-                self.options.refresh,
-            )),
-            Meaning::Latest => self.latest_attr().ok_or_else(|| id.stale()),
-            Meaning::Date(open) => Ok(self.date_attr(open)),
-            Meaning::Mailbox(inside) => {
-                let populated = self.populated(&inside.open)?;
-                self.mailbox_attr(&inside.open, &populated, &inside.mailbox)
-            }
-            Meaning::About(inside) => {
-                let permissions = self.permissions(inside)?;
-                let size = self.about(inside).len() as u64;
-                let mtime = Time::from_secs(inside.open.snapshot.time);
-                Ok(private(
-                    inside.id.with_ordinal(1),
-                    NodeKind::File,
-                    size,
-                    mtime,
-                    &permissions,
-                ))
-            }
-            Meaning::Branch(inside, position) => {
-                let permissions = self.permissions(inside)?;
-                self.branch_attr(inside, *position, &permissions)
-            }
-            Meaning::Mbox(inside, position) => self.mbox_attr(inside, *position),
-            Meaning::Message(inside, position, message) => {
-                let listing = self.listing(inside, *position)?.ok_or_else(|| id.stale())?;
-                let item = listing.get(*message).ok_or_else(|| id.stale())?;
-                let permissions = self.permissions(inside)?;
-                Ok(message_attr(id, &item, &permissions))
-            }
-            Meaning::Maildirs => Ok(self.maildirs_attr()),
-            Meaning::MaildirDate(open) => Ok(self.maildir_date_attr(open)),
-            Meaning::Maildir(inside, folder, part) => self.maildir_attr(inside, *folder, *part),
-            Meaning::Deleted => Ok(self.deleted_attr()),
-            Meaning::DeletedMailbox(somebody) => self.somebody_attr(somebody),
-            Meaning::DeletedFolder(somebody, kept, position) => {
-                self.lost_folder_attr(somebody, kept, *position)
-            }
-        }
-    }
-
     pub(super) fn latest_attr(&self) -> Option<Attr> {
         let shown = self.shown();
         let open = shown.by_time.last()?;
@@ -107,6 +61,40 @@ impl Fs {
             Time::from_secs(open.snapshot.time),
             self.options.refresh,
         )
+    }
+
+    pub(super) fn mailbox_attr(
+        &self,
+        open: &Open,
+        populated: &Populated,
+        mailbox: &Mailbox,
+    ) -> Result<Attr> {
+        let serial = populated.serial(mailbox)?;
+        let id = NodeId::new(open.serial, serial, 0);
+        let permissions = self.permissions_of(open, mailbox)?;
+        Ok(private(
+            id,
+            NodeKind::Directory,
+            0,
+            mailbox.changed,
+            &permissions,
+        ))
+    }
+
+    pub(super) fn branch_attr(
+        &self,
+        inside: &Inside,
+        position: u32,
+        permissions: &Permissions,
+    ) -> Result<Attr> {
+        let id = self.branch_id(inside, position)?;
+        Ok(private(
+            id,
+            NodeKind::Directory,
+            0,
+            self.changed(inside, position)?,
+            permissions,
+        ))
     }
 }
 

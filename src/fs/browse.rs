@@ -18,7 +18,7 @@ pub use crate::view::listing::Tally;
 pub use contents::{Contents, Order, Origin, Page, SortBy, Summary};
 
 use super::deleted::{Kept, Somebody};
-use super::resolve::Inside;
+use super::inside::Inside;
 use super::{Fs, Open};
 use crate::error::{Error, Kind, Result};
 use crate::view::tree::Tree;

@@ -23,7 +23,8 @@ pub(super) use moments::Live;
 
 use super::cache::{Cache, Value};
 use super::node::{self, NodeId, Place};
-use super::{Fs, Invalidation, Open, Shown};
+use super::shown::Shown;
+use super::{Fs, Invalidation, Open};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::time::Time;

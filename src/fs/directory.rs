@@ -2,10 +2,11 @@
 
 use super::attr::{message_attr, private, public};
 use super::deleted::LostMessages;
+use super::inside::Inside;
 use super::listing::Piece;
 use super::maildir::{Part, PartMessages};
 use super::node::{self, Cookie, NodeId};
-use super::resolve::{Inside, Meaning};
+use super::resolve::Meaning;
 use super::{Attr, Caller, Fs, MboxListed, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};

@@ -2,8 +2,8 @@
 //! folder that nobody has listed yet gets it in parts, so that he need not wait for all of it.
 
 use super::cache::Value;
+use super::inside::{Inside, gone};
 use super::node;
-use super::resolve::{Inside, gone};
 use super::{Fs, Open};
 use crate::disk::lane;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,13 @@ pub(super) struct Piece {
 pub(super) struct Drafted(Option<Arc<Draft>>);
 
 impl Value for Drafted {}
+
+impl Value for Listing {
+    fn is_settled(&self) -> bool {
+        self.is_complete()
+    }
+}
+
 impl Value for Arc<Listing> {}
 
 impl Fs {

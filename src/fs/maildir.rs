@@ -4,8 +4,8 @@
 //! directories are nodes of their own. Names in it may be any bytes.
 
 use super::attr::{message_attr, private, public};
+use super::inside::{Inside, gone};
 use super::node::{self, Cookie, NodeId};
-use super::resolve::{Inside, Meaning, gone};
 use super::{Attr, Entry, Fs, NodeKind, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
@@ -115,22 +115,22 @@ impl Fs {
     }
 
     /// What an ordinal means in a mailbox or one of its folders.
-    pub(super) fn maildir_meaning(
+    pub(super) fn maildir_part(
         &self,
         id: NodeId,
-        inside: Inside,
+        inside: &Inside,
         folder: Option<u32>,
-    ) -> Result<Meaning> {
+    ) -> Result<Part> {
         let ordinal = id.parts().ordinal;
         let part = Part::ALL.into_iter().find(|part| part.ordinal() == ordinal);
         let part = part.ok_or_else(|| id.stale())?;
         if folder.is_some() && folder == inside.maildir().inbox {
             return Err(id.stale());
         }
-        if part == Part::Keywords && self.keywords(&inside, folder)?.is_none() {
+        if part == Part::Keywords && self.keywords(inside, folder)?.is_none() {
             return Err(id.stale());
         }
-        Ok(Meaning::Maildir(inside, folder, part))
+        Ok(part)
     }
 
     fn maildir_id(&self, inside: &Inside, folder: Option<u32>, part: Part) -> Result<NodeId> {

@@ -7,9 +7,12 @@
 //! Invariant: nothing is told that was worked out from snapshots which are no longer the ones shown, so that whatever
 //! was told is either of the present state or remembered here to be compared with it.
 
+use super::inside::Inside;
 use super::maildir::Part;
 use super::node::{self, NodeId, Place};
-use super::{Fs, Invalidation, Open, Shown};
+use super::resolve::Meaning;
+use super::shown::Shown;
+use super::{Caller, Fs, Invalidation, Open};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::index::Table;
@@ -156,6 +159,11 @@ impl Owners {
 }
 
 impl Fs {
+    /// Who may read a mailbox: its owner is who owns its directory in the newest snapshot that holds it.
+    pub(super) fn permissions(&self, inside: &Inside) -> Result<Arc<Permissions>> {
+        self.permissions_of(&inside.open, &inside.mailbox)
+    }
+
     pub(super) fn permissions_of(
         &self,
         open: &Open,
@@ -181,6 +189,23 @@ impl Fs {
                 return Ok(permissions);
             }
         }
+    }
+
+    /// Logs that somebody opens mail that is not his, if the policy wants it logged.
+    pub fn audit(&self, id: NodeId, caller: Caller) -> Result<()> {
+        if !self.shown().policy.audit {
+            return Ok(());
+        }
+        let meaning = self.resolve(id)?;
+        let (Meaning::Message(inside, ..) | Meaning::Mbox(inside, _)) = &meaning else {
+            return Ok(());
+        };
+        if self.permissions(inside)?.uid != caller.uid {
+            let path = self.path(&meaning, id)?;
+            let user = crate::access::user_name(caller.uid);
+            tracing::info!(target: "audit", uid = caller.uid, user, path, "opened by another than the mailbox's owner");
+        }
+        Ok(())
     }
 
     /// Who owns a mailbox's directory in the newest shown snapshot that holds it.

@@ -1,16 +1,17 @@
 //! Reading a file: a message, a folder's mbox, the text about a mailbox.
 
 use super::Fs;
+use super::inside::Inside;
 use super::maildir::Part;
 use super::node::{self, NodeId};
-use super::resolve::{Inside, Meaning};
+use super::resolve::Meaning;
 use crate::error::{Error, Kind, Result};
 use crate::store::{ReadAhead, Store, decode};
 use crate::view::Names;
 use crate::view::content::{self, Encoding};
 use crate::view::listing::{Item, Listing};
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 impl Fs {
     /// Reads up to `len` bytes of a file from `offset` on; fewer only at its end.
@@ -162,7 +163,7 @@ impl Fs {
     }
 
     /// A message that is stored compressed or encrypted.
-    fn decoded(
+    pub(super) fn decoded(
         &self,
         store: &dyn Store,
         folder: &[u8],
@@ -176,39 +177,6 @@ impl Fs {
             let bytes = plain.len();
             Ok((plain, bytes))
         })
-    }
-
-    fn read_mbox(
-        &self,
-        inside: &Inside,
-        position: u32,
-        id: NodeId,
-        offset: u64,
-        len: usize,
-    ) -> Result<Vec<u8>> {
-        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
-        let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
-        let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
-        let told = self
-            .mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .copied();
-        if told.is_some_and(|told| told != layout.size()) {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "the mbox is not what it was when it was sized",
-            ));
-        }
-        let store = inside.store();
-        let decoded = |message: u32| {
-            let item = listing.get(message as usize).ok_or_else(|| id.stale())?;
-            let id = id.with_ordinal(node::FIRST_MESSAGE + message);
-            self.decoded(&*store, folder, id, &listing, &item)
-        };
-        self.view
-            .read_mbox(&*store, folder, &listing, &layout, &decoded, offset, len)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::access::{OwnerRule, Principal};
+use crate::error::{Error, Kind};
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot;
 use crate::store::decode::Keys;

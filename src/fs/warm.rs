@@ -1,6 +1,6 @@
 //! Learning everything there is to learn, before anybody asks.
 
-use super::resolve::{Inside, Populated};
+use super::inside::{Inside, Populated};
 use super::{Fs, Open};
 use crate::disk::stop::Stop;
 use crate::disk::{crew, trail};

@@ -3,8 +3,8 @@
 use super::{State, When, find};
 use crate::error::{Error, Kind, Result};
 use crate::fs::deleted::Kept;
+use crate::fs::inside::Inside;
 use crate::fs::node::{self, NodeId};
-use crate::fs::resolve::Inside;
 use crate::fs::{Fs, Open};
 use crate::message::{Flags, words};
 use crate::view::content::{Encoding, Learned};

@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::cache::Value;
-use crate::fs::resolve::{Inside, gone};
+use crate::fs::inside::{Inside, gone};
 use crate::view::listing::{Tally, is_for_all};
 use std::time::Instant;
 

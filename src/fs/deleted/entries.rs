@@ -4,8 +4,8 @@ use super::{Kept, Somebody};
 use crate::access::Permissions;
 use crate::error::{Error, Kind, Result};
 use crate::fs::attr::{message_attr, private, public};
+use crate::fs::inside::Inside;
 use crate::fs::node::{self, NodeId, Place};
-use crate::fs::resolve::{Inside, Meaning};
 use crate::fs::{Attr, Cookie, Entry, Fs, NodeKind};
 use crate::index::Table;
 use crate::time::Time;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 /// Messages that are made ready for one request: more than a reply has room for.
 const ENOUGH: usize = 1024;
+
+/// A mailbox, and the position of a directory in it.
+type InDeleted = (Arc<Somebody>, Option<(Arc<Kept>, u32)>);
 
 /// Where messages that are gone were last: a folder of a date.
 struct Source {
@@ -93,8 +96,8 @@ impl Fs {
         Ok(Attr { ttl, ..attr })
     }
 
-    /// What a place is in `deleted`.
-    pub(in crate::fs) fn in_deleted(&self, id: NodeId, place: u32) -> Result<Meaning> {
+    /// What a place is in `deleted`: a mailbox's directory, or one in it at this position.
+    pub(in crate::fs) fn in_deleted(&self, id: NodeId, place: u32) -> Result<InDeleted> {
         let key = match self.index.key_of(Table::Folder, place) {
             Some(key) => key,
             None => self.find_on_dates(id, place)?,
@@ -102,12 +105,12 @@ impl Fs {
         let Place { mailbox, source } = Place::decode(&key)?;
         let somebody = self.somebody_at(&mailbox)?.ok_or_else(|| id.stale())?;
         if source.is_none() {
-            return Ok(Meaning::DeletedMailbox(somebody));
+            return Ok((somebody, None));
         }
         let kept = self.lost(&somebody)?;
         let position = kept.by_serial.get(&place).copied();
         let position = position.ok_or_else(|| id.stale())?;
-        Ok(Meaning::DeletedFolder(somebody, kept, position))
+        Ok((somebody, Some((kept, position))))
     }
 
     /// The key of a serial that the table has lost.

@@ -3,7 +3,8 @@
 use crate::error::{Error, Kind, Result};
 use crate::fs::cache::Value;
 use crate::fs::node::NodeId;
-use crate::fs::{Attr, Caller, Cookie, Entry, Fs, Open, Shown};
+use crate::fs::shown::Shown;
+use crate::fs::{Attr, Caller, Cookie, Entry, Fs, Open};
 use crate::view::mailbox::Mailbox;
 use crate::view::name;
 use std::collections::{HashMap, HashSet};

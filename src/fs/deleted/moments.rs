@@ -2,7 +2,7 @@
 
 use crate::disk::Root;
 use crate::error::{Context, Error, Kind, Result};
-use crate::fs::resolve::{Inside, gone};
+use crate::fs::inside::{Inside, gone};
 use crate::fs::{Fs, Open};
 use crate::store::Store;
 use crate::time::Time;

@@ -7,7 +7,7 @@
 mod texts;
 
 use super::super::deleted::Live;
-use super::super::resolve::Populated;
+use super::super::inside::Populated;
 use super::super::{Fs, Open};
 use crate::disk::{crew, lane, stop, trail};
 use crate::error::Result;

@@ -1,0 +1,117 @@
+//! A folder's mbox: where each message is in it, how large it is, what is in a part of it.
+//!
+//! Invariant: the size that was told is the size of what is read, while the kernel may remember it.
+
+use super::attr::private;
+use super::cache::Value;
+use super::inside::{Inside, gone};
+use super::node::{self, NodeId};
+use super::{Attr, Fs, NodeKind};
+use crate::error::{Error, Kind, Result};
+use crate::view::mbox::Layout;
+use std::sync::{Arc, PoisonError};
+
+impl Value for Layout {}
+
+impl Fs {
+    /// Where each message is in a folder's mbox; `None` for a parent that is no folder.
+    pub(super) fn layout(&self, inside: &Inside, position: u32) -> Result<Option<Arc<Layout>>> {
+        let (Some(folder), Some(listing)) =
+            (inside.folder(position), self.listing(inside, position)?)
+        else {
+            return Ok(None);
+        };
+        let key = self.cache_key(inside, position)?;
+        let layout = self.layouts.get(&key, inside.open.root.lane(), || {
+            let layout = self
+                .view
+                .lay_out(&*inside.store(), folder, &listing)
+                .map_err(gone)?;
+            let weight = layout.weight();
+            Ok((layout, weight))
+        })?;
+        Ok(Some(layout))
+    }
+
+    pub(super) fn mbox_attr(&self, inside: &Inside, position: u32) -> Result<Attr> {
+        let id = self.branch_id(inside, position)?.with_ordinal(1);
+        let size = match self.known_mbox_size(inside, position, id)? {
+            Some(size) => size,
+            None => self
+                .layout(inside, position)?
+                .ok_or_else(|| id.stale())?
+                .size(),
+        };
+        self.mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, size);
+        let permissions = self.permissions(inside)?;
+        Ok(private(
+            id,
+            NodeKind::File,
+            size,
+            self.changed(inside, position)?,
+            &permissions,
+        ))
+    }
+
+    /// Reads no message.
+    pub(super) fn known_mbox_size(
+        &self,
+        inside: &Inside,
+        position: u32,
+        id: NodeId,
+    ) -> Result<Option<u64>> {
+        let told = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied();
+        let Some(folder) = inside.folder(position) else {
+            return Ok(None);
+        };
+        match told {
+            Some(size) => Ok(Some(size)),
+            None => {
+                let known = self.view.known_mbox(&*inside.store(), folder);
+                Ok(known.map_err(gone)?.map(|known| known.size))
+            }
+        }
+    }
+
+    /// Reads up to `len` bytes from `offset` on.
+    pub(super) fn read_mbox(
+        &self,
+        inside: &Inside,
+        position: u32,
+        id: NodeId,
+        offset: u64,
+        len: usize,
+    ) -> Result<Vec<u8>> {
+        let folder = inside.folder(position).ok_or_else(|| id.stale())?;
+        let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
+        let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
+        let told = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied();
+        if told.is_some_and(|told| told != layout.size()) {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "the mbox is not what it was when it was sized",
+            ));
+        }
+        let store = inside.store();
+        let decoded = |message: u32| {
+            let item = listing.get(message as usize).ok_or_else(|| id.stale())?;
+            let id = id.with_ordinal(node::FIRST_MESSAGE + message);
+            self.decoded(&*store, folder, id, &listing, &item)
+        };
+        self.view
+            .read_mbox(&*store, folder, &listing, &layout, &decoded, offset, len)
+    }
+}
