@@ -105,7 +105,7 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
         detach_output();
     }
     let status = status::line(mounted.fs.catalogue());
-    policy::notify(&[
+    status::notify(&[
         sd_notify::NotifyState::Ready,
         sd_notify::NotifyState::Status(&status),
     ]);

@@ -21,13 +21,15 @@
 //!
 //! - [`Index`]: the whole, shared by all threads.
 //! - `database`: one SQLite file, recognised, set aside or made; troubles and the one warning about each.
-//! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `pack` reads the packs; `queue` and
-//!   `writer` bring them there from one background thread.
+//! - `facts`: facts and folder packs in `facts.sqlite`, a cache that may be thrown away; `facts_file` is that file, `fact` and `pack` read
+//!   from it; `queue` and `writer` bring there what is new, from one background thread.
 //! - `serials`: serial numbers in `serials.sqlite`, precious; `numbers` is their table in memory.
 //! - [`search`]: words of messages, and when they were in which folder, in `search.sqlite`; opened by who searches.
 
 mod database;
+mod fact;
 mod facts;
+mod facts_file;
 mod numbers;
 mod pack;
 mod queue;
@@ -38,7 +40,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use facts::FactKey;
+pub use fact::FactKey;
 pub use numbers::Table;
 pub use pack::{Pack, Part};
 
@@ -78,11 +80,11 @@ impl Index {
         // Numbers are given, and facts kept, when both files have been made: nobody else is about to make the other one.
         match (serials.past, facts.as_ref().map(|facts| facts.past)) {
             (Past::Rows, Some(Past::Nothing)) => {
-                let (lost, there) = (facts::LAYOUT.path(dir), serials::LAYOUT.name);
-                notices.report(&lost, &Fault::lost(there), facts::MADE_AGAIN);
+                let (lost, there) = (facts_file::LAYOUT.path(dir), serials::LAYOUT.name);
+                notices.report(&lost, &Fault::lost(there), facts_file::MADE_AGAIN);
             }
             (Past::Nothing, Some(Past::Rows)) if serials.is_persistent() => {
-                let (lost, there) = (serials::LAYOUT.path(dir), facts::LAYOUT.name);
+                let (lost, there) = (serials::LAYOUT.path(dir), facts_file::LAYOUT.name);
                 notices.report(&lost, &Fault::lost(there), serials::MADE_AGAIN);
             }
             _ => {}

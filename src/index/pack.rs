@@ -5,7 +5,7 @@
 //! is put together of what does not belong together.
 
 use super::database::{Fault, checksum};
-use super::facts::mailbox_id;
+use super::fact::mailbox_id;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::io::{BufRead, BufReader, Read};
 

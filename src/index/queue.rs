@@ -4,7 +4,7 @@
 //! fills it faster than the disk takes it may wait for room.
 
 use super::database::lock;
-use super::facts::FactKey;
+use super::fact::FactKey;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -494,7 +494,7 @@ fn mailbox(row: &rusqlite::Row<'_>) -> Result<Mailbox, Fault> {
         id: row.get(0)?,
         path: row.get(1)?,
         name: row.get(2)?,
-        learned: learning::decode_learned(&learned),
+        learned: row::decode_learned(&learned),
     };
     let crc: i64 = row.get(4)?;
     if crc == checksum_of_mailbox(&mailbox) {

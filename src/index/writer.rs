@@ -4,7 +4,8 @@
 //! that was removed is made anew.
 
 use super::database::{Fault, Rest, Trouble, empty_log};
-use super::facts::{MADE_AGAIN, Shared, hour, mailbox_id};
+use super::fact::mailbox_id;
+use super::facts_file::{FactsFile, MADE_AGAIN, MADE_ANEW, hour};
 use super::pack::{BASES, MOST_BASES, pack_checksum, share_checksum};
 use super::queue::{self, Encode, Job, Listing, Pack};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -28,27 +29,24 @@ const MUCH: usize = 20_000;
 
 const WAIT: Duration = Duration::from_secs(1);
 
-pub(super) const MADE_ANEW: &str =
-    "set aside as facts.sqlite.damaged and made anew; messages are read anew as they are looked at";
-
 const NOT_KEPT: &str = "what is learned meanwhile is not kept";
 
 /// Writes what comes through the queue until it is closed and empty.
-pub(super) fn run(shared: &Shared, connection: Connection) {
+pub(super) fn run(file: &FactsFile, connection: Connection) {
     let mut connection = Some(connection);
     let mut rest = Rest::default();
     let mut renewals = 0;
     let mut written = 0;
-    while let Some(jobs) = shared.queue.take() {
+    while let Some(jobs) = file.queue.take() {
         let outcome = match &connection {
-            _ if rest.is_over() && !shared.is_there() => Err(Fault::vanished()),
-            Some(_) if shared.damaged.load(Ordering::Relaxed) => {
+            _ if rest.is_over() && !file.is_there() => Err(Fault::vanished()),
+            Some(_) if file.damaged.load(Ordering::Relaxed) => {
                 Err(Fault::new(Trouble::Damaged, "it cannot be read"))
             }
             Some(connection) if rest.is_over() => {
                 written += jobs.iter().map(Job::rows).sum::<usize>();
                 write(connection, &jobs).and_then(|()| match written >= MUCH {
-                    true if shared.queue.is_empty() => {
+                    true if file.queue.is_empty() => {
                         written = 0;
                         empty_log(connection, WAIT)
                     }
@@ -61,30 +59,30 @@ pub(super) fn run(shared: &Shared, connection: Connection) {
             rest.begin();
             if fault.trouble == Trouble::Vanished {
                 connection = None;
-                match shared.reopen() {
+                match file.reopen() {
                     Ok(made) => {
-                        shared.report(&fault, MADE_AGAIN);
+                        file.report(&fault, MADE_AGAIN);
                         connection = Some(made);
                         rest = Rest::default();
                     }
-                    Err(e) => shared.report(&fault, &format!("{NOT_KEPT} ({})", e.detail)),
+                    Err(e) => file.report(&fault, &format!("{NOT_KEPT} ({})", e.detail)),
                 }
             } else if fault.trouble != Trouble::Damaged {
-                shared.report(&fault, NOT_KEPT);
+                file.report(&fault, NOT_KEPT);
             } else if renewals < RENEWALS {
                 renewals += 1;
-                shared.report(&fault, MADE_ANEW);
+                file.report(&fault, MADE_ANEW);
                 connection = None;
-                match shared.renew() {
+                match file.renew() {
                     Ok(renewed) => {
                         connection = Some(renewed);
                         rest = Rest::default();
                     }
-                    Err(fault) => shared.report(&fault, NOT_KEPT),
+                    Err(fault) => file.report(&fault, NOT_KEPT),
                 }
             }
         }
-        shared.queue.done(jobs);
+        file.queue.done(jobs);
     }
 }
 

@@ -7,6 +7,7 @@
 //! The cast: [`Reload`] reads the configuration again and puts its policy in force; [`follow`] finds out what changes with the
 //! snapshots, and has it pushed.
 
+use super::status::{line, notify};
 use crate::access::Policy;
 use crate::config::Config;
 use crate::error::Result;
@@ -77,7 +78,7 @@ impl Reload {
         let fs = self.fs.clone();
         let in_force = move || {
             tracing::info!("the access policy was read again and is in force");
-            let status = super::status::line(fs.catalogue());
+            let status = line(fs.catalogue());
             notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         };
         let Some(kernel) = &self.kernel else {
@@ -164,12 +165,5 @@ pub(super) fn follow(fs: &Fs, forget: &Forget, changes: &Receiver<()>, refresh: 
                 warned = true;
             }
         }
-    }
-}
-
-/// Tells systemd, if it listens.
-pub(super) fn notify(state: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(state) {
-        tracing::debug!("systemd was not told: {e}");
     }
 }

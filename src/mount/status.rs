@@ -1,10 +1,9 @@
 //! What `systemctl status` says of a mount that serves.
 
-use super::policy::notify;
 use crate::snapshot::Catalogue;
 use sd_notify::NotifyState;
 
-/// Tells systemd, if it listens.
+/// Says it to systemd, if it listens.
 pub(super) fn tell(catalogue: &Catalogue) {
     notify(&[NotifyState::Status(&line(catalogue))]);
 }
@@ -23,6 +22,13 @@ pub(super) fn line(catalogue: &Catalogue) -> String {
             unreadable.join(", ")
         )
         .replace('\n', " "),
+    }
+}
+
+/// Tells systemd, if it listens.
+pub(super) fn notify(state: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(state) {
+        tracing::debug!("systemd was not told: {e}");
     }
 }
 

@@ -32,7 +32,7 @@ impl Watchdog {
                 while stopped.recv_timeout(limit / 3) == Err(RecvTimeoutError::Timeout) {
                     match std::fs::symlink_metadata(&question) {
                         Err(e) if e.kind() == ErrorKind::NotFound => {
-                            super::policy::notify(&[NotifyState::Watchdog]);
+                            super::status::notify(&[NotifyState::Watchdog]);
                         }
                         other => {
                             tracing::warn!("the mount does not answer as it should: {other:?}")

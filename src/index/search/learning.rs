@@ -4,8 +4,8 @@
 //! the next look at the same snapshot goes on from there.
 
 use super::row::{
-    Folder, MAILBOX_SHIFT, Reading, Row, SECONDS_SHIFT, checksum_of_folder, checksum_of_mailbox,
-    sameness,
+    Folder, MAILBOX_SHIFT, NEVER, Reading, Row, SECONDS_SHIFT, checksum_of_folder,
+    checksum_of_mailbox, encode_learned, sameness,
 };
 use super::{LIVE, Learned, Mailbox, Search};
 use crate::error::Result;
@@ -21,9 +21,6 @@ const ROWS_OF_A_SECOND: i64 = 1 << SECONDS_SHIFT;
 
 /// So far may the messages of one second spill: 22 million of them.
 pub(super) const SPILL: i64 = 86_400;
-
-/// The time of a message that no snapshot has.
-const NEVER: i64 = i64::MIN;
 
 /// A message as its folder lists it.
 #[derive(Clone, Copy, Debug)]
@@ -517,24 +514,4 @@ pub(super) fn numbers_between(
         first_of_second(mailbox.id, second(until) + SPILL + 1).min(last)
     });
     (from, to)
-}
-
-/// 24 bytes for each: moment, key, when it failed.
-pub(super) fn encode_learned(learned: &[Learned]) -> Vec<u8> {
-    learned
-        .iter()
-        .flat_map(|l| [l.moment, l.key, l.failed.unwrap_or(NEVER)])
-        .flat_map(i64::to_le_bytes)
-        .collect()
-}
-
-pub(super) fn decode_learned(bytes: &[u8]) -> Vec<Learned> {
-    let (numbers, _) = bytes.as_chunks();
-    let numbers: Vec<i64> = numbers.iter().map(|n| i64::from_le_bytes(*n)).collect();
-    let learned = |&[moment, key, failed]: &[i64; 3]| Learned {
-        moment,
-        key,
-        failed: Some(failed).filter(|&failed| failed != NEVER),
-    };
-    numbers.as_chunks().0.iter().map(learned).collect()
 }

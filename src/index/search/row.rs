@@ -1,13 +1,15 @@
-//! One message in a folder.
+//! Rows of `search.sqlite`: a message in a folder, and what checks it and the rows that it belongs to.
 
-use super::learning::encode_learned;
-use super::{Mailbox, Search, number};
+use super::{Learned, Mailbox, Search, number};
 use crate::index::database::{Fault, Trouble, checksum};
 use rusqlite::{OptionalExtension, params};
 
 /// A row's number: mailbox, then INTERNALDATE in seconds since 1970 (32 bits), then a counter (8 bits).
 pub(super) const MAILBOX_SHIFT: u32 = 40;
 pub(super) const SECONDS_SHIFT: u32 = 8;
+
+/// The time of a message that no snapshot has.
+pub(super) const NEVER: i64 = i64::MIN;
 
 pub(super) const SELECT: &str =
     "SELECT id, folder, identity, version, since, until, earlier, same, secs, size, reading,
@@ -133,6 +135,26 @@ fn decode_runs(bytes: &[u8]) -> Vec<(i64, i64)> {
         .iter()
         .map(|&[since, until]| (since, until))
         .collect()
+}
+
+/// 24 bytes for each: moment, key, when it failed.
+pub(super) fn encode_learned(learned: &[Learned]) -> Vec<u8> {
+    learned
+        .iter()
+        .flat_map(|l| [l.moment, l.key, l.failed.unwrap_or(NEVER)])
+        .flat_map(i64::to_le_bytes)
+        .collect()
+}
+
+pub(super) fn decode_learned(bytes: &[u8]) -> Vec<Learned> {
+    let (numbers, _) = bytes.as_chunks();
+    let numbers: Vec<i64> = numbers.iter().map(|n| i64::from_le_bytes(*n)).collect();
+    let learned = |&[moment, key, failed]: &[i64; 3]| Learned {
+        moment,
+        key,
+        failed: Some(failed).filter(|&failed| failed != NEVER),
+    };
+    numbers.as_chunks().0.iter().map(learned).collect()
 }
 
 pub(super) fn checksum_of_mailbox(mailbox: &Mailbox) -> i64 {
