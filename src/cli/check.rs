@@ -31,18 +31,20 @@
 //!
 //! Counts by name are objects with `name` and `count`, the largest first.
 //!
-//! The cast: [`report`] is the whole answer and `text` its form for people; `surroundings`, `snapshots`, `mailboxes`,
+//! The cast: [`report`] is the whole answer and `text` its form for people, with `words` for numbers; `findings` is what is wrong; `surroundings`, `snapshots`, `mailboxes`,
 //! `contents`, `entry` and `portal` each find out a part of it; `deep` reads every message.
 
 mod contents;
 mod deep;
 mod entry;
+mod findings;
 mod mailboxes;
 mod portal;
 mod report;
 mod snapshots;
 mod surroundings;
 mod text;
+mod words;
 
 use super::terminal::printable;
 use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
@@ -53,7 +55,8 @@ use crate::mount::{self, probe};
 use crate::snapshot::unanswered;
 use clap::Args;
 use contents::Effort;
-use report::{Facts, Findings, Mistake, Report};
+use findings::Findings;
+use report::{Facts, Mistake, Report};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use sd_notify::NotifyState;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -116,19 +116,10 @@ fn options(config: &Config) -> Result<Options> {
         admins: portal.admins.clone(),
         url: portal.url.clone(),
         cost: portal.cost.clone(),
-        path: directory(config),
+        path: requests::directory(config),
         language: config.language,
         timeout: config.source.timeout,
     })
-}
-
-/// Where the portal keeps what it has to keep: sessions, and requests.
-pub(super) fn directory(config: &Config) -> PathBuf {
-    let beside = || {
-        let above = config.index.path.parent().unwrap_or(Path::new("/"));
-        above.join("portal")
-    };
-    config.portal.path.clone().unwrap_or_else(beside)
 }
 
 /// The sockets that systemd hands over, or else one of our own.

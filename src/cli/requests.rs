@@ -43,7 +43,7 @@ use crate::restore::{Plan, Progress};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,10 +181,19 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the portal keeps what it has to keep: sessions, and requests.
+pub(super) fn directory(config: &Config) -> PathBuf {
+    let beside = || {
+        let above = config.index.path.parent().unwrap_or(Path::new("/"));
+        above.join("portal")
+    };
+    config.portal.path.clone().unwrap_or_else(beside)
+}
+
 /// The database of requests that a configuration means.
 pub(super) fn store(config: &Config) -> Result<Store> {
     Store::open(Options {
-        dir: super::portal::directory(config),
+        dir: directory(config),
         admins: config.portal.admins.clone(),
         language: config.language,
         zone: config.timezone,

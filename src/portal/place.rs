@@ -11,6 +11,7 @@
 use super::Shared;
 use super::answer::Refusal;
 use super::person::Person;
+use crate::error::{Error, Kind};
 use crate::fs::browse::When;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -263,6 +264,11 @@ impl<At: Spot + Send> FromRequestParts<Shared> for Visit<At> {
         at.place().enter(&person).await?;
         Ok(Self { person, at })
     }
+}
+
+/// What a place names need not be there.
+pub(super) fn gone() -> Error {
+    Error::new(Kind::NotFound, "no such folder or message")
 }
 
 #[cfg(test)]

@@ -25,9 +25,6 @@ const ON_A_PAGE: u32 = 50;
 /// How long a page waits for a plan.
 const PLANNING: Duration = Duration::from_secs(25);
 
-/// So many plans are worked out at a time.
-pub(super) const PLANS: usize = 2;
-
 /// Folders of a plan on a page.
 const MOST_FOLDERS: usize = 1000;
 

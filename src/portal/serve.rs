@@ -6,6 +6,7 @@
 
 use super::answer::{Refusal, finish};
 use super::person::Person;
+use super::throttle::Peer;
 use super::{
     Shared, asking, assets, calendar, folders, health, list, message, metrics, requests, search,
     sign_in, take,
@@ -17,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,10 +50,6 @@ pub struct Sockets {
     pub portal: Vec<TcpListener>,
     pub metrics: Option<TcpListener>,
 }
-
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub IpAddr);
 
 /// All pages. Each group of them has its routes in its own module.
 fn pages() -> Router<Shared> {

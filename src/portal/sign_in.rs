@@ -4,10 +4,9 @@ use super::answer::{Refusal, Said, html, see_other, too_many};
 use super::form::{Posted, Sent, back};
 use super::page::Page;
 use super::person::{LANGUAGE, Person, Visitor, name_of_session};
-use super::serve::Peer;
 use super::sessions::{Token, now};
 use super::text::fill;
-use super::throttle::{Attempt, MEMORY};
+use super::throttle::{Attempt, MEMORY, Peer};
 use super::{Options, Shared, password};
 use crate::language::Language;
 use askama::Template;
@@ -19,9 +18,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// The mail server is asked about so many passwords at once.
-pub(super) const ASKING: usize = 16;
 
 /// How long one waits for that, and for its answer.
 const TURN: Duration = Duration::from_secs(10);

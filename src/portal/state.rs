@@ -3,9 +3,7 @@
 use super::answer::Refusal;
 use super::budget::Budget;
 use super::metrics::Metrics;
-use super::requests::PLANS;
 use super::sessions::Sessions;
-use super::sign_in::ASKING;
 use super::throttle::Throttle;
 use crate::disk::lane::{Job, Outcome, Workers};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +22,12 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 /// How many requests may read mail at once, and how many may wait for their turn; who would be one more comes back later.
 const READING: usize = 64;
 const WAITING: usize = 256;
+
+/// The mail server is asked about so many passwords at once.
+const ASKING: usize = 16;
+
+/// So many plans are worked out at a time.
+const PLANS: usize = 2;
 
 /// A date that could not be looked into is not waited for again for so long.
 const DARK: Duration = Duration::from_secs(60);

@@ -8,10 +8,10 @@ use super::download::{body, download, file};
 use super::form::Posted;
 use super::message::summary;
 use super::person::Person;
-use super::place::{Message, Place, Visit, when};
+use super::place::{Message, Place, Visit, gone, when};
 use super::text::Reading;
 use super::{Shared, answer};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::browse::export::Mbox;
 use crate::fs::browse::{Contents, When};
@@ -196,10 +196,6 @@ fn chosen(fs: &Fs, contents: &Contents, positions: &[u32]) -> Result<Mbox> {
         .iter()
         .map(|p| contents.store_name(*p).unwrap_or_default().to_vec());
     Ok(Mbox::of(names.zip(summaries).collect()))
-}
-
-pub(super) fn gone() -> Error {
-    Error::new(Kind::NotFound, "no such folder or message")
 }
 
 /// What a download is called, without its ending.

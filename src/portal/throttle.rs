@@ -15,6 +15,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub IpAddr);
+
 /// What is free and how long one waits at most, in seconds.
 struct Rule {
     free: u32,

@@ -3,7 +3,7 @@
 //! A quick look stops when its time is over. It takes mailboxes in an order that spreads over all of them, so that what
 //! it has seen by then is a fair sample; and it opens a few messages of each to see whether they are compressed.
 
-use super::report::{Counted, Findings, Sample, Unreadable, counted, printable_bytes};
+use super::findings::{Counted, Findings, Sample, Unreadable, counted, printable_bytes};
 use crate::cli::terminal::printable;
 use crate::disk::Root;
 use crate::error::Result;

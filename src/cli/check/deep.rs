@@ -7,7 +7,7 @@
 //! date comes first and is the one that is told.
 
 use super::contents::folder_name;
-use super::report::{Counted, Findings, Unreadable, counted, printable_bytes};
+use super::findings::{Counted, Findings, Unreadable, counted, printable_bytes};
 use crate::disk::{Root, Told};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;

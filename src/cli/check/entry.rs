@@ -4,8 +4,8 @@
 //! long as a quick look may take, and what was not looked up is said.
 
 use super::contents::{QUICK, spread};
-use super::report::{EXAMPLES, Findings, Sample};
-use super::text::{list, number, things};
+use super::findings::{EXAMPLES, Findings, Sample};
+use super::words::{list, number, things};
 use crate::access::{Grant, NOBODYS_UID, OwnerRule, Permissions, Policy, group_name, user_name};
 use crate::cli::terminal::printable;
 use crate::config::Config;

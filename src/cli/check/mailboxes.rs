@@ -1,7 +1,7 @@
 //! Which mailboxes the newest date has, and by which rule each was found.
 
-use super::report::{Counted, EXAMPLES, Findings, Unreadable, counted, printable_bytes};
-use super::text::{list, number, things};
+use super::findings::{Counted, EXAMPLES, Findings, Unreadable, counted, printable_bytes};
+use super::words::{list, number, things};
 use crate::cli::terminal::printable;
 use crate::disk::Root;
 use crate::snapshot::Snapshot;

@@ -1,6 +1,7 @@
 //! The portal: whether it would start, and what would disappoint those who use it. No server is asked.
 
-use super::report::{Findings, Mistake};
+use super::findings::Findings;
+use super::report::Mistake;
 use crate::cli::requests;
 use crate::cli::terminal::printable;
 use crate::config::{Config, Portal};

@@ -1,8 +1,8 @@
 //! Which snapshots there are: the directories they are in, how each was dated, and which dates are shown.
 
-use super::report::{EXAMPLES, Findings, printable_bytes};
+use super::findings::{EXAMPLES, Findings, printable_bytes};
 use super::surroundings::now;
-use super::text::{list, number, span, things};
+use super::words::{list, number, span, things};
 use crate::cli::terminal::printable;
 use crate::config::{self, Config};
 use crate::snapshot::{self, DatedBy, Listed, Snapshot, source};

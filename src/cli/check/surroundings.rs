@@ -3,7 +3,7 @@
 //! Nothing is made or changed to find that out; and what is mounted on the mount point is not asked anything that could
 //! hang, but for a mount of our own.
 
-use super::report::{Findings, printable_bytes};
+use super::findings::{Findings, printable_bytes};
 use crate::cli::terminal::printable;
 use crate::config::{self, Config};
 use crate::error::Result;

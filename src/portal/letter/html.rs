@@ -10,7 +10,7 @@
 //!
 //! Invariant: time and memory are in proportion to what is given; nothing panics.
 
-use super::tidy::tidy;
+use super::tidy::{EMPTIED, tidy};
 use crate::fault;
 use crate::html::escaped;
 use ammonia::{Builder, UrlRelative};
@@ -93,12 +93,6 @@ const ELEMENTS: [&str; 67] = [
     "tt",
     "ul",
     "wbr",
-];
-
-/// Elements that are left out with all that is in them.
-pub(super) const EMPTIED: [&str; 12] = [
-    "applet", "embed", "iframe", "math", "noscript", "object", "script", "style", "svg",
-    "template", "textarea", "title",
 ];
 
 const ATTRIBUTES: [&str; 6] = ["align", "dir", "lang", "style", "title", "valign"];

@@ -9,8 +9,13 @@
 //!
 //! Invariant: the time is linear, whatever is given.
 
-use super::html::EMPTIED;
 use memchr::{memchr, memmem};
+
+/// Elements that are left out with all that is in them.
+pub(super) const EMPTIED: [&str; 12] = [
+    "applet", "embed", "iframe", "math", "noscript", "object", "script", "style", "svg",
+    "template", "textarea", "title",
+];
 
 /// How deep elements nest; of those further down only the text is kept.
 const DEEPEST: usize = 150;
