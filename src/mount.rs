@@ -293,9 +293,13 @@ fn view(config: &Config) -> Result<View> {
     })
 }
 
-/// What puts mail back, as a configuration means it. Its logs are beside the index.
+/// What puts mail back, as a configuration means it, from those directories of snapshots that answer. Its logs are beside the index.
 pub fn restorer(config: &Config) -> Result<Restorer> {
-    restorer_of(config, catalogue(config, &source(config)?, &[])?.dates())
+    let silent = probe::stores_beside_others(config)?;
+    restorer_of(
+        config,
+        catalogue(config, &source(config)?, &silent)?.dates(),
+    )
 }
 
 /// The same for dates that are known.

@@ -5,7 +5,8 @@
 //! characters are escaped.
 //!
 //! Exit code: 0 if all is well or there are warnings only, 1 if it could not be found out, 2 for mistakes in the
-//! configuration (a snapshot directory that is missing is one), 3 if some mail cannot be read.
+//! configuration (a snapshot directory that is missing is one), 3 if some mail cannot be read, a directory of snapshots that does
+//! not answer among it.
 //!
 //! # The JSON object
 //!
@@ -19,7 +20,7 @@
 //! | `live` | `path`, `present`; or `null` |
 //! | `sandbox` | `wanted`; whether this kernel can restrict `files` and system `calls` |
 //! | `source` | `why` these directories, `below`: the path inside each snapshot |
-//! | `directories` | for each: `path`, `kind`, `snapshots`, `dated_by` (`how`: `pattern`, `name`, `info_xml`, `root_time`; `style`, `count`), `not_snapshots` (`name`, `why`) |
+//! | `directories` | for each: `path`, `trouble`: why it cannot be read now, or `null`; `kind`, `snapshots`, `dated_by` (`how`: `pattern`, `name`, `info_xml`, `root_time`; `style`, `count`), `not_snapshots` (`name`, `why`) |
 //! | `dates` | `granularity`, `keep_days`, `snapshots`, `labels`, `first`, `last`, `newest_age_seconds`, `usual_interval_seconds`, `late` |
 //! | `mailboxes` | of the newest date, or `null`: `date`, `count`, `templates` (empty: recognised), `shapes` and `domains` with counts, `examples`, `renamed` (`name`, `path`) |
 //! | `contents` | of the newest date, or `null`: `mailboxes` looked into, `folders`, `messages`, `empty` mailboxes and `oddities` (each `count`, `examples`), `formats`, `messages_opened`, and their `compressions` |
@@ -51,8 +52,8 @@ use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
 use crate::config::{self, Config};
 use crate::disk::Root;
 use crate::error::{Kind, Result};
-use crate::mount::{self, probe};
-use crate::snapshot::unanswered;
+use crate::mount;
+use crate::mount::probe::{self, Silent};
 use clap::Args;
 use contents::Effort;
 use findings::Findings;
@@ -94,16 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => Mistake::new(config.file.as_deref(), message),
     };
     let silent = probe::stores(&config)?;
-    if let Some(silent) = silent.first() {
-        return Err(unanswered(&silent.path));
-    }
-    let missing = missing_directories(&config);
+    let missing = missing_directories(&config, &silent);
     report.mistakes.extend(missing.into_iter().map(&of_source));
     report.mistakes.extend(portal::mistakes(&config));
     if report.mistakes.is_empty() {
         let found = config
             .require_snapshots()
-            .and_then(|()| facts(&config, arguments.deep));
+            .and_then(|()| facts(&config, &silent, arguments.deep));
         match found {
             Ok(facts) => report.facts = Some(facts),
             Err(e) if e.kind() == Kind::Config => {
@@ -122,35 +120,41 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(said)?;
     Ok(match &report.facts {
         None => ExitCode::from(WRONG_USAGE),
-        Some(facts) if facts.findings.unreadable_count > 0 => ExitCode::from(PARTLY_DONE),
+        Some(facts) if facts.is_partial() => ExitCode::from(PARTLY_DONE),
         Some(_) => ExitCode::SUCCESS,
     })
 }
 
-/// What is wrong with each snapshot directory that is not there.
-fn missing_directories(config: &Config) -> Vec<String> {
-    let wrong = config.source.snapshots.iter().filter_map(|path| {
-        let why = match std::fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => return None,
-            Ok(_) => "it is not a directory: name a directory whose children are snapshots",
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                "there is no such directory: make or mount it, or correct the path"
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-                "something above it is not a directory: correct the path"
-            }
-            // Whoever reads it says what is the matter.
-            Err(_) => return None,
-        };
-        Some(format!(
-            "source.snapshots: {}: {why}",
-            printable(&path.to_string_lossy())
-        ))
-    });
+/// What is wrong with each snapshot directory that is not there. Those that are silent are not looked at.
+fn missing_directories(config: &Config, silent: &[Silent]) -> Vec<String> {
+    let answers = |path: &&PathBuf| !probe::is_among(silent, path);
+    let wrong = config
+        .source
+        .snapshots
+        .iter()
+        .filter(answers)
+        .filter_map(|path| {
+            let why = match std::fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => return None,
+                Ok(_) => "it is not a directory: name a directory whose children are snapshots",
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    "there is no such directory: make or mount it, or correct the path"
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                    "something above it is not a directory: correct the path"
+                }
+                // Whoever reads it says what is the matter.
+                Err(_) => return None,
+            };
+            Some(format!(
+                "source.snapshots: {}: {why}",
+                printable(&path.to_string_lossy())
+            ))
+        });
     wrong.collect()
 }
 
-fn facts(config: &Config, deep: bool) -> Result<Facts> {
+fn facts(config: &Config, silent: &[Silent], deep: bool) -> Result<Facts> {
     let mut findings = Findings::default();
     let source = mount::source(config)?;
     let layout = mount::layout(config)?;
@@ -158,7 +162,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
     mount::about(config)?;
     surroundings::keys(config, &mut findings);
     portal::judge(config, &mut findings);
-    let catalogue = mount::catalogue(config, &source, &[])?;
+    let catalogue = mount::catalogue(config, &source, silent)?;
     let dates = catalogue.dates();
     let directories =
         snapshots::directories(config, &catalogue.directories(), &dates, &mut findings);
@@ -166,7 +170,7 @@ fn facts(config: &Config, deep: bool) -> Result<Facts> {
         timezone: surroundings::timezone(config),
         mount_point: surroundings::mount_point(config, &mut findings)?,
         index: surroundings::index(config, &mut findings),
-        live: surroundings::live(config, &mut findings),
+        live: surroundings::live(config, silent, &mut findings),
         sandbox: surroundings::sandbox(config, &mut findings),
         source: snapshots::source(&source),
         directories,

@@ -15,6 +15,7 @@
 //! | `more` | whether there are more than `--limit` |
 //! | `unreadable` | `count` of messages that could not be read, and so not searched, and `examples` of their paths |
 //! | `incomplete` | `count` of mailboxes on a date not all of which could be read, and `examples` (`date/mailbox`) |
+//! | `silent` | directories of snapshots that do not answer, whose dates were not searched |
 //! | `behind` | whether another process is learning new dates, which are not all searched yet |
 //!
 //! | key of a message | what it holds |
@@ -39,6 +40,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::search::{Answer, Asker, Request};
 use crate::index::search::{Field, Query, Term};
 use crate::message::words;
+use crate::mount::probe;
 use chrono::{Days, NaiveDate, NaiveTime};
 use clap::Args;
 use globset::{GlobBuilder, GlobMatcher};
@@ -110,7 +112,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     use_source(&mut config, arguments.source.as_deref())?;
     config.require_snapshots()?;
     let request = arguments.request(&config)?;
-    let fs = crate::mount::build(&config, &[])?;
+    let silent = probe::stores_beside_others(&config)?;
+    let fs = crate::mount::build(&config, &silent)?;
     let stop = stop_on_signals()?;
     let mut groups = vec![rustix::process::getgid().as_raw()];
     let others =
@@ -131,14 +134,20 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         let stopped = "stopped before all dates were known; what has been learned is kept, and another search goes on from there";
         return Err(Error::new(Kind::Failed, stopped));
     }
-    let report = Report::new(&answer, &config);
+    let silent = fs.catalogue().unreadable();
+    let report = Report::new(&answer, &silent, &config);
     print(if arguments.json {
         let json = serde_json::to_string(&report);
         json.map_err(|e| failed(&io::Error::from(e), "writing JSON"))? + "\n"
     } else {
         report.table(super::terminal::columns())
     })?;
-    Ok(conclude(&answer, arguments.limit))
+    let concluded = conclude(&answer, arguments.limit);
+    // It was warned of each when the search began.
+    Ok(match silent.is_empty() {
+        true => concluded,
+        false => ExitCode::from(PARTLY_DONE),
+    })
 }
 
 /// Says what the result does not.

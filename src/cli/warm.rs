@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::Fs;
 use crate::fs::search::Learning;
 use crate::fs::warm::Progress;
+use crate::mount::probe;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +36,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     let mut config = config::load(arguments.config.as_deref())?;
     use_source(&mut config, arguments.source.as_deref())?;
     config.require_snapshots()?;
-    let fs = crate::mount::build(&config, &[])?;
+    let silent = probe::stores_beside_others(&config)?;
+    let fs = crate::mount::build(&config, &silent)?;
     let stop = Stop::when(stop_on_signals()?);
     let (sum, searched) = learn(&fs, &stop, global);
     let sum = sum?;
@@ -65,7 +67,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         let stopped = "stopped; what has been learned is kept, and another run goes on from there";
         return Err(Error::new(Kind::Failed, stopped));
     }
-    Ok(if failed > 0 {
+    // It was warned of each when this began.
+    let all_answer = fs.catalogue().unreadable().is_empty();
+    Ok(if failed > 0 || !all_answer {
         ExitCode::from(PARTLY_DONE)
     } else {
         ExitCode::SUCCESS

@@ -61,7 +61,16 @@ pub fn stores(config: &Config) -> Result<Vec<Silent>> {
     }
 }
 
-pub(super) fn is_among(silent: &[Silent], path: &Path) -> bool {
+/// The same for what enters no sandbox: where there is one store, whoever reads it waits no longer and says the same.
+pub fn stores_beside_others(config: &Config) -> Result<Vec<Silent>> {
+    match config.source.snapshots.len() + usize::from(config.source.live.is_some()) {
+        0 | 1 => Ok(Vec::new()),
+        _ => stores(config),
+    }
+}
+
+/// Whether a directory is one of those.
+pub fn is_among(silent: &[Silent], path: &Path) -> bool {
     silent.iter().any(|silent| silent.path == path)
 }
 

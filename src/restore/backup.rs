@@ -49,6 +49,10 @@ pub fn snapshot(dates: &Dates, date: &str, taken: Option<i64>) -> Result<Arc<Sna
         date => date,
     };
     let ends = dates.shown.keys().next().zip(dates.latest());
+    let unknown = match dates.is_whole {
+        true => "",
+        false => "; a directory of snapshots has none at present, or does not answer",
+    };
     let cure = || match ends {
         None => "there are no backups".to_owned(),
         Some((first, last)) => {
@@ -61,7 +65,7 @@ pub fn snapshot(dates: &Dates, date: &str, taken: Option<i64>) -> Result<Arc<Sna
     let found = found.or_else(|| dates.all.iter().rev().find(is_meant));
     found
         .cloned()
-        .ok_or_else(|| wrong(format!("no backup of \"{date}\": {}", cure())))
+        .ok_or_else(|| wrong(format!("no backup of \"{date}\": {}{unknown}", cure())))
 }
 
 /// The mailbox of a name.

@@ -304,3 +304,87 @@ fn where_no_source_answers_nothing_is_mounted_and_check_says_which() {
         );
     });
 }
+
+/// Runs a command to its end; returns its exit code, what it answered, and what else it said.
+fn run(words: &[&str]) -> (Option<i32>, String, String) {
+    let done = output(&mut mailtm(words));
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (done.status.code(), text(&done.stdout), text(&done.stderr))
+}
+
+#[test]
+fn commands_go_on_with_the_sources_that_answer_and_say_which_does_not() {
+    if !able(&["bindfs"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let behind = Store::new(scratch.join("behind"));
+    let plain = Store::new(scratch.join("plain"));
+    let live = Store::new(scratch.join("live"));
+    for number in 0..3 {
+        behind.mailbox("2026-11-19", ALICE).number("cur", number);
+        plain.mailbox("2026-11-20", ALICE).number("cur", number);
+    }
+    live.mailbox("now", ALICE).number("cur", 0);
+    let (hanging, config) = beside_one_that_hangs(&scratch, &plain, &behind, "1s");
+    let live = live.path.join("now");
+    let config = config.set("source.live", live.to_str().unwrap());
+    let silent = hanging.path.to_str().unwrap().to_owned();
+    let file = config.write().to_str().unwrap().to_owned();
+    let with = |first: &str, more: &[&str]| {
+        let mut words = vec![first, "--config", &file];
+        words.extend(more);
+        run(&words)
+    };
+    let all = || {
+        [
+            with("check", &["--json"]),
+            with("warm", &[]),
+            with("find", &["--json", "--mailbox", ALICE]),
+            with(
+                "restore",
+                &["--json", "--date", "2026-11-20", "--mailbox", ALICE],
+            ),
+        ]
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+
+    // What was learned of a source stays while it is away.
+    assert_eq!(with("warm", &[]).0, Some(0));
+    hanging.signal(Signal::STOP);
+    let begun = Instant::now();
+    let [checked, warmed, found, planned] = all();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(40), "{took:?}");
+    for (code, answer, said) in [&checked, &warmed, &found] {
+        assert_eq!(*code, Some(3), "{answer}{said}");
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(&silent)).collect();
+        assert!(
+            matches!(lines.as_slice(), [line] if line.contains("does not answer")),
+            "{said}"
+        );
+    }
+    let report = json(&checked.1);
+    let trouble = report["directories"][0]["trouble"].as_str().unwrap();
+    assert!(trouble.contains(&silent), "{trouble}");
+    assert!(report["directories"][1]["trouble"].is_null());
+    assert_eq!(report["contents"]["messages"], 3);
+    assert_eq!(json(&found.1)["found"].as_array().unwrap().len(), 3);
+    assert_eq!(json(&found.1)["silent"][0], silent.as_str());
+    // What is asked for was found: nothing of it is missing.
+    assert_eq!(planned.0, Some(0), "{}", planned.2);
+    assert_eq!(json(&planned.1)["create"], 2);
+    let (code, _, said) = with("restore", &["--date", "2026-11-19", "--mailbox", ALICE]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("or does not answer"), "{said}");
+
+    hanging.signal(Signal::CONT);
+    for (code, answer, said) in all() {
+        assert_eq!(code, Some(0), "{answer}{said}");
+    }
+    let (_, found, _) = with("find", &["--json", "--mailbox", ALICE]);
+    let found = json(&found);
+    let first = &found["found"][0];
+    assert_eq!(first["first_date"], "2026-11-19", "{found}");
+    assert!(found["silent"].as_array().unwrap().is_empty());
+}

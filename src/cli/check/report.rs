@@ -42,6 +42,14 @@ pub struct Facts {
     pub findings: Findings,
 }
 
+impl Facts {
+    /// Whether something could not be read.
+    pub fn is_partial(&self) -> bool {
+        let has_trouble = |directory: &Directory| directory.trouble.is_some();
+        self.findings.unreadable_count > 0 || self.directories.iter().any(has_trouble)
+    }
+}
+
 /// A mistake in the configuration.
 #[derive(Debug, Serialize)]
 pub struct Mistake {

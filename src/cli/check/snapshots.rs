@@ -26,6 +26,8 @@ pub struct Source {
 #[derive(Debug, Serialize)]
 pub struct Directory {
     pub path: String,
+    /// Why it cannot be read now; then nothing is known of it.
+    pub trouble: Option<String>,
     /// Who makes snapshots there.
     pub kind: &'static str,
     /// Those within `keep_days`.
@@ -77,8 +79,8 @@ pub fn directories(
     findings: &mut Findings,
 ) -> Vec<Directory> {
     if let [_, _, ..] = config.source.snapshots.as_slice() {
-        for named in &config.source.snapshots {
-            judge_live(named, findings);
+        for listed in listed.iter().filter(|listed| listed.trouble.is_none()) {
+            judge_live(&listed.path, findings);
         }
     }
     let directory = |listed: &Listed| {
@@ -89,6 +91,7 @@ pub fn directories(
         });
         Directory {
             path: path(&listed.path),
+            trouble: listed.trouble.as_ref().map(|e| printable(&e.to_string())),
             kind: listed.kind,
             snapshots: listed.snapshots.len(),
             dated_by: dated_by(&listed.snapshots),
@@ -116,6 +119,9 @@ fn judge_live(named: &Path, findings: &mut Findings) {
 
 fn judge(config: &Config, listed: &Listed, dates: &snapshot::Dates, findings: &mut Findings) {
     let at = path(&listed.path);
+    if let Some(trouble) = &listed.trouble {
+        return findings.warn(printable(&trouble.to_string()));
+    }
     if listed.snapshots.is_empty() {
         let why = match (&config.source.name, listed.others.len(), config.keep_days) {
             (Some(name), 1.., _) => format!(

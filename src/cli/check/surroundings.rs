@@ -8,6 +8,7 @@ use crate::cli::terminal::printable;
 use crate::config::{self, Config};
 use crate::error::Result;
 use crate::mount::point::{MountLine, mounts_on};
+use crate::mount::probe::{self, Silent};
 use crate::mount::sandbox;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
@@ -219,11 +220,16 @@ pub fn keys(config: &Config, findings: &mut Findings) {
 }
 
 /// The live store, if one is configured.
-pub fn live(config: &Config, findings: &mut Findings) -> Option<Live> {
+pub fn live(config: &Config, silent: &[Silent], findings: &mut Findings) -> Option<Live> {
     let path = config.source.live.as_ref()?;
     let shown = printable(&path.to_string_lossy());
-    let present = path.is_dir();
-    if !present {
+    let is_silent = probe::is_among(silent, path);
+    let present = !is_silent && path.is_dir();
+    if is_silent {
+        findings.warn(format!(
+            "the live store {shown} does not answer: see whether its file system's server does"
+        ));
+    } else if !present {
         findings.warn(format!(
             "the live store {shown} is no directory: mount it, or correct live under [source]"
         ));

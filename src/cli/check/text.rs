@@ -131,6 +131,12 @@ impl Page {
     }
 
     fn directory(&mut self, directory: &Directory) {
+        if directory.trouble.is_some() {
+            return self.line(
+                "snapshots",
+                format!("{}: cannot be read now", directory.path),
+            );
+        }
         let ways: Vec<String> = directory
             .dated_by
             .iter()

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::fs::search::{Answer, Found, Place};
 use chrono::NaiveDateTime;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Columns of a table where there is no terminal.
 const WIDE: usize = 160;
@@ -23,6 +23,7 @@ pub struct Report {
     more: bool,
     unreadable: Counted,
     incomplete: Counted,
+    silent: Vec<String>,
     behind: bool,
 }
 
@@ -72,7 +73,7 @@ struct Spot {
 }
 
 impl Report {
-    pub fn new(answer: &Answer, config: &Config) -> Self {
+    pub fn new(answer: &Answer, silent: &[PathBuf], config: &Config) -> Self {
         Self {
             mailboxes: answer.mailboxes,
             found: answer
@@ -83,6 +84,10 @@ impl Report {
             more: answer.more,
             unreadable: Counted::new(answer.unread, &answer.unread_examples),
             incomplete: Counted::new(answer.failed, &answer.failed_examples),
+            silent: silent
+                .iter()
+                .map(|path| printable(&path.to_string_lossy()))
+                .collect(),
             behind: answer.is_behind,
         }
     }
