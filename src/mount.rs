@@ -4,11 +4,15 @@
 //! is ready can use it; it ends cleanly on SIGINT, SIGTERM, and when somebody else unmounts it.
 //!
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
-//! [`mounter`] the process that has the right to mount there, [`probe`] one that finds out which stores answer, [`sandbox`] confines this one. `policy` follows who may enter,
-//! `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that the mount answers, `memory` gives back what is
-//! not needed any more, `metrics` and `status` tell how it goes, `begun` knows a lost index from a new one.
+//! [`mounter`] the process that has the right to mount there, [`probe`] one that finds out which stores answer. `build` makes what a
+//! configuration means, for every command; `confine` says what may be reached, and [`sandbox`] sees to it. While it lives, `policy` follows
+//! who may enter, `live` what is deleted, `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that
+//! the mount answers, `memory` gives back what is not needed any more, `metrics` and `status` tell how it goes, `begun` knows a lost index
+//! from a new one.
 
 mod begun;
+mod build;
+mod confine;
 mod lateness;
 mod live;
 mod memory;
@@ -22,42 +26,34 @@ pub mod sandbox;
 mod status;
 mod watchdog;
 
+pub use build::{about, build, catalogue, keys, layout, restorer, restorer_of, source};
+pub use confine::confine_portal;
 pub use live::Following;
 pub use policy::{Reload, Reread};
 
 use crate::config::{self, Config};
 use crate::disk::lane::Workers;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{self, Fs, MboxListed};
+use crate::fs::Fs;
 use crate::fuse::{self, Device, Mail, Session};
-use crate::index::Index;
-use crate::message::mboxrd::FlagLines;
-use crate::restore::imap::transport::has_doveadm;
-use crate::restore::{Method, Restorer, Server};
-use crate::snapshot::pattern::Pattern;
-use crate::snapshot::source::{self, Said, Source};
-use crate::snapshot::{self, Catalogue, Dates, Watch};
-use crate::store::Format;
-use crate::store::decode::Keys;
-use crate::view::{self, View, about, mailbox};
+use crate::snapshot::Watch;
+use build::build_from;
+use confine::confine_mount;
 use lateness::Lateness;
 use metrics::Metrics;
 use mounter::{Mounter, Unmounted};
 use policy::{Forget, Kernel};
-use probe::Silent;
 use quiet::Quiet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use watchdog::Watchdog;
-
-/// Bytes for folder listings in memory.
-const LISTING_BYTES: usize = 40 << 20;
 
 /// How long the end of a mount waits for requests under way.
 const PARTING: Duration = Duration::from_secs(3);
@@ -112,127 +108,6 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
     mounted.wait()
 }
 
-/// Restricts this process to what it needs, unless the configuration forbids that.
-fn confine(config: &Config, source: &Source, silent: &[Silent]) -> Result<()> {
-    if config.sandbox == config::Switch::Off {
-        tracing::info!("sandbox: off");
-        return Ok(());
-    }
-    let mut files = config.source.mail_crypt_keys.clone();
-    files.extend(config.file.clone());
-    let needs = sandbox::Needs {
-        stores: stores(config, source, silent)?,
-        written: written(config),
-        files,
-        restores: false,
-    };
-    enter_sandbox(&needs)
-}
-
-/// What is written by whoever keeps an index.
-fn written(config: &Config) -> Vec<PathBuf> {
-    let index = &config.index.path;
-    std::iter::once(index.clone())
-        .chain(begun::prepare(index))
-        .collect()
-}
-
-/// The directories that mail is read from; in the place of one that does not answer, the nearest above it that does.
-///
-/// # Errors
-/// [`Kind::Failed`] if that is `/`, which is too much to let in: another start may find it answering.
-fn stores(config: &Config, source: &Source, silent: &[Silent]) -> Result<Vec<PathBuf>> {
-    let named = source.snapshots.iter().chain(&config.source.live);
-    let reached = named.map(|path| {
-        let Some(silent) = silent.iter().find(|silent| silent.path == *path) else {
-            return Ok(path.clone());
-        };
-        silent.reach().map(Path::to_path_buf).ok_or_else(|| {
-            let message = format!(
-                "{} does not answer, and is on a file system mounted directly below /, so the sandbox cannot let it in: mount \
-                 that deeper, such as below /srv, or set sandbox = \"off\"",
-                path.display()
-            );
-            Error::new(Kind::Failed, message)
-        })
-    });
-    reached.collect()
-}
-
-fn enter_sandbox(needs: &sandbox::Needs) -> Result<()> {
-    let level = sandbox::enter(needs).map_err(|e| {
-        let cure = "sandbox = \"off\" in the configuration does without";
-        Error::new(e.kind(), format!("{e}: {cure}"))
-    })?;
-    tracing::info!("sandbox: {level}");
-    Ok(())
-}
-
-/// Restricts a process that serves pages and puts mail back to what these need, unless the configuration forbids that, or
-/// mail may have to be put back by a program that has to be run. `path`: the directory of its databases; `silent`: what does not
-/// answer, which must not be the live store if mail is put back there.
-pub fn confine_portal(config: &Config, path: &Path, silent: &[Silent]) -> Result<()> {
-    if config.sandbox == config::Switch::Off {
-        tracing::info!("sandbox: off");
-        return Ok(());
-    }
-    if runs_doveadm(config) {
-        tracing::warn!(
-            "sandbox: off, since restores may run doveadm as root: name the method under [restore], \"maildir\" or \"imap\""
-        );
-        return Ok(());
-    }
-    let source = source(config)?;
-    let (portal, restore) = (&config.portal, &config.restore);
-    let files = [
-        &config.file,
-        &portal.ca_file,
-        &portal.smtp_password_file,
-        &portal.templates,
-        &restore.password_file,
-        &restore.ca_file,
-    ];
-    let files = files.into_iter().flatten().cloned();
-    let keys = config.source.mail_crypt_keys.iter().cloned();
-    let as_files = matches!(restore.method, Method::Auto | Method::Maildir);
-    let live = config.source.live.clone().filter(|_| as_files);
-    if let Some(live) = live.as_ref().filter(|live| probe::is_among(silent, live)) {
-        let cure = "see whether its file system's server does, or set restore.method to \"imap\"";
-        let message = format!("source.live: {} does not answer: {cure}", live.display());
-        return Err(Error::new(Kind::Unreadable, message));
-    }
-    let mut written = written(config);
-    written.extend([path.to_owned(), logs(config)]);
-    written.extend(live.clone());
-    enter_sandbox(&sandbox::Needs {
-        stores: stores(config, &source, silent)?,
-        written,
-        files: files.chain(keys).collect(),
-        restores: live.is_some(),
-    })
-}
-
-/// Whether putting mail back may run the Dovecot of this host, which root alone can.
-fn runs_doveadm(config: &Config) -> bool {
-    let restore = &config.restore;
-    match restore.method {
-        Method::Doveadm => true,
-        Method::Maildir | Method::Imap => false,
-        Method::Auto => {
-            restore.imap.is_none()
-                && config.source.format != Some(Format::MAILDIR)
-                && rustix::process::geteuid().is_root()
-                && has_doveadm()
-        }
-    }
-}
-
-/// Where the logs of restores are.
-fn logs(config: &Config) -> PathBuf {
-    let state = config.index.path.parent().unwrap_or(Path::new("/"));
-    state.join("restores")
-}
-
 /// What a background mount says from now on goes to the log alone.
 fn detach_output() {
     if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null")
@@ -240,164 +115,6 @@ fn detach_output() {
     {
         tracing::debug!("standard output stays open: {e}");
     }
-}
-
-/// The catalogue and the file system that a configuration means; what is `silent` is waited for later.
-pub fn build(config: &Config, silent: &[Silent]) -> Result<Fs> {
-    build_from(config, &source(config)?, None, silent)
-}
-
-fn build_from(
-    config: &Config,
-    source: &Source,
-    about: Option<about::Template>,
-    silent: &[Silent],
-) -> Result<Fs> {
-    let catalogue = catalogue(config, source, silent)?;
-    let options = fs::Options {
-        mbox_listed: match config.mbox.listed {
-            config::Listed::Always => MboxListed::Always,
-            config::Listed::WhenSized => MboxListed::WhenSized,
-            config::Listed::Never => MboxListed::Never,
-        },
-        keep_days: config.keep_days,
-        zone_name: config.timezone.name(),
-        refresh: config.refresh,
-        listing_bytes: LISTING_BYTES,
-        bodies: config.index.bodies,
-        language: config.language,
-        about,
-        live: config.source.live.clone(),
-    };
-    Fs::new(view(config)?, config.policy(), catalogue, options)
-}
-
-fn view(config: &Config) -> Result<View> {
-    let was_begun = begun::was_begun(&config.index.path);
-    let index = Index::open(&config.index.path);
-    begun::note(&config.index.path, &index, was_begun);
-    Ok(View {
-        zone: config.timezone,
-        names: match config.names {
-            config::Names::Readable => view::Names::Readable,
-            config::Names::Unique => view::Names::Unique,
-        },
-        flags: match config.mbox.flags {
-            config::MboxFlags::Status => FlagLines::Status,
-            config::MboxFlags::None => FlagLines::None,
-        },
-        layout: layout(config)?,
-        keys: keys(config)?,
-        index: Arc::new(index),
-        told: Arc::default(),
-    })
-}
-
-/// What puts mail back, as a configuration means it, from those directories of snapshots that answer. Its logs are beside the index.
-pub fn restorer(config: &Config) -> Result<Restorer> {
-    let silent = probe::stores_beside_others(config)?;
-    restorer_of(
-        config,
-        catalogue(config, &source(config)?, &silent)?.dates(),
-    )
-}
-
-/// The same for dates that are known.
-pub fn restorer_of(config: &Config, dates: Arc<Dates>) -> Result<Restorer> {
-    let settings = &config.restore;
-    let server = match (
-        &settings.imap,
-        &settings.master_user,
-        &settings.password_file,
-    ) {
-        (None, ..) => None,
-        (Some(address), Some(master_user), Some(password_file)) => Some(Server {
-            address: address.clone(),
-            master_user: master_user.clone(),
-            password_file: password_file.clone(),
-            ca_file: settings.ca_file.clone(),
-        }),
-        _ => {
-            let message = "restore.imap: master_user and password_file are missing beside it: write them under [restore]";
-            return Err(Error::new(Kind::Config, message));
-        }
-    };
-    Ok(Restorer {
-        view: view(config)?,
-        dates,
-        live: config.source.live.clone(),
-        method: settings.method,
-        server,
-        logs: logs(config),
-    })
-}
-
-/// The snapshots that the directories of a source hold, as the configuration dates and chooses them. All of them have to
-/// answer, but for those that are `silent`.
-pub fn catalogue(config: &Config, source: &Source, silent: &[Silent]) -> Result<Catalogue> {
-    Catalogue::open(snapshot::Options {
-        dirs: source.snapshots.clone(),
-        below: source.below.clone(),
-        name: config.source.name.clone(),
-        granularity: match config.granularity {
-            config::Granularity::Day => snapshot::Granularity::Day,
-            config::Granularity::Snapshot => snapshot::Granularity::Snapshot,
-        },
-        zone: config.timezone,
-        keep_days: config.keep_days,
-        refresh: config.refresh,
-        silent: silent.iter().map(|silent| silent.path.clone()).collect(),
-        timeout: config.source.timeout,
-    })
-}
-
-/// Where the configuration says mailboxes are, and what they are called.
-pub fn layout(config: &Config) -> Result<mailbox::Layout> {
-    let templates = config
-        .source
-        .mailboxes
-        .iter()
-        .map(|text| mailbox::hosting::templates(text));
-    Ok(mailbox::Layout {
-        templates: templates.collect::<Result<Vec<_>>>()?.concat(),
-        name: config.source.mailbox_name.clone(),
-        format: config.source.format,
-        zone: config.timezone,
-    })
-}
-
-/// The keys that the configuration names.
-pub fn keys(config: &Config) -> Result<Keys> {
-    Keys::read(&config.source.mail_crypt_keys)
-}
-
-/// The administrator's words for the text in each mailbox.
-pub fn about(config: &Config) -> Result<Option<about::Template>> {
-    let read = config.about.as_deref().map(about::Template::read);
-    read.transpose()
-        .map_err(|e| Error::new(e.kind(), format!("about.template: {e}")))
-}
-
-/// The directories of snapshots that a configuration means, and the path of the mail store inside each snapshot.
-pub fn source(config: &Config) -> Result<Source> {
-    match config.source.snapshots.as_slice() {
-        // One directory may be a live one that has snapshots.
-        [one] => source::resolve(one, &said(config)?),
-        many => Ok(Source {
-            snapshots: many.to_vec(),
-            below: PathBuf::new(),
-            why: "each is named in the configuration".into(),
-        }),
-    }
-}
-
-/// What the configuration says of its snapshot directories.
-pub fn said(config: &Config) -> Result<Said> {
-    let name = config.source.name.as_deref().map(Pattern::parse);
-    Ok(Said {
-        snapshots: !config.source.typed,
-        name: name.transpose()?,
-    })
 }
 
 /// Mounts; returns when the file system answers. SIGHUP takes over the access policy of what `reread` gives.
@@ -410,7 +127,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     })?;
     let mountpoint = point::free(&mountpoint)?;
     // Before any thread starts, so that none of them takes the signals.
-    let mut signals =
+    let signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
     let name = config.source.snapshots.first();
     let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
@@ -430,7 +147,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let metrics = config.metrics.map(metrics::bind).transpose()?;
     let about = about(&config)?;
     // Before any store is read, and any thread started.
-    confine(&config, &source, &silent)?;
+    confine_mount(&config, &source, &silent)?;
     memory::give_back();
     let fs = Arc::new(build_from(&config, &source, about, &silent)?);
     let (_, permits) = fuse::threads();
@@ -450,19 +167,10 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     mounter.read_ahead();
     let (push, push_owners) = (session.push(), session.push());
     let (end, ended) = mpsc::channel();
-    let by_session = end.clone();
-    let session = std::thread::Builder::new()
-        .name("mailtm-session".into())
-        .spawn(move || {
-            let result = session.serve();
-            // Nobody listens any more if the mount ends by a signal.
-            let _ = by_session.send(());
-            result
-        })
-        .map_err(|e| failed("starting threads", &e))?;
+    let session = serve(session, end.clone())?;
     let (review, changes) = mpsc::channel();
     let forget: Forget = Arc::new(move |change| push_owners(&[change]));
-    let mut reload = reread.map(|reread| Reload {
+    let reload = reread.map(|reread| Reload {
         fs: fs.clone(),
         config: config.clone(),
         reread,
@@ -472,20 +180,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         }),
     });
     let handle = signals.handle();
-    std::thread::Builder::new()
-        .name("mailtm-signals".into())
-        .spawn(move || {
-            for signal in &mut signals {
-                if signal == SIGHUP {
-                    if let Some(reload) = &mut reload {
-                        reload.run();
-                    }
-                } else if end.send(()).is_err() {
-                    return;
-                }
-            }
-        })
-        .map_err(|e| failed("starting threads", &e))?;
+    obey(signals, reload, end)?;
     let (quiet, new_snapshots) = match config.index.warm {
         config::Switch::Auto => {
             let started = Quiet::start(fs.clone()).map_err(|e| failed("starting threads", &e))?;
@@ -533,6 +228,40 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
         _metrics: metrics,
         _watch: watch,
     })
+}
+
+/// Answers the kernel, on a thread of its own; tells `end` when the mount has ended.
+fn serve(session: Session, end: Sender<()>) -> Result<JoinHandle<std::io::Result<()>>> {
+    let serving = move || {
+        let result = session.serve();
+        // Nobody listens any more if the mount ends by a signal.
+        let _ = end.send(());
+        result
+    };
+    std::thread::Builder::new()
+        .name("mailtm-session".into())
+        .spawn(serving)
+        .map_err(|e| failed("starting threads", &e))
+}
+
+/// Does what signals say, on a thread of its own: SIGHUP reads the policy again, the others tell `end`.
+fn obey(mut signals: Signals, mut reload: Option<Reload>, end: Sender<()>) -> Result<()> {
+    let obeying = move || {
+        for signal in &mut signals {
+            if signal == SIGHUP {
+                if let Some(reload) = &mut reload {
+                    reload.run();
+                }
+            } else if end.send(()).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("mailtm-signals".into())
+        .spawn(obeying)
+        .map(drop)
+        .map_err(|e| failed("starting threads", &e))
 }
 
 impl Mounted {
