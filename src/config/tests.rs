@@ -1,5 +1,6 @@
 //! Tests of `config`.
 
+use super::read::parse;
 use super::*;
 use proptest::prelude::*;
 use std::io::Write as _;
