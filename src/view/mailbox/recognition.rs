@@ -4,7 +4,8 @@
 //! that holds it is a home: the mailbox bears its name, and nothing else in it is a mailbox. But an address may begin like the
 //! name of a store (`mail@example.com`): such a directory is a user's in a domain's directory, where it is itself a home
 //! (`mail/Maildir`) or mailboxes of other users are beside it; and elsewhere where it is a home beside those of other owners. What
-//! an owner can make in his own home decides nothing.
+//! an owner can make in his own home decides nothing. The root of a snapshot is nobody's home, or that of the only one: there, and in
+//! a domain's directory, what is beside a store is shown as well.
 
 use super::template::Found;
 use super::{Layout, Mailboxes, below, split_address};
@@ -22,6 +23,12 @@ const MOST_DIRECTORIES: usize = 1_000_000;
 
 /// Directories at most that are looked at to see whether one beside them is a user's.
 const MOST_BESIDE: usize = 32;
+
+/// Folders of a directory at most that are looked at to see whether it is a mailbox.
+const MOST_FOLDERS: usize = 8;
+
+/// What is in a Maildir's folder, beside `tmp`.
+const PARTS: [&[u8]; 2] = [b"cur", b"new"];
 
 /// Links that are kept in mind at most until it is known which are beside mailboxes.
 const MOST_LINKS_SEEN: usize = 1 << 16;
@@ -75,7 +82,11 @@ impl Layout {
                 }
                 false => Found::default(),
             };
-            if let Some(format) = self.format_of(root, path, &listing, out)? {
+            let format = match self.format_of(root, path, &listing, out)? {
+                Some(_) if self.has_users_called_cur_or_new(root, path, &listing, out)? => None,
+                format => format,
+            };
+            if let Some(format) = format {
                 self.add(root, path.clone(), found(), format, out)?;
                 continue;
             }
@@ -89,6 +100,14 @@ impl Layout {
             let holds_users = self.holds_users(root, path, &listing, &stores, out)?;
             for (name, format) in stores.iter().filter(|_| !holds_users) {
                 self.add(root, below(path, name), found(), *format, out)?;
+            }
+            if out.all.len() > before && (path.is_empty() || is_of_domain(path, &listing)) {
+                self.add_beside(root, path, &listing, out)?;
+            }
+            if out.all.len() == before
+                && let Some(format) = self.format_of_folders(root, path, &listing, out)?
+            {
+                self.add(root, path.clone(), found(), format, out)?;
             }
             if out.all.len() == before && directory.depth < DEEPEST {
                 let deeper = directories(&listing).filter(|name| !name.starts_with(b"."));
@@ -187,13 +206,12 @@ impl Layout {
         for (name, _) in may_be_users {
             let at = below(path, name);
             let is_home = self.is_home(root, &at, out)?;
-            let is_user = match is_of_domain {
-                true => {
-                    is_home
-                        || (LIKE_USERS.contains(name)
-                            && self.has_users(root, path, listing, out)?)
-                }
-                false => is_home && self.has_other_home(root, path, listing, &at, out)?,
+            let is_like_user = LIKE_USERS.contains(name);
+            let is_user = if path.is_empty() || is_of_domain {
+                (is_of_domain && is_home)
+                    || (is_like_user && self.has_users(root, path, listing, out)?)
+            } else {
+                is_home && self.has_other_home(root, path, listing, &at, out)?
             };
             if is_user {
                 return Ok(true);
@@ -233,7 +251,7 @@ impl Layout {
         listing: &Listing,
         out: &mut Mailboxes,
     ) -> Result<bool> {
-        for name in others(listing) {
+        for name in others(listing).take(MOST_BESIDE) {
             let at = below(path, name);
             let Some(listing) = list(root, &at, out)? else {
                 continue;
@@ -244,6 +262,82 @@ impl Layout {
             }
         }
         Ok(false)
+    }
+
+    /// Adds the mailboxes and homes that are in a directory beside a store.
+    fn add_beside(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<()> {
+        for name in others(listing) {
+            let at = below(path, name);
+            let Some(listing) = list(root, &at, out)? else {
+                continue;
+            };
+            if let Some(format) = self.format_of(root, &at, &listing, out)? {
+                self.add(root, at, Found::default(), format, out)?;
+                continue;
+            }
+            for (store, format) in self.stores_in(root, &at, &listing)? {
+                self.add(root, below(&at, store), Found::default(), format, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what makes a directory look like a Maildir are users' directories: those of `new@` or `cur@` in a domain's
+    /// directory, or in the root of a snapshot. In a Maildir, there are only messages in them.
+    fn has_users_called_cur_or_new(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<bool> {
+        if !path.is_empty() && !is_of_domain(path, listing) {
+            return Ok(false);
+        }
+        let mut parts = directories(listing).filter(|name| PARTS.contains(name));
+        let mut is_users = |part| -> Result<bool> {
+            for name in PARTS.into_iter().chain(STORE_NAMES.map(str::as_bytes)) {
+                if is_directory(root, &below(&below(path, part), name), out)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        match (parts.next(), parts.next()) {
+            (Some(one), None) => is_users(one),
+            (Some(one), Some(other)) => Ok(is_users(one)? && is_users(other)?),
+            _ => Ok(false),
+        }
+    }
+
+    /// The format of a mailbox that shows itself by its folders only: a Maildir whose INBOX is a folder like the others.
+    fn format_of_folders(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<Option<Format>> {
+        if !self.formats().any(|format| format == Format::MAILDIR) || is_of_domain(path, listing) {
+            return Ok(None);
+        }
+        let is_dotted = |name: &&[u8]| name.starts_with(b".") && !is_store_name(name);
+        let dotted = directories(listing).filter(is_dotted).take(MOST_FOLDERS);
+        let inbox = directories(listing).filter(|name| *name == b"INBOX");
+        for name in inbox.chain(dotted) {
+            for part in PARTS {
+                if is_directory(root, &below(&below(path, name), part), out)? {
+                    return Ok(Some(Format::MAILDIR));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a directory holds, beside this home, one of somebody else's.
@@ -258,7 +352,7 @@ impl Layout {
         let Some(owner) = owner(root, home, out)? else {
             return Ok(false);
         };
-        for name in others(listing) {
+        for name in others(listing).take(MOST_BESIDE) {
             let at = below(path, name);
             if self::owner(root, &at, out)?.is_some_and(|other| other != owner)
                 && self.is_home(root, &at, out)?
@@ -294,6 +388,11 @@ fn owner(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<Option<u32>> {
     or_none(root.stat(path).map(|stat| stat.uid), out)
 }
 
+fn is_directory(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<bool> {
+    let stat = or_none(root.stat(path), out)?;
+    Ok(stat.is_some_and(|stat| stat.kind == FileKind::Directory))
+}
+
 fn or_none<T>(found: Result<T>, out: &mut Mailboxes) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -319,9 +418,7 @@ fn is_store_name(name: &[u8]) -> bool {
 
 /// Directories that may be users', whatever they are called: those without a store's name.
 fn others(listing: &Listing) -> impl Iterator<Item = &[u8]> {
-    let others =
-        directories(listing).filter(|name| !is_store_name(name) && !name.starts_with(b"."));
-    others.take(MOST_BESIDE)
+    directories(listing).filter(|name| !is_store_name(name) && !name.starts_with(b"."))
 }
 
 fn directories(listing: &Listing) -> impl Iterator<Item = &[u8]> {

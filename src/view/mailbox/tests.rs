@@ -153,6 +153,61 @@ fn a_unix_user_called_mail_hides_nobody() {
     }
 }
 
+/// In the root of a snapshot and in a domain's directory nobody is hidden by a name, whoever owns what.
+#[test]
+fn users_called_like_parts_of_a_store_hide_nobody() {
+    let found = |paths: &[&str]| names(paths, &Layout::default());
+    let three = ["alice", "bob", "mail"];
+    for [a, b, c] in [
+        ["alice/cur", "bob/cur", "mail/cur"],
+        ["alice/Maildir/cur", "bob/Maildir/cur", "mail/Maildir/cur"],
+    ] {
+        assert_eq!(found(&[a, b, c]), three);
+    }
+    assert_eq!(
+        found(&["alice/cur", "bob/Maildir/cur", "Maildir/cur"]),
+        ["alice", "bob", "mailbox"]
+    );
+    assert_eq!(
+        found(&["ex.com/alice/cur", "ex.com/bob/cur", "ex.com/Mail/cur"]),
+        ["alice@ex.com", "bob@ex.com", "ex.com"]
+    );
+    for part in ["new", "cur"] {
+        let address = format!("{part}@ex.com");
+        for store in ["", "/Maildir"] {
+            let paths = ["alice", part].map(|user| format!("ex.com/{user}{store}/cur"));
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            assert_eq!(found(&paths), ["alice@ex.com", &address]);
+        }
+        assert_eq!(found(&[&format!("{part}/cur"), "bob/cur"]), ["bob", part]);
+    }
+    // A Maildir is one, wherever it stands.
+    for path in ["", "j.doe/", "ex.com/j.doe/", "home/j/"] {
+        let paths = ["cur", "new", "tmp", ".Sent/cur"].map(|part| format!("{path}{part}"));
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        assert_eq!(found(&paths).len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn a_maildir_whose_inbox_is_a_folder_is_a_mailbox() {
+    let found = |paths: &[&str]| names(paths, &Layout::default());
+    let dotted = ["ex.com/alice/.INBOX/cur", "ex.com/alice/.Sent/cur"];
+    let nested = ["ex.com/bob/INBOX/cur", "ex.com/bob/Archive/2024/cur"];
+    let both = [dotted, nested].concat();
+    assert_eq!(found(&both), ["alice@ex.com", "bob@ex.com"]);
+    assert_eq!(found(&["INBOX/cur", "Sent/cur"]), ["mailbox"]);
+    // A domain is none, and a home has its store.
+    assert_eq!(
+        found(&["ex.com/INBOX/cur", "ex.com/bob/cur"]),
+        ["INBOX@ex.com", "bob@ex.com"]
+    );
+    assert_eq!(
+        found(&["home/carl/.old/cur", "home/carl/.maildir/cur"]),
+        ["carl"]
+    );
+}
+
 /// What is said of links where mailboxes might be.
 #[test]
 fn links_to_mailboxes_are_not_followed_and_told() {
