@@ -73,7 +73,13 @@ pub struct Mailboxes {
     renamed: Vec<u32>,
     /// Links where mailboxes might be: the directory and the name of each.
     links: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    /// A directory in a home where a hosting system has mailboxes. The owner of the home can make others there, so they are shown
+    /// where the configuration says so.
+    hosted: Option<Vec<u8>>,
 }
+
+const HOSTED: &str = "mailboxes in it are not shown, since the owner of the home can make them: if they are a hosting system's, name \
+                      that with mailboxes = \"directadmin\" or \"virtualmin\" under [source]";
 
 /// Links that are taken note of at most.
 const MOST_LINKS: usize = 1000;
@@ -124,6 +130,11 @@ impl Mailboxes {
         tracing::warn!("mailboxes in a directory that cannot be read are not shown: {error}");
         self.unread += 1;
         Ok(())
+    }
+
+    /// A directory in a home with mailboxes that are not shown, if there is one, and what can be done.
+    pub fn hosted(&self) -> Option<(&[u8], &'static str)> {
+        Some((self.hosted.as_deref()?, HOSTED))
     }
 
     /// Takes note of a link where a mailbox might be.
@@ -254,6 +265,9 @@ impl Layout {
         found.part_nested();
         found.name();
         found.tell_links(root);
+        if let Some((path, what)) = found.hosted() {
+            root.warn(path, Time::default(), format_args!("{what}"));
+        }
         Ok(found)
     }
 

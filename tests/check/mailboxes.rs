@@ -9,6 +9,21 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 #[test]
+fn mailboxes_of_a_hosting_system_that_are_not_shown_are_told() {
+    let (_scratch, store, config) = setup();
+    let config = config.unset("source.mailboxes");
+    for path in ["Maildir", "homes/al/Maildir"] {
+        let path = store.path.join(DAY).join("home/acct").join(path);
+        fs::create_dir_all(path.join("cur")).unwrap();
+    }
+    let (_, report) = json(&config, &[]);
+    assert_eq!(report["mailboxes"]["count"], 1);
+    assert_warns(&report, &["home/acct/homes", "not shown", "virtualmin"]);
+    let (_, report) = json(&config.set("source.mailboxes", "virtualmin"), &[]);
+    assert_eq!(report["mailboxes"]["count"], 2);
+}
+
+#[test]
 fn who_gets_in_is_told() {
     let (_scratch, store, config) = setup();
     store.mailbox(DAY, ALICE);

@@ -94,6 +94,9 @@ pub fn judge(layout: &Layout, root: &Root, found: &mailbox::Mailboxes, findings:
             list(renamed.iter().copied(), EXAMPLES)
         ));
     }
+    if let Some((path, what)) = found.hosted() {
+        findings.warn(format!("{}: {what}", printable_bytes(path)));
+    }
     if found.iter().len() > 0 {
         return;
     }

@@ -8,7 +8,7 @@
 //! a domain's directory, what is beside a store is shown as well.
 
 use super::template::Found;
-use super::{Layout, Mailboxes, below, split_address};
+use super::{Layout, Mailboxes, below, is_for_all, split_address};
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Kind, Result};
 use crate::store::Format;
@@ -26,6 +26,9 @@ const MOST_BESIDE: usize = 32;
 
 /// Folders of a directory at most that are looked at to see whether it is a mailbox.
 const MOST_FOLDERS: usize = 8;
+
+/// Where hosting systems have mailboxes in a home: DirectAdmin, Virtualmin.
+const HOSTED: [&[u8]; 2] = [b"imap", b"homes"];
 
 /// What is in a Maildir's folder, beside `tmp`.
 const PARTS: [&[u8]; 2] = [b"cur", b"new"];
@@ -54,6 +57,7 @@ impl Layout {
         }];
         let mut seen = 0;
         let mut links = Vec::new();
+        let mut hosted = Vec::new();
         while let Some(directory) = pending.pop() {
             let path = &directory.path;
             seen += 1;
@@ -103,6 +107,9 @@ impl Layout {
             }
             if out.all.len() > before && (path.is_empty() || is_of_domain(path, &listing)) {
                 self.add_beside(root, path, &listing, out)?;
+            } else if out.all.len() > before {
+                let listing = directories(&listing).filter(|name| HOSTED.contains(name));
+                hosted.extend(listing.map(|name| below(path, name)));
             }
             if out.all.len() == before
                 && let Some(format) = self.format_of_folders(root, path, &listing, out)?
@@ -134,6 +141,7 @@ impl Layout {
         for (directory, name) in links {
             out.add_link(&directory, &name);
         }
+        out.hosted = self.first_hosted(root, &hosted, out)?;
         Ok(())
     }
 
@@ -179,11 +187,46 @@ impl Layout {
         for store in STORE_NAMES.map(str::as_bytes) {
             if directories(listing).any(|name| name == store)
                 && let Some(format) = self.format_at(root, &below(path, store))?
+                && !self.holds_accounts(root, &below(path, store))?
             {
                 found.push((store, format));
             }
         }
         Ok(found)
+    }
+
+    /// Whether a directory with a store's name is none, but holds everybody's: `mail/example.com/ann`, `mail/ann@example.com`,
+    /// `mail/mailboxes/example.com/ann`. What has an INBOX is a store, whatever its folders are called.
+    fn holds_accounts(&self, root: &Root, path: &[u8]) -> Result<bool> {
+        let listing = match root.list(path) {
+            Err(e) if !is_for_all(&e) => return Ok(false),
+            listing => listing?,
+        };
+        if directories(&listing).any(|name| name == b"INBOX")
+            || self.shown_by(root, path, &listing)?.is_some()
+        {
+            return Ok(false);
+        }
+        let is_account = |name: &[u8]| {
+            let name = String::from_utf8_lossy(name);
+            name.contains('@') || looks_like_domain(&name)
+        };
+        for name in others(&listing).take(MOST_BESIDE) {
+            if is_account(name) {
+                return Ok(true);
+            }
+            match root.list(&below(path, name)) {
+                Err(e) if is_for_all(&e) => return Err(e),
+                Err(_) => {}
+                Ok(below) => {
+                    let is_folder = directories(&below).any(|name| PARTS.contains(&name));
+                    if !is_folder && directories(&below).any(is_account) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a directory, in which there are stores by their names, is no home: then they are users' directories.
@@ -286,6 +329,27 @@ impl Layout {
             }
         }
         Ok(())
+    }
+
+    /// The first of these directories that holds mailboxes of a hosting system.
+    fn first_hosted(
+        &self,
+        root: &Root,
+        directories_of_homes: &[Vec<u8>],
+        out: &mut Mailboxes,
+    ) -> Result<Option<Vec<u8>>> {
+        for path in directories_of_homes.iter().take(MOST_BESIDE) {
+            let Some(listing) = list(root, path, out)? else {
+                continue;
+            };
+            let mut names = directories(&listing);
+            if names.any(|name| looks_like_domain(&String::from_utf8_lossy(name)))
+                || self.has_users(root, path, &listing, out)?
+            {
+                return Ok(Some(path.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether what makes a directory look like a Maildir are users' directories: those of `new@` or `cur@` in a domain's

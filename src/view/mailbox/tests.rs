@@ -189,6 +189,24 @@ fn users_called_like_parts_of_a_store_hide_nobody() {
     }
 }
 
+/// A directory with a store's name that holds those of everybody.
+#[test]
+fn a_directory_called_mail_is_no_mailbox_of_all() {
+    let found = |paths: &[&str]| names(paths, &Layout::default());
+    let both = ["al@x.org", "bo@y.org"];
+    for above in ["var/mail/", "mail/", "home/user-data/mail/mailboxes/"] {
+        let paths = ["x.org/al/cur", "y.org/bo/cur"].map(|path| format!("{above}{path}"));
+        assert_eq!(found(&[&paths[0], &paths[1]]), both, "{above}");
+    }
+    assert_eq!(found(&["mail/al@x.org/cur", "mail/bo@y.org/cur"]), both);
+    // Folders may be called like domains.
+    for folder in ["mail/cur", "mail/INBOX/cur"] {
+        let lists = "home/carl/mail/Lists/x.org/cur";
+        assert_eq!(found(&[&format!("home/carl/{folder}"), lists]), ["carl"]);
+    }
+    assert_eq!(found(&["home/carl/mail/Lists/cur"]), ["carl"]);
+}
+
 #[test]
 fn a_maildir_whose_inbox_is_a_folder_is_a_mailbox() {
     let found = |paths: &[&str]| names(paths, &Layout::default());
