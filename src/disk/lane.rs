@@ -12,11 +12,16 @@
 //! 4. Until anything on that lane is answered, later requests get a moment instead of the timeout: a program's call is
 //!    several requests, one after the other, and shall not wait a timeout for each.
 //!
-//! Progress is each call that begins: a listing of a million messages may take as long as it needs.
+//! Progress is each call that begins: a listing of a million messages may take as long as it needs. So what one mailbox can make take
+//! very long gets only some of a lane's threads: `turns`.
 //!
 //! The cast: [`Workers`] runs requests and watches them, [`Lane`] is a snapshot's own queue and threads, [`Beat`] the
 //! pulse of one request, kept in the thread that runs it. Threads that run no request (commands, background work)
 //! wait as long as the disk does.
+
+mod turns;
+
+pub use turns::Turn;
 
 use crate::error::{Error, Kind, Result};
 use std::cell::RefCell;
@@ -24,6 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// Threads of one lane at most.
 const LANE_THREADS: usize = 8;
@@ -94,6 +100,8 @@ struct Current {
     pooled: bool,
     watched: Option<u64>,
     refused_by: Option<Arc<Lane>>,
+    /// It was refused since no turn is free for this mailbox.
+    awaits_turn_of: Option<u64>,
 }
 
 thread_local! {
@@ -117,6 +125,7 @@ pub struct Lane {
     hung: AtomicU64,
     queue: Mutex<Queue>,
     more: Condvar,
+    turns: Mutex<Turns>,
 }
 
 /// A job on its way to a thread of a lane, already under watch.
@@ -155,6 +164,7 @@ impl Lane {
             hung: AtomicU64::new(0),
             queue: Mutex::default(),
             more: Condvar::new(),
+            turns: Mutex::default(),
         }
     }
 
@@ -235,6 +245,15 @@ impl Lane {
         true
     }
 
+    /// The same; what no thread is there for is given up.
+    fn submit_or_expire(self: &Arc<Self>, queued: Queued) {
+        let (workers, job, watched) = (queued.workers.clone(), queued.job.clone(), queued.watched);
+        if !self.submit(queued) {
+            lock(&workers.watched).remove(&watched);
+            job.expire();
+        }
+    }
+
     fn work(self: Arc<Self>) {
         let mut queue = lock(&self.queue);
         loop {
@@ -312,16 +331,7 @@ impl Workers {
         if let Some(lane) = self.run_here(&beat, &job, None) {
             // In a queue it holds up nobody: if it expires there, no lane is stuck with it.
             lock(&beat.lane).take();
-            let watched = self.watch(&beat, &job);
-            if !lane.submit(Queued {
-                workers: self.clone(),
-                beat,
-                job: job.clone(),
-                watched,
-            }) {
-                lock(&self.watched).remove(&watched);
-                job.expire();
-            }
+            lane.submit_or_expire(self.queued(&beat, &job));
         }
     }
 
@@ -344,6 +354,7 @@ impl Workers {
             pooled,
             watched,
             refused_by: None,
+            awaits_turn_of: None,
         }));
         let outcome = job.run();
         let current = CURRENT.take()?;
@@ -366,10 +377,26 @@ impl Workers {
         match outcome {
             Outcome::Answered => None,
             Outcome::Refused if pooled => {
-                job.expire();
+                match current.refused_by.zip(current.awaits_turn_of) {
+                    Some((lane, mailbox)) => {
+                        beat.touch();
+                        lane.await_turn(mailbox, self.queued(beat, job));
+                    }
+                    None => job.expire(),
+                }
                 None
             }
             Outcome::Refused => current.refused_by,
+        }
+    }
+
+    /// A job on its way to a queue, and under watch from now on.
+    fn queued(self: &Arc<Self>, beat: &Arc<Beat>, job: &Arc<dyn Job>) -> Queued {
+        Queued {
+            workers: self.clone(),
+            beat: beat.clone(),
+            job: job.clone(),
+            watched: self.watch(beat, job),
         }
     }
 

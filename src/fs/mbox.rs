@@ -22,7 +22,9 @@ impl Fs {
             return Ok(None);
         };
         let key = self.cache_key(inside, position)?;
-        let layout = self.layouts.get(&key, inside.open.root.lane(), || {
+        let lane = inside.open.root.lane();
+        let layout = self.layouts.get(&key, lane, || {
+            let _turn = lane.turn(inside.id.0)?;
             let layout = self
                 .view
                 .lay_out(&*inside.store(), folder, &listing)

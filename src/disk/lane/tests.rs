@@ -119,6 +119,87 @@ fn after_one_has_waited_the_others_wait_a_moment() {
     assert!(start.elapsed() >= timeout);
 }
 
+/// Has a turn while it waits to be let go.
+struct Long {
+    mailbox: u64,
+    stuck: Arc<Stuck>,
+}
+
+impl Job for Long {
+    fn run(&self) -> Outcome {
+        match self.stuck.lane.turn(self.mailbox) {
+            Err(e) if e.kind() == Kind::WouldBlock => Outcome::Refused,
+            turn => {
+                let outcome = self.stuck.run();
+                drop(turn);
+                outcome
+            }
+        }
+    }
+
+    fn expire(&self) {
+        self.stuck.expire();
+    }
+}
+
+#[test]
+fn long_work_of_one_mailbox_leaves_threads_for_others_and_takes_turns() {
+    let workers = Workers::start(Duration::from_secs(60), 0).unwrap();
+    let (answers, results) = mpsc::channel();
+    let lane = Arc::new(Lane::new("busy".into()));
+    let long = |mailbox: u64| {
+        let (stuck, gate) = stuck(&lane, &answers);
+        workers.run(Arc::new(Long { mailbox, stuck }));
+        gate
+    };
+    let done = || results.recv_timeout(Duration::from_secs(20));
+    // Many more than there are threads, and then those of others.
+    let gates: Vec<_> = (0..4 * LANE_THREADS).map(|_| long(1)).collect();
+    for _ in 0..2 {
+        let (job, gate) = stuck(&lane, &answers);
+        gate.send(()).unwrap();
+        workers.run(job);
+        assert_eq!(done(), Ok("done"));
+    }
+    long(2).send(()).unwrap();
+    assert_eq!(done(), Ok("done"));
+    // Each that ends lets another go on.
+    assert!(results.try_recv().is_err());
+    let all = gates.len();
+    drop(gates);
+    for _ in 0..all {
+        assert_eq!(done(), Ok("done"));
+    }
+    long(1).send(()).unwrap();
+    assert_eq!(done(), Ok("done"));
+}
+
+#[test]
+fn who_waits_too_long_for_a_turn_is_given_up_and_takes_none() {
+    let workers = Workers::start(Duration::from_millis(200), 0).unwrap();
+    let (answers, results) = mpsc::channel();
+    let lane = Arc::new(Lane::new("busy".into()));
+    let mut gates = Vec::new();
+    for _ in 0..5 {
+        let (stuck, gate) = stuck(&lane, &answers);
+        workers.run(Arc::new(Long { mailbox: 1, stuck }));
+        gates.push(gate);
+    }
+    for _ in 0..5 {
+        let answer = results.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(answer, "expired");
+    }
+    drop(gates);
+    while lane.stuck.load(Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
+    let (stuck, gate) = stuck(&lane, &answers);
+    gate.send(()).unwrap();
+    workers.run(Arc::new(Long { mailbox: 1, stuck }));
+    let answer = results.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(answer, "done");
+}
+
 /// Uses one lane, and then another.
 struct Both(Arc<Lane>, Arc<Stuck>);
 
