@@ -4,11 +4,12 @@
 
 mod harness;
 
-use harness::mount::OtherMount;
+use harness::mount::{OtherMount, unmount_lazily};
 use harness::store::uid_of;
 use harness::tree::{messages, walk};
 use harness::{
-    Config, Layout, Mailbox, Mount, Scratch, Store, Trace, able, drop_caches, ls, mail, run,
+    Config, Layout, Mailbox, Mount, Scratch, Store, Trace, able, drop_caches, eventually, ls, mail,
+    run, within,
 };
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -246,6 +247,61 @@ const PROBES: [&str; 8] = [
     ".metadata_never_index",
     "Thumbs.db",
 ];
+
+/// Messages of a terabyte that take no room, in many folders, and somebody who asks for the sizes of all their mboxes.
+#[test]
+fn sizes_that_take_for_ever_keep_nobody_else_waiting() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, store, config) = setup();
+    let mailbox = store.mailbox(DAY, ALICE);
+    let folders: Vec<String> = (0..40).map(|number| format!("F{number}")).collect();
+    for folder in &folders {
+        mailbox.put(
+            &format!("{folder}/cur"),
+            "1.x:2,S",
+            b"Subject: s\n\n",
+            1_790_000_000,
+        );
+        let path = mailbox.folder(folder).join("cur/1.x:2,S");
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(1 << 40).unwrap();
+    }
+    let config = config.set("index.warm", "off").set("source.timeout", "5s");
+    let mount = Mount::new(&config).expecting_warnings();
+    let (hers, his) = (mount.join(DAY).join(ALICE), mount.join(DAY).join(BOB));
+    let asking: Vec<_> = folders
+        .iter()
+        .map(|folder| hers.join(format!("{folder}.mbox")))
+        .map(|path| std::thread::spawn(move || fs::metadata(path).is_err()))
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    within(Duration::from_secs(30), "another mailbox", move || {
+        for folder in ["INBOX", "Archive"] {
+            let names = messages(his.join(folder));
+            assert_eq!(names.len(), 3);
+            for name in names {
+                fs::read(his.join(folder).join(name)).unwrap();
+            }
+            assert!(
+                fs::metadata(his.join(format!("{folder}.mbox")))
+                    .unwrap()
+                    .len()
+                    > 0
+            );
+        }
+    });
+    // Those that had no turn are given up, and the others with the mount.
+    let given_up = || asking.iter().filter(|asking| asking.is_finished()).count();
+    eventually(Duration::from_secs(30), "those without a turn", || {
+        given_up() > 20
+    });
+    let dead = mount.path.clone();
+    mount.kill();
+    unmount_lazily(&dead);
+    assert!(asking.into_iter().all(|asking| asking.join().unwrap()));
+}
 
 #[test]
 fn probes_for_what_desktops_leave_behind_reach_no_disk() {

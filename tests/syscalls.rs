@@ -9,6 +9,7 @@ use harness::tree::{dates, manifest, messages, walk};
 use harness::{Config, Mount, Scratch, Store, Trace, able, keeping_caches};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 const ALICE: &str = "alice@example.com";
@@ -185,6 +186,45 @@ fn unique_names_open_nothing_to_list() {
     }
     let opened = opened(&lines(trace));
     assert!(opened.is_empty(), "{opened:?}");
+}
+
+/// A message is opened whose size is not what its name says, once; one beside it that is what its name says is not.
+#[test]
+fn unique_names_open_what_their_sizes_leave_in_doubt() {
+    if !able(&["strace"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let mailbox = store.mailbox(DAYS[0], ALICE);
+    let text = |number: usize| format!("Subject: {number}\n\n{}\n", "x".repeat(100 + number));
+    for number in 0..40 {
+        let (text, at) = (text(number), 1_790_000_000 + number as i64);
+        let name = format!("{at}.M{number}P1.mx,S={}:2,S", text.len());
+        if number == 7 {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(text.as_bytes()).unwrap();
+            mailbox.put("cur", name, packed.finish().unwrap(), at);
+        } else {
+            mailbox.put("cur", name, text.as_bytes(), at);
+        }
+    }
+    store.link(DAYS[0], DAYS[1]);
+    let config = Config::new(&scratch, &store)
+        .set("index.warm", "off")
+        .set("names", "unique")
+        .set("mbox.listed", "never");
+    for (day, most) in [(DAYS[0], 1), (DAYS[1], 0)] {
+        let mount = Mount::new(&config);
+        let trace = watch(&mount, &scratch, OPENS);
+        let inbox = mount.join(day).join(ALICE).join("INBOX");
+        let names = messages(&inbox);
+        let opened = opened(&lines(trace));
+        assert!(opened.len() <= most, "{day}: {opened:?}");
+        for (number, name) in names.iter().enumerate() {
+            assert_eq!(fs::read(inbox.join(name)).unwrap(), text(number).as_bytes());
+        }
+    }
 }
 
 /// The operations that the kernel asked for: the second word of each request that was read from the device.

@@ -147,6 +147,11 @@ impl Fs {
                 if self.view.names == Names::Unique
                     && content::proven_encoding(&stored, &self.view.keys)?.is_some()
                 {
+                    if stored.claimed_size().is_none() {
+                        let what = "is compressed, and its name does not tell its size, so it was listed unseen with a wrong \
+                                    one: names = \"readable\" in the configuration looks at every message";
+                        return Err(error(Kind::Unreadable, what));
+                    }
                     let plain = self.decoded(store, folder, id, listing, item)?;
                     return Ok(part(&plain, offset, len));
                 }

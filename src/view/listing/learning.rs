@@ -28,28 +28,10 @@ impl View {
         before: &Rows,
     ) -> Result<Vec<Known>> {
         let mailbox = store.path();
-        if self.names == Names::Unique {
-            // Only what the claimed size makes suspect is opened; and all of a folder in which there is such a message, since
-            // the encoded size may be the claimed one by chance.
-            let suspect = messages
-                .iter()
-                .any(|m| store.claimed_size(messages, m).is_some_and(|n| n != m.size));
-            let files = store.files(folder);
-            let learn = |m: &Message| {
-                let plain = |size| Learned {
-                    encoding: Encoding::Plain,
-                    size,
-                    facts: Facts::default(),
-                };
-                let plain = |size| Known::Learned(Box::new(plain(size)));
-                match suspect {
-                    true => self.learn_one(mailbox, files.open(messages, m), messages, m),
-                    false => Ok(plain(m.size)),
-                }
-            };
-            return messages.iter().map(learn).collect();
-        }
         let mut known = same(messages, before);
+        if self.names == Names::Unique {
+            leave_unseen(store, messages, &mut known);
+        }
         // What is kept of each message on its own.
         let news: Vec<usize> = (0..known.len())
             .filter(|&at| matches!(known.get(at), Some(Known::Unread)))
@@ -215,6 +197,27 @@ impl View {
             .filter_map(|(at, bytes)| Some((*keys.get(*at)?, bytes.as_slice())));
         self.index.put_facts(mailbox, facts);
         fresh.clear();
+    }
+}
+
+/// Takes messages for plain, unseen, whose names leave no doubt: of the others the size is not known. A name that tells no size
+/// leaves none where no other one does.
+fn leave_unseen(store: &dyn Store, messages: &Messages, known: &mut [Known]) {
+    let claims = |message: &Message| {
+        let claimed = store.claimed_size(messages, message);
+        claimed.map(|size| size == message.size)
+    };
+    let any_is_encoded = messages
+        .iter()
+        .any(|message| claims(message) == Some(false));
+    for (message, known) in messages.iter().zip(known) {
+        if matches!(known, Known::Unread) && claims(message).unwrap_or(!any_is_encoded) {
+            *known = Known::Learned(Box::new(Learned {
+                encoding: Encoding::Plain,
+                size: message.size,
+                facts: Facts::default(),
+            }));
+        }
     }
 }
 
