@@ -5,8 +5,7 @@
 //!
 //! Invariant: the time is linear, apart from what the charset's decoder does.
 
-use crate::fault;
-use mail_parser::decoders::charsets::map::charset_decoder;
+use super::charset;
 use memchr::{memchr, memmem};
 use std::borrow::Cow;
 
@@ -24,7 +23,7 @@ pub enum Piece<'a> {
 pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         if memmem::find(bytes, b"\x1b$").is_some()
-            && let Some(japanese) = convert("iso-2022-jp", bytes)
+            && let Some(japanese) = charset::decode("iso-2022-jp", bytes)
         {
             return japanese.into();
         }
@@ -38,7 +37,7 @@ pub fn guess(bytes: &[u8]) -> Cow<'_, str> {
     if good > bad {
         return String::from_utf8_lossy(bytes);
     }
-    convert("windows-1252", bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::from)
+    charset::decode("windows-1252", bytes).map_or_else(|| String::from_utf8_lossy(bytes), Cow::from)
 }
 
 /// Splits an unfolded field at its encoded words, and decodes it. White space between encoded words is no part of the
@@ -197,21 +196,15 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Text of bytes with a charset's name on them, which may be unknown or a lie.
-fn labelled(charset: &str, bytes: &[u8]) -> String {
-    let is = |name: &&str| charset.eq_ignore_ascii_case(name);
+fn labelled(label: &str, bytes: &[u8]) -> String {
+    let is = |name: &&str| label.eq_ignore_ascii_case(name);
     if ["utf-8", "utf8"].iter().any(is) {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     if ["us-ascii", "ascii"].iter().any(is) {
         return guess(bytes).into_owned();
     }
-    convert(charset, bytes).unwrap_or_else(|| guess(bytes).into_owned())
-}
-
-/// None if the charset is unknown, or its decoder fails on these bytes.
-fn convert(charset: &str, bytes: &[u8]) -> Option<String> {
-    let decoder = charset_decoder(charset.as_bytes())?;
-    fault::contained("text in a character set", || decoder(bytes))
+    charset::decode(label, bytes).unwrap_or_else(|| guess(bytes).into_owned())
 }
 
 #[cfg(test)]
