@@ -234,3 +234,9 @@ fn what_vanishes_with_its_snapshot_is_not_remembered_as_absent() {
     let name = world.fs.lookup(sent.id, b"x.eml").unwrap_err();
     assert_eq!(name.kind(), Kind::Stale);
 }
+
+#[test]
+fn nobody_is_in_deleted_where_there_is_no_date() {
+    let world = World::new(|_| {});
+    assert_eq!(world.fs.lookup(node::DELETED, b"ann").unwrap(), None);
+}

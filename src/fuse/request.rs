@@ -125,7 +125,8 @@ where
 /// The one table from what went wrong to what the kernel is told.
 fn errno(kind: Kind, context: Context) -> Errno {
     match (kind, context) {
-        (Kind::Stale | Kind::NotFound, Context::Bytes) => Errno::EIO,
+        // What was found has something else in its place, or nothing.
+        (Kind::Stale | Kind::NotFound | Kind::NotADirectory, Context::Bytes) => Errno::EIO,
         (Kind::Stale | Kind::NotFound, Context::Name) => Errno::ENOENT,
         (Kind::Stale | Kind::NotFound, Context::Node) => Errno::ESTALE,
         (Kind::NotADirectory, _) => Errno::ENOTDIR,
@@ -222,6 +223,7 @@ mod tests {
         let stale = || Error::new(Kind::Stale, "gone");
         assert_eq!(answered(move |_| Err(stale())), Some(libc::ENOENT));
         assert_eq!(errno(Kind::Stale, Context::Bytes).code(), libc::EIO);
+        assert_eq!(errno(Kind::NotADirectory, Context::Bytes).code(), libc::EIO);
         assert_eq!(errno(Kind::Stale, Context::Node).code(), libc::ESTALE);
     }
 }

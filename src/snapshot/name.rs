@@ -306,6 +306,8 @@ pub(super) fn offset_around(prefix: &[u8], suffix: &[u8], iso: bool) -> Option<i
     offset_before(prefix)
         .or_else(|| offset_after(suffix, iso))
         .or_else(|| prefix.starts_with(b"zrepl").then_some(0))
+        // zfstools
+        .or_else(|| (prefix.starts_with(b"zfs-auto-snap") && suffix == b"U").then_some(0))
 }
 
 /// The zone after a time: `Z`, `_UTC`, `-GMT01:00`, `+0100`. A bare `-0500` is one only after `…T03:00:00`, for

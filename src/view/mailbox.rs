@@ -76,6 +76,8 @@ pub struct Mailboxes {
     /// A directory in a home where a hosting system has mailboxes. The owner of the home can make others there, so they are shown
     /// where the configuration says so.
     hosted: Option<Vec<u8>>,
+    /// Empty files where templates have mailboxes.
+    empty: Vec<(Vec<u8>, Found)>,
 }
 
 const HOSTED: &str = "mailboxes in it are not shown, since the owner of the home can make them: if they are a hosting system's, name \
@@ -279,7 +281,7 @@ impl Layout {
         for template in &self.templates {
             template.find(root, out, self)?;
         }
-        Ok(())
+        self.add_empty(root, out)
     }
 
     /// Adds the mailbox at a template's path, unless what is there is no mail store. A template may end at the home
@@ -295,6 +297,13 @@ impl Layout {
             Ok(Some((path, format))) => self.add(root, path, found, format, out),
             Ok(None) => {
                 tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
+                if self.format.is_none()
+                    && root
+                        .stat(&path)
+                        .is_ok_and(|stat| stat.kind == FileKind::File && stat.size == 0)
+                {
+                    out.empty.push((path, found));
+                }
                 Ok(())
             }
             Err(e) if is_for_all(&e) => Err(e),
@@ -303,6 +312,28 @@ impl Layout {
                 self.add(root, path, found, self.presumed(), out)
             }
         }
+    }
+
+    /// Adds those of the empty files that are mailboxes: such as are beside an mbox, in a spool.
+    fn add_empty(&self, root: &Root, out: &mut Mailboxes) -> Result<()> {
+        let directory = |path: &[u8]| path.iter().rposition(|&b| b == b'/');
+        let directory = |path: &[u8]| path.get(..directory(path).unwrap_or(0)).map(<[u8]>::to_vec);
+        let files = out.all.iter().filter_map(|m| m.inbox.as_ref());
+        let spools: HashSet<_> = files.filter_map(|file| directory(file)).collect();
+        for (path, found) in std::mem::take(&mut out.empty) {
+            if directory(&path).is_none_or(|directory| !spools.contains(&directory)) {
+                continue;
+            }
+            match first(self.formats(), |format| match format.is_at(root, &path) {
+                Err(e) if e.kind() == Kind::NotADirectory => Ok(false),
+                other => other,
+            }) {
+                Ok(Some(format)) => self.add(root, path, found, format, out)?,
+                Ok(None) => {}
+                Err(e) => out.do_without(e)?,
+            }
+        }
+        Ok(())
     }
 
     /// Adds the mailbox at a path.
@@ -347,7 +378,7 @@ impl Layout {
     fn store_at(&self, root: &Root, path: &[u8]) -> Result<Option<(Vec<u8>, Format)>> {
         let stat = root.stat(path)?;
         if stat.kind == FileKind::File {
-            // That an empty one is a mailbox must be said.
+            // That an empty one is a mailbox must be said, or shown by what is beside it.
             if stat.size == 0 && self.format.is_none() {
                 return Ok(None);
             }

@@ -47,7 +47,10 @@ impl Fs {
     pub(super) fn everybody(&self) -> Result<Arc<Everybody>> {
         let shown = self.shown();
         let Some(newest) = shown.by_time.last() else {
-            return Ok(Arc::default());
+            return Ok(Arc::new(Everybody {
+                complete: self.catalogue.unreadable().is_empty(),
+                ..Everybody::default()
+            }));
         };
         self.deleted
             .everybody

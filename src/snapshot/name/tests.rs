@@ -35,6 +35,11 @@ const MAKERS: &[(&str, &str, Style)] = &[
         Style::Zfs,
     ),
     (
+        "zfs-auto-snap_hourly-2026-11-20-22h17U",
+        "2026-11-20T22:17:00Z",
+        Style::Zfs,
+    ),
+    (
         "autosnap_2026-11-20_00:00:01_daily",
         "2026-11-20T00:00:01+01:00",
         Style::Zfs,

@@ -24,7 +24,7 @@ pub struct Template {
 }
 
 /// What the placeholders of a template stand for so far.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     pub(super) user: Option<String>,
     pub(super) domain: Option<String>,

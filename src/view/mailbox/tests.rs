@@ -283,12 +283,14 @@ fn mbox_users() {
         ("var/mail/eve", ""),
         ("var/mail/notes", "no mail"),
         ("var/mail/ann.lock", mbox),
+        ("var/mail/bob.lock", ""),
+        ("srv/empty", ""),
     ] {
         let path = dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    let templates = ["home/{user}/mail", "var/mail/{user}"];
+    let templates = ["home/{user}/mail", "var/mail/{user}", "srv/{user}"];
     let layout = |format| Layout {
         templates: templates.map(|t| Template::parse(t).unwrap()).into(),
         format,
@@ -309,14 +311,16 @@ fn mbox_users() {
     };
     let tom = "var/mail/tom".to_owned();
     let tom = ("tom".to_owned(), tom.clone(), Some(tom));
-    assert_eq!(found, [joined("ann"), joined("bob"), tom]);
-    // An empty file is a mailbox where it must be one.
-    assert_eq!(find(Format::named("mbox")).len(), 4);
+    // An empty file is a mailbox beside others, and where it must be one.
+    let eve = "var/mail/eve".to_owned();
+    let eve = ("eve".to_owned(), eve.clone(), Some(eve));
+    assert_eq!(found, [joined("ann"), joined("bob"), eve, tom]);
+    assert_eq!(find(Format::named("mbox")).len(), 5);
     // One who does not own both is not given the other's.
     if rustix::process::geteuid().is_root() {
         chown(dir.path().join("var/mail/bob"), Some(4711), None).unwrap();
         let found = find(None);
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 5);
         assert!(found.contains(&("bob".to_owned(), "home/bob/mail".to_owned(), None)));
     }
 }
