@@ -15,7 +15,11 @@ use crate::fs::{Fs, Invalidation};
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the names of owners and of those who were let in still mean the same. Accounts are removed, and
+/// their numbers given to others.
+const NAMES_AGAIN: Duration = Duration::from_secs(600);
 
 /// Reads the configuration again, from where it was read at first.
 pub type Reread = Box<dyn Fn() -> Result<Config> + Send>;
@@ -142,17 +146,19 @@ fn keep_what_the_kernel_was_told(policy: &mut Policy, before: &Policy) {
 pub(super) fn follow(fs: &Fs, forget: &Forget, changes: &Receiver<()>, refresh: Duration) {
     let mut due = false;
     let mut warned = false;
+    let mut reviewed = Instant::now();
     fs.prepare();
     loop {
-        match changes.recv_timeout(refresh.max(Duration::from_secs(1))) {
+        match changes.recv_timeout(refresh.clamp(Duration::from_secs(1), NAMES_AGAIN)) {
             Ok(()) => {
                 fs.prepare();
                 due = true;
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => due |= reviewed.elapsed() > NAMES_AGAIN,
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let result = if due {
+            reviewed = Instant::now();
             fs.review(|change| forget(change))
         } else {
             fs.push_changed(|change| forget(change))
