@@ -2,7 +2,7 @@
 //!
 //! Everything that is cached is a pure function of its key (below a date nothing changes), so an entry is never
 //! wrong and never refreshed; only its room is taken away, least recently used first. But one in which something could
-//! not be read is made again after a while. Nothing is held locked while an
+//! not be read is made again after a while, and one of what may still be growing soon. Nothing is held locked while an
 //! entry is made. Who asks for an entry that is being made waits for it and takes over its maker's progress, so that
 //! a long listing is not given up while it goes on. Errors are not kept.
 
@@ -88,6 +88,17 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
         lane: &Arc<Lane>,
         make: impl FnOnce() -> Result<(V, usize)>,
     ) -> Result<Arc<V>> {
+        self.get_for(key, lane, None, make)
+    }
+
+    /// The same, of what is to be looked at again after a time, if one is given.
+    pub fn get_for(
+        &self,
+        key: &K,
+        lane: &Arc<Lane>,
+        good_for: Option<Duration>,
+        make: impl FnOnce() -> Result<(V, usize)>,
+    ) -> Result<Arc<V>> {
         let mut state = self.lock();
         loop {
             let good = |kept: &&Kept<V>| kept.until.is_none_or(|until| Instant::now() < until);
@@ -118,22 +129,24 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
         drop(state);
         let making = Making { cache: self, key };
         let (value, bytes) = make()?;
-        let value = self.keep(key, value, bytes);
+        let value = self.keep(key, value, bytes, good_for);
         drop(making);
         Ok(value)
     }
 
     /// Keeps an entry that was made in another way.
     pub fn put(&self, key: &K, value: V, bytes: usize) {
-        self.keep(key, value, bytes);
+        self.keep(key, value, bytes, None);
     }
 
-    fn keep(&self, key: &K, value: V, bytes: usize) -> Arc<V> {
+    fn keep(&self, key: &K, value: V, bytes: usize, good_for: Option<Duration>) -> Arc<V> {
         let value = Arc::new(value);
         let mut state = self.lock();
         state.bytes += bytes;
         let kept = Kept {
-            until: (!value.is_settled()).then(|| Instant::now() + UNSETTLED),
+            until: good_for
+                .or((!value.is_settled()).then_some(UNSETTLED))
+                .map(|time| Instant::now() + time),
             value: value.clone(),
             bytes,
         };

@@ -143,6 +143,11 @@ impl Fs {
 
     /// Whether a directory of a mailbox has all that it will ever list: an mbox may be left out until its size is known.
     pub fn listing_stays(&self, id: NodeId) -> Result<bool> {
+        let shown = self.shown();
+        let open = shown.by_serial.get(&id.parts().snapshot);
+        if open.is_some_and(|open| open.is_believed_for().is_some()) {
+            return Ok(false);
+        }
         if self.options.mbox_listed != MboxListed::WhenSized {
             return Ok(true);
         }

@@ -106,7 +106,9 @@ impl Fs {
     }
 
     pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
-        self.mailboxes.get(&open.serial, open.root.lane(), || {
+        let good_for = open.is_believed_for();
+        let mailboxes = &self.mailboxes;
+        mailboxes.get_for(&open.serial, open.root.lane(), good_for, || {
             let _stay = crate::disk::trail::stay();
             let mailboxes = self.view.layout.find(&open.root).map_err(gone)?;
             let keys: Vec<Vec<u8>> = mailboxes
@@ -126,7 +128,9 @@ impl Fs {
         mailbox: &Mailbox,
     ) -> Result<Inside> {
         let serial = populated.serial(mailbox)?;
-        let nested = self.trees.get(&(open.serial, serial), open.root.lane(), || {
+        let good_for = open.is_believed_for();
+        let key = (open.serial, serial);
+        let nested = self.trees.get_for(&key, open.root.lane(), good_for, || {
             let tree = Tree::read(&*mailbox.store(&open.root)).map_err(gone)?;
             if tree.oddities > 0 {
                 tracing::warn!(

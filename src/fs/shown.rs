@@ -13,10 +13,14 @@ use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long new roots are waited for; a store that hangs is gone on without.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long a snapshot may be filled after it has appeared, and how long a look at it is good meanwhile.
+const YOUTH: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// A snapshot that is shown, or hidden behind a later one of its date.
 #[derive(Debug)]
@@ -24,6 +28,17 @@ pub struct Open {
     pub snapshot: Arc<Snapshot>,
     pub serial: u32,
     pub root: Root,
+    /// When it was seen first, if it was not there at the start.
+    appeared: Option<Instant>,
+}
+
+impl Open {
+    /// How long it is believed which mailboxes it has and which folders are in them: not for long where it has just appeared, for
+    /// a program may be filling it that makes snapshots by copying.
+    pub fn is_believed_for(&self) -> Option<Duration> {
+        let is_young = self.appeared.is_some_and(|at| at.elapsed() < YOUTH);
+        is_young.then_some(GLANCE)
+    }
 }
 
 /// The snapshots there are, with their serials, and who may see what of them.
@@ -156,6 +171,10 @@ impl Fs {
                 snapshot: snapshot.clone(),
                 serial,
                 root,
+                appeared: match kept {
+                    Some(open) => open.appeared,
+                    None => (before.generation > 0).then(Instant::now),
+                },
             });
             by_key.insert(snapshot.key.as_slice(), Arc::clone(&open));
             by_serial.insert(serial, open);

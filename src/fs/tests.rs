@@ -240,3 +240,21 @@ fn nobody_is_in_deleted_where_there_is_no_date() {
     let world = World::new(|_| {});
     assert_eq!(world.fs.lookup(node::DELETED, b"ann").unwrap(), None);
 }
+
+/// A program that copies makes a directory first, and then fills it.
+#[test]
+fn a_date_that_appears_while_it_is_filled_is_looked_at_again() {
+    let world = World::new(|root| fs::create_dir(root.join("2026-11-19")).unwrap());
+    let mailbox = |user: &str| world.path(&format!("2026-11-20/a.example/{user}/Maildir"));
+    message(&mailbox("ann"), "", "1.a:2,S");
+    world.catch_up();
+    world.fs.prepare();
+    assert_eq!(world.list("2026-11-20", 9)[2..], [ANN]);
+    let few = world.list(&format!("2026-11-20/{ANN}"), 9).len();
+    message(&mailbox("bob"), "", "1.b:2,S");
+    message(&mailbox("ann"), ".Sent", "2.a:2,S");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(world.list("2026-11-20", 9)[2..], [ANN, "bob@a.example"]);
+    let more = world.list(&format!("2026-11-20/{ANN}"), 9).len();
+    assert_eq!(more, few + 2, "the folder and its mbox");
+}
