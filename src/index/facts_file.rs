@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) const LAYOUT: Layout = Layout {
     name: "facts.sqlite",
     application_id: 0x6d74_6d46,
-    version: 4,
+    version: 5,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "

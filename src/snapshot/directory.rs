@@ -487,7 +487,11 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
             Kind::Config,
             "snapshots must name directories whose children are snapshots",
         ),
-        E::PermissionDenied => (Kind::Unreadable, "let the user that mailtm runs as read it"),
+        E::PermissionDenied => (
+            Kind::Unreadable,
+            "let the user that mailtm runs as read it; where another directory has taken its place, restart mailtm: its sandbox \
+             lets in the one that was there",
+        ),
         _ => (
             Kind::Unreadable,
             "see whether its file system is mounted and its server answers",
