@@ -5,6 +5,7 @@ use super::{Request, facts};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Dates, Snapshot};
+use crate::store::maildir::is_named_in_index;
 use crate::store::{Folder, Format, Message, Store};
 use crate::view::View;
 use crate::view::content::{self, Encoding, Learned};
@@ -165,7 +166,7 @@ impl<'a> Backup<'a> {
                 decoded: path.join("/"),
                 target: into.clone().unwrap_or_else(|| Target {
                     path,
-                    stored: Some(stored.clone()),
+                    stored: (!is_named_in_index(stored)).then(|| stored.clone()),
                 }),
                 keywords: letters(store, mailbox, stored),
                 stored: stored.clone(),

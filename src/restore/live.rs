@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub struct Target {
     /// Its decoded name, one component for each level.
     pub path: Vec<String>,
-    /// What the backup's store calls it, if it is a folder of the backup.
+    /// What the backup's store calls it, if it is a folder of the backup and that tells its name.
     pub stored: Option<Vec<u8>>,
 }
 

@@ -36,7 +36,7 @@ pub use undo::Undone;
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
-use crate::store::{Format, Place};
+use crate::store::{self, Format, Place};
 use crate::view::View;
 use imap::session::Session;
 use live::Live;
@@ -155,15 +155,20 @@ pub struct Restorer {
 }
 
 impl Restorer {
-    /// How messages are put into a mailbox of this format.
-    fn method_for(&self, format: Format) -> Result<Method> {
+    /// How messages are put into a mailbox.
+    fn method_for(&self, mailbox: &Whose<'_>) -> Result<Method> {
         let wrong = |message: &str| Err(Error::new(Kind::Config, message));
-        let is_dbox = matches!(format.name(), "sdbox" | "mdbox");
+        let is_maildir = mailbox.format == Format::MAILDIR;
+        let is_dbox = matches!(mailbox.format.name(), "sdbox" | "mdbox");
+        let may_be_files = is_maildir && matches!(self.method, Method::Auto | Method::Maildir);
+        let has_index = may_be_files && self.has_index_of_names(mailbox)?;
         let method = match self.method {
-            Method::Auto if format == Format::MAILDIR && self.live.is_some() => Method::Maildir,
+            Method::Auto if is_maildir && !has_index && self.live.is_some() => Method::Maildir,
             Method::Auto if self.server.is_some() => Method::Imap,
-            Method::Auto if is_dbox && imap::transport::has_doveadm() => Method::Doveadm,
-            Method::Auto if format == Format::MAILDIR => Method::Maildir,
+            Method::Auto if (is_dbox || has_index) && imap::transport::has_doveadm() => {
+                Method::Doveadm
+            }
+            Method::Auto if is_maildir => Method::Maildir,
             Method::Auto => {
                 return wrong(
                     "restore.imap: missing: write imap = \"imaps://mail.example.com\" under [restore], with master_user \
@@ -173,8 +178,12 @@ impl Restorer {
             other => other,
         };
         match method {
-            Method::Maildir if format != Format::MAILDIR => wrong(
+            Method::Maildir if !is_maildir => wrong(
                 "restore.method: the mailbox is no Maildir: write \"imap\" or, on the host of a Dovecot, \"doveadm\"",
+            ),
+            Method::Maildir if has_index => wrong(
+                "restore.method: the live Maildir has the names of its folders in an index (LAYOUT=index), which its server \
+                 alone can change: write \"imap\" or, on the host of a Dovecot, \"doveadm\"",
             ),
             Method::Maildir if self.live.is_none() => wrong(
                 "source.live: missing: write live = \"/srv/vmail\" under [source], the mail store as it is now, \
@@ -188,13 +197,27 @@ impl Restorer {
         }
     }
 
+    /// Whether the live Maildir has the names of its folders in an index: a directory that is made there is no folder.
+    fn has_index_of_names(&self, mailbox: &Whose<'_>) -> Result<bool> {
+        let Some(live) = &self.live else {
+            return Ok(false);
+        };
+        let root = Root::new(live);
+        let store = Format::MAILDIR.open(&root, Place::new(mailbox.path));
+        match store.folders() {
+            Ok(found) => Ok(store::maildir::has_index_of_names(&found.folders)),
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Opens a live mailbox.
     fn with_live<T>(
         &self,
         mailbox: &Whose<'_>,
-        work: impl FnOnce(&mut dyn Live, Method) -> Result<T>,
+        method: Method,
+        work: impl FnOnce(&mut dyn Live) -> Result<T>,
     ) -> Result<T> {
-        let method = self.method_for(mailbox.format)?;
         let session = match (method, &self.server) {
             (Method::Doveadm, _) => {
                 let program = imap::transport::start(&mailbox.user)?;
@@ -204,7 +227,7 @@ impl Restorer {
             _ => None,
         };
         if let Some(session) = session {
-            return work(&mut imap::Mailbox::new(session)?, method);
+            return work(&mut imap::Mailbox::new(session)?);
         }
         let path = self.live.clone().unwrap_or_default();
         let root = Root::new(&path);
@@ -224,6 +247,6 @@ impl Restorer {
         }
         let store = Format::MAILDIR.open(&root, Place::new(mailbox.path));
         let mut live = maildir::Mailbox::open(&root, store, mailbox.path, &self.view)?;
-        work(&mut live, method)
+        work(&mut live)
     }
 }

@@ -119,7 +119,8 @@ impl Restorer {
             path: &mailbox.path,
             format: mailbox.format,
         };
-        self.with_live(&whose, |live, method| {
+        let method = self.method_for(&whose)?;
+        self.with_live(&whose, method, |live| {
             let backup = Backup::choose(&self.view, &*store, &mailbox, &request)?;
             if let (Some(_), Some(chosen)) = (&request.into, backup.folders.first()) {
                 live.would_take(&chosen.target)?;

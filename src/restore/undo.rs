@@ -2,7 +2,7 @@
 
 use super::journal::{Fate, Line, Log, Logs, Past, unescape};
 use super::live::{Removal, Target};
-use super::{Restorer, Whose, address};
+use super::{Method, Restorer, Whose, address};
 use crate::error::Result;
 use crate::store::Format;
 use serde::Serialize;
@@ -40,7 +40,13 @@ impl Restorer {
             log: log.to_owned(),
             ..Undone::default()
         };
-        self.with_live(&mailbox, |live, _| {
+        // What was put as files is taken away as files.
+        let was_files = past.run.method == Method::Maildir.name() && self.live.is_some();
+        let method = match was_files {
+            true => Method::Maildir,
+            false => self.method_for(&mailbox)?,
+        };
+        self.with_live(&mailbox, method, |live| {
             let mut log = match really {
                 true => Some(Log::open(log)?),
                 false => None,

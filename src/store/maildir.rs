@@ -117,12 +117,7 @@ impl<'a> Maildir<'a> {
                 _ => {}
             }
         }
-        if !one
-            && found
-                .folders
-                .iter()
-                .any(|f| dbox::guid(&f.stored).is_some())
-        {
+        if !one && has_index_of_names(&found.folders) {
             let names = dbox::folder_names(self.root, self.path)?;
             for folder in &mut found.folders {
                 if let Some(name) = dbox::guid(&folder.stored).and_then(|guid| names.get(&guid)) {
@@ -261,6 +256,16 @@ impl<'a> Maildir<'a> {
     }
 }
 
+/// Whether a folder is called by its GUID, so that its name is in an index alone (`LAYOUT=index`).
+pub fn is_named_in_index(folder: &[u8]) -> bool {
+    dbox::guid(folder).is_some()
+}
+
+/// Whether folders of a mailbox have their names in an index.
+pub fn has_index_of_names(folders: &[Folder]) -> bool {
+    folders.iter().any(|f| is_named_in_index(&f.stored))
+}
+
 /// Names in the order in which a disk has their inodes.
 fn in_order_of_inodes(listing: &Listing) -> Vec<&[u8]> {
     let mut entries: Vec<_> = listing.iter().map(|e| (e.ino, e.name)).collect();
@@ -305,9 +310,8 @@ impl Store for Maildir<'_> {
         let nested = folders
             .iter()
             .any(|f| !f.stored.is_empty() && !f.stored.starts_with(b"."));
-        let by_guid = folders.iter().any(|f| dbox::guid(&f.stored).is_some());
         match (flat, nested) {
-            (_, true) if by_guid => "Maildir, LAYOUT=index",
+            (_, true) if has_index_of_names(folders) => "Maildir, LAYOUT=index",
             (false, false) => "Maildir",
             (true, false) => "Maildir++",
             (false, true) => "Maildir, LAYOUT=fs",

@@ -4,7 +4,7 @@ use crate::harness::certificate::certificate;
 use crate::harness::imap_server::ALICE;
 use crate::harness::{able, output};
 use crate::maildir::{World, comes_back_in};
-use crate::{DAY, report, restore};
+use crate::{DAY, files, report, restore};
 use serde_json::json;
 use std::fs;
 use std::process::Command;
@@ -27,6 +27,60 @@ fn sdbox() {
 #[test]
 fn mdbox() {
     through_dovecot("mdbox:~/mdbox", "mdbox");
+}
+
+/// Its folders are directories that are called by their GUIDs: no directory that somebody else makes is one.
+#[test]
+fn maildir_with_an_index_of_its_folders() {
+    if !able(&["doveadm", "dovecot"]) {
+        return;
+    }
+    let mut world = World::new("maildir:~/Maildir:LAYOUT=index", "");
+    let auto = world.config.clone();
+    world.config = auto.clone().set("restore.method", "maildir");
+    let before = files(&world.mailbox());
+    for apply in [&[][..], &["--apply"]] {
+        let args = [&["--date", DAY, "--mailbox", ALICE][..], apply].concat();
+        let refused = restore(&world.config, &args);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        for part in ["LAYOUT=index", "doveadm", "imap"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    assert_eq!(files(&world.mailbox()), before);
+    world.config = auto;
+    let plan = report(&world.config, &["--date", DAY, "--mailbox", ALICE], 0);
+    assert_eq!(plan["method"], "doveadm");
+    comes_back_in(&world);
+}
+
+/// The layout of the mail server has changed since the backup.
+#[test]
+fn from_a_maildir_with_an_index_into_one_without() {
+    if !able(&["doveadm", "dovecot"]) {
+        return;
+    }
+    let world = World::new("maildir:~/Maildir:LAYOUT=index", "");
+    let now = World::new("maildir:~/Maildir", "");
+    now.server.adm(&["mailbox", "delete", "-s", "Sent"]);
+    for folder in ["INBOX", "Entwürfe"] {
+        now.server.adm(&["expunge", "mailbox", folder, "all"]);
+    }
+    let live = now.scratch.join("live");
+    let config = world
+        .config
+        .clone()
+        .set("source.live", live.to_str().unwrap());
+    let done = report(&config, &["--date", DAY, "--mailbox", ALICE, "--apply"], 0);
+    assert_eq!(done["method"], "maildir");
+    assert_eq!(done["made"], json!(["Sent"]), "{done}");
+    let all = |world: &World| -> Vec<_> {
+        let mut all: Vec<_> = world.server.fetch().iter().map(|m| m.same()).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(all(&now), all(&world));
 }
 
 /// A server with TLS, a certificate of its own, and a master user; and where the certificate is.

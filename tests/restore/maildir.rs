@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    fn mailbox(&self) -> std::path::PathBuf {
+    pub fn mailbox(&self) -> std::path::PathBuf {
         self.live.join("example.com/alice")
     }
 }
