@@ -165,6 +165,8 @@ struct Work<'a> {
     names: Vec<Option<String>>,
     log: Option<Log>,
     outcome: Outcome,
+    /// Keywords of what was put whose names the backup does not tell.
+    nameless: u64,
     /// Items of interrupted runs that were put now.
     put: HashSet<(usize, u64)>,
 }
@@ -205,6 +207,7 @@ impl<'a> Work<'a> {
             difference,
             log,
             outcome,
+            nameless: 0,
             put: HashSet::new(),
         })
     }
@@ -282,7 +285,7 @@ impl<'a> Work<'a> {
         let gone = || Error::new(Kind::Stale, "is no longer listed");
         let chosen = backup.folders.get(choice.0 as usize).ok_or_else(gone)?;
         let listed = chosen.listing.get(choice.1 as usize).ok_or_else(gone)?;
-        let keywords = chosen.keywords_of(choice.1);
+        let (keywords, nameless) = chosen.keywords_of(choice.1);
         let name = usize::try_from(item).ok().and_then(|i| self.names.get(i));
         let message = NewMessage {
             name: name.and_then(Option::as_deref),
@@ -297,6 +300,7 @@ impl<'a> Work<'a> {
             Ok(place) => {
                 append(&mut self.log, &Line::Put { item, place })?;
                 self.outcome.created += 1;
+                self.nameless += nameless;
                 let resumed = self.difference.resumed.get(&choice);
                 self.put.extend(resumed.into_iter().flatten());
                 Ok(listed.size)
@@ -354,6 +358,12 @@ impl<'a> Work<'a> {
             log.sync()?;
         }
         self.outcome.losses = live.losses();
+        if self.nameless > 0 {
+            self.outcome.losses.push(format!(
+                "{} keywords could not be kept: the backup does not tell what they are called",
+                self.nameless
+            ));
+        }
         Ok((self.outcome, self.put))
     }
 }

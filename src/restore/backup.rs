@@ -16,9 +16,6 @@ use crate::view::tree::{Source, Tree};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Longest file of keywords that is read, in bytes.
-const LARGEST_KEYWORDS: u64 = 1 << 20;
-
 /// What is chosen of a mailbox on a date.
 pub struct Backup<'a> {
     pub view: &'a View,
@@ -39,8 +36,8 @@ pub struct Chosen {
     pub listing: Listing,
     /// Positions in the listing.
     pub positions: Vec<u32>,
-    /// What letters in file names stand for.
-    keywords: Vec<String>,
+    /// What letters in file names stand for; `None` where no letters stand for keywords.
+    letters: Option<Vec<String>>,
 }
 
 /// The snapshot that is shown under a date, or the one of that date and time.
@@ -168,7 +165,7 @@ impl<'a> Backup<'a> {
                     path,
                     stored: (!is_named_in_index(stored)).then(|| stored.clone()),
                 }),
-                keywords: letters(store, mailbox, stored),
+                letters: letters(store, mailbox, stored)?,
                 stored: stored.clone(),
                 listing,
                 positions,
@@ -245,47 +242,43 @@ impl Chosen {
         item.is_some_and(|item| matches!(item.encoding, Encoding::Plain | Encoding::Encoded))
     }
 
-    /// The keywords that a message has.
-    pub fn keywords_of(&self, position: u32) -> Vec<String> {
+    /// The keywords that a message has, and how many others nothing tells the names of.
+    pub fn keywords_of(&self, position: u32) -> (Vec<String>, u64) {
         let Some(message) = self.message(position) else {
-            return Vec::new();
+            return (Vec::new(), 0);
         };
         let messages = self.listing.messages();
-        let told: Vec<String> = messages
-            .keywords(message)
-            .map(|k| String::from_utf8_lossy(k).into_owned())
-            .collect();
-        if !told.is_empty() || self.keywords.is_empty() {
-            return told;
+        let Some(letters) = &self.letters else {
+            let told = messages.keywords(message);
+            let told = told.map(|k| String::from_utf8_lossy(k).into_owned());
+            return (told.collect(), 0);
+        };
+        let (mut named, mut nameless) = (Vec::new(), 0);
+        for number in super::maildir::name::keyword_numbers(messages.locator(message)) {
+            match letters.get(number) {
+                Some(keyword) if !keyword.is_empty() => named.push(keyword.clone()),
+                _ => nameless += 1,
+            }
         }
-        let numbers = super::maildir::name::keyword_numbers(messages.locator(message));
-        let named = numbers.filter_map(|n| self.keywords.get(n));
-        named.filter(|k| !k.is_empty()).cloned().collect()
+        (named, nameless)
     }
 }
 
 /// What the letters in the file names of a Maildir's folder stand for.
-fn letters(store: &dyn Store, mailbox: &Mailbox, folder: &[u8]) -> Vec<String> {
+fn letters(store: &dyn Store, mailbox: &Mailbox, folder: &[u8]) -> Result<Option<Vec<String>>> {
     if mailbox.format != Format::MAILDIR {
-        return Vec::new();
+        return Ok(None);
     }
-    let path = [store.path(), folder, super::maildir::keywords::FILE];
-    let path: Vec<&[u8]> = path.into_iter().filter(|part| !part.is_empty()).collect();
-    let read = || {
-        let file = store.root().open(&path.join(&b'/'))?;
-        let len = file.stat().size.min(LARGEST_KEYWORDS);
-        let mut bytes = vec![0; len as usize];
-        let len = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(len);
-        Ok(super::maildir::keywords::parse(&bytes))
-    };
-    let read: Result<Vec<String>> = read();
-    read.unwrap_or_else(|e| {
-        if e.kind() != Kind::NotFound {
+    match store.keyword_letters(folder) {
+        Ok(file) => Ok(Some(super::maildir::keywords::parse(
+            &file.unwrap_or_default(),
+        ))),
+        Err(e) if listing::is_for_all(&e) => Err(e),
+        Err(e) => {
             tracing::warn!("keywords are not known: {e}");
+            Ok(Some(Vec::new()))
         }
-        Vec::new()
-    })
+    }
 }
 
 /// The folder that `--into` names.

@@ -3,7 +3,8 @@
 //! A message is written to `tmp`, gets owner, permissions and time, is on disk, and only then gets its name in `cur`,
 //! which nobody has. A reader never sees half of it; of a run that was killed at most a file in `tmp` stays behind,
 //! which the mail server clears away after a day and a half. Nothing that is there is changed, but two files of
-//! Dovecot's to which lines are added under its locks: a folder's keywords and the list of subscriptions. `maildirsize` is
+//! Dovecot's to which lines are added under its locks, beside the messages or where it keeps such files (`CONTROL=`): a folder's
+//! keywords and the list of subscriptions. `maildirsize` is
 //! left alone: the server counts again when it finds that it does not fit.
 //!
 //! While it is looked through, the mailbox may be in use: messages are renamed with every flag and moved from folder to
@@ -26,11 +27,15 @@ use super::live::{
 use super::measure::{Basis, Measure};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Folder, Message, Messages, Stamp, Store, folder_name, join};
+use crate::store::maildir::INBOX_CONTROLS;
+use crate::store::{Folder, Message, Messages, Stamp, Store, beside, folder_name, join};
 use crate::view::View;
 use crate::view::content::{self, Encoding};
 use keywords::Keywords;
 use std::collections::{HashMap, HashSet};
+
+/// Dovecot's file of the numbers of messages, in each folder's directory of control files.
+const UIDS: &[u8] = b"dovecot-uidlist";
 
 /// A Maildir that is in use.
 pub struct Mailbox<'a> {
@@ -67,11 +72,10 @@ type Files = HashMap<Vec<u8>, (bool, Vec<u8>)>;
 /// A folder that messages are put into.
 struct OpenFolder {
     stored: Vec<u8>,
-    dir: Dir,
     tmp: Dir,
     cur: Dir,
     like: Ownership,
-    /// `None` where Dovecot keeps none beside the messages.
+    /// `None` where it is not known where Dovecot keeps them.
     keywords: Option<Keywords>,
 }
 
@@ -292,7 +296,7 @@ impl<'a> Mailbox<'a> {
             file.seal(like, None)?;
             file.publish(&dir, b"maildirfolder")?;
         }
-        if let Err(e) = subscriptions::add(&mailbox, like, &levels, separator) {
+        if let Err(e) = self.subscribe(&levels, separator) {
             tracing::warn!("the new folder {} is not subscribed to: {e}", target.name());
         }
         for sub in [b"tmp", b"new", b"cur"] {
@@ -314,21 +318,65 @@ impl<'a> Mailbox<'a> {
         dir.make(b"new", around)?;
         let cur = dir.make(b"cur", around)?.0;
         let like = cur.ownership()?;
-        // Where Dovecot keeps its files beside the messages, INBOX has this one.
-        let has_control =
-            self.gate.dir(self.path)?.has(b"dovecot-uidlist")? || dir.has(b"dovecot-uidlist")?;
-        let keywords = match has_control || dir.has(keywords::FILE)? {
-            true => Some(Keywords::read(&dir)?),
-            false => None,
-        };
+        let keywords = self.keywords_of(&stored, dir, like)?;
         Ok(OpenFolder {
             stored,
-            dir,
             tmp,
             cur,
             like,
             keywords,
         })
+    }
+
+    /// The keywords of a folder, whose directory is `dir`; `None` if it is not known where Dovecot keeps them.
+    fn keywords_of(&self, folder: &[u8], dir: Dir, like: Ownership) -> Result<Option<Keywords>> {
+        // Where Dovecot keeps its files beside the messages, INBOX has this one.
+        if self.gate.dir(self.path)?.has(UIDS)? || dir.has(UIDS)? {
+            return Keywords::read(dir, like).map(Some);
+        }
+        let Some((controls, inbox)) = self.controls()? else {
+            return match dir.has(keywords::FILE)? {
+                true => Keywords::read(dir, like).map(Some),
+                false => Ok(None),
+            };
+        };
+        let mut control = self.gate.dir(&controls)?;
+        let like = control.ownership()?;
+        let path = if folder.is_empty() { inbox } else { folder };
+        for level in path.split(|&b| b == b'/').filter(|l| !l.is_empty()) {
+            control = control.make(level, like)?.0;
+        }
+        Keywords::read(control, like).map(Some)
+    }
+
+    /// The directory beside the mailbox that Dovecot keeps its files in (`CONTROL=`), and the one in it that is INBOX's.
+    fn controls(&self) -> Result<Option<(Vec<u8>, &'static [u8])>> {
+        let mut found = Vec::new();
+        for controls in beside::directories(self.root, self.path)? {
+            for inbox in INBOX_CONTROLS {
+                match self.gate.dir(&join(&controls, inbox)) {
+                    Ok(dir) if dir.has(UIDS)? && !dir.has(b"cur")? => {
+                        found.push((controls.clone(), inbox));
+                    }
+                    Ok(_) => {}
+                    Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        let one = found.pop();
+        Ok(one.filter(|_| found.is_empty()))
+    }
+
+    /// Subscribes to a new folder, where Dovecot keeps its files.
+    fn subscribe(&self, levels: &[Vec<u8>], separator: u8) -> Result<()> {
+        let mut dir = self.gate.dir(self.path)?;
+        if !dir.has(subscriptions::FILE)?
+            && let Some((controls, _)) = self.controls()?
+        {
+            dir = self.gate.dir(&controls)?;
+        }
+        subscriptions::add(&dir, dir.ownership()?, levels, separator)
     }
 
     /// The files of a folder by the unique parts of their names: whether in `new`, and the whole name.
@@ -473,7 +521,7 @@ impl Live for Mailbox<'_> {
         let unique = message.name.ok_or_else(missing)?;
         let (numbers, lost) = match &mut folder.keywords {
             _ if message.keywords.is_empty() => (Vec::new(), 0),
-            Some(keywords) => keywords.numbers(&folder.dir, folder.like, message.keywords)?,
+            Some(keywords) => keywords.numbers(message.keywords)?,
             None => (Vec::new(), message.keywords.len()),
         };
         let flags = name::letters(message.flags, &numbers);
@@ -550,8 +598,8 @@ impl Live for Mailbox<'_> {
         match self.keywords_lost {
             0 => Vec::new(),
             lost => vec![format!(
-                "{lost} keywords could not be kept: a Maildir has 26 to a folder, and none where Dovecot keeps its files \
-                 elsewhere"
+                "{lost} keywords could not be kept: a Maildir has 26 to a folder, and none where it is not known where Dovecot \
+                 keeps its files"
             )],
         }
     }

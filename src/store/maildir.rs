@@ -14,17 +14,19 @@
 //! Source of the format: <https://cr.yp.to/proto/maildir.html>, Courier's Maildir++, Dovecot's `maildir-filename.c`.
 
 mod finder;
+mod keywords;
 
 use super::bounds::{DEEPEST, MOST_MESSAGES, Room, is_of_one};
 use super::{
     AskBefore, BY_PATHS, Definition, Files, Folder, Folders, Found, Message, Messages, Place,
-    Stamp, Store, Stored, beside, dbox, folder_name, join,
+    Stamp, Store, Stored, dbox, folder_name, join,
 };
 use crate::disk::{Dir, FileKind, Listing, Root, Stat, crew};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
 use finder::Finder;
+pub use keywords::INBOX_CONTROLS;
 use std::cell::OnceCell;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.
@@ -35,9 +37,6 @@ const LOOKED_AT_TOGETHER: usize = 64 << 10;
 
 /// Files that a thread takes at once to look at their attributes.
 const LOOKED_AT_ONCE: usize = 64;
-
-/// A folder has 26 keywords with letters at most; a longer file is none of Dovecot's.
-const LARGEST_KEYWORDS: u64 = 64 << 10;
 
 pub(super) static FORMAT: Definition = Definition {
     name: "maildir",
@@ -218,29 +217,6 @@ impl<'a> Maildir<'a> {
         Ok(finder.unwrap_or_else(begin).finish())
     }
 
-    /// The file of keywords in a directory.
-    fn read_letters(&self, directory: &[u8]) -> Result<Option<Vec<u8>>> {
-        let file = match self.root.open(&join(directory, b"dovecot-keywords")) {
-            Ok(file) if file.stat().size <= LARGEST_KEYWORDS => file,
-            Ok(file) => {
-                let what = "dovecot-keywords is too long for a file of keywords: not shown";
-                self.root.warn(directory, file.stat().mtime, what);
-                return Ok(None);
-            }
-            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
-            Err(e) if is_of_one(&e) => {
-                let what = format_args!("keywords cannot be read: {e}");
-                self.root.warn(directory, Time::default(), what);
-                return Ok(None);
-            }
-            Err(e) => return Err(e),
-        };
-        let mut letters = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
-        let len = file.read_at(&mut letters, 0)?;
-        letters.truncate(len);
-        Ok(Some(letters))
-    }
-
     fn warn_of(&self, folder: &[u8], e: &Error) {
         let what = format_args!("a folder cannot be read: {e}");
         self.root
@@ -321,25 +297,7 @@ impl Store for Maildir<'_> {
     }
 
     fn keyword_letters(&self, folder: &[u8]) -> Result<Option<Vec<u8>>> {
-        let own = self.read_letters(&join(self.path, folder))?;
-        if own.is_some() {
-            return Ok(own);
-        }
-        // Control files elsewhere have a directory for INBOX, too; what has messages is a mailbox of its own.
-        let names: &[&[u8]] = match folder {
-            b"" => &[b".INBOX", b"INBOX"],
-            folder => &[folder],
-        };
-        for control in beside::directories(self.root, self.path)? {
-            for name in names {
-                let path = join(&control, name);
-                let letters = self.read_letters(&path)?;
-                if letters.is_some() && !is_folder(&self.root.dir(&path)?)? {
-                    return Ok(letters);
-                }
-            }
-        }
-        Ok(None)
+        keywords::letters(self.root, self.path, folder)
     }
 
     fn stamp(&self, folder: &[u8]) -> Result<Stamp> {

@@ -102,6 +102,7 @@ fn fill(server: &Server, scratch: &Scratch) {
         &["move", "Sent", "mailbox", "INBOX", "1:8"],
         &["move", "Archive/2024", "mailbox", "INBOX", "9:16"],
         &["move", "日本語", "mailbox", "INBOX", "17:22"],
+        &["flags", "add", "from-afar", "mailbox", "日本語", "2:3"],
         &["copy", "Entwürfe", "mailbox", "Sent", "1:3"],
     ] {
         server.adm(args);
@@ -219,6 +220,16 @@ fn utf8_names() {
 }
 
 #[test]
+fn control_files_elsewhere() {
+    comes_back("maildir:~/Maildir:INDEX=~/idx:CONTROL=~/ctl", "");
+}
+
+#[test]
+fn control_files_elsewhere_in_layout_fs() {
+    comes_back("maildir:~/Maildir:LAYOUT=fs:CONTROL=~/ctl", "");
+}
+
+#[test]
 fn compressed() {
     comes_back(
         "maildir:~/Maildir",
@@ -327,6 +338,52 @@ fn a_name_that_two_messages_have_does_not_tell_which_is_there() {
         wanted.sort();
         assert_eq!(now, wanted, "{there}");
         assert_eq!(report(&config, &apply, 0)["created"], 0, "{there}");
+    }
+}
+
+/// A message with two keywords, the second of which has no name; and where the letters stand for their names, in the backup
+/// and in the mailbox. Gives the text of the live file, the name that the message has then, and what is lost.
+fn keyword_from(backup: &str, live: &str) -> (String, String, Value) {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let now = scratch.subdirectory("live");
+    for (home, place, text) in [
+        (store.snapshot(DAY).join("u"), backup, "0 projekt-x\n"),
+        (now.join("u"), live, "0 other\n"),
+    ] {
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(home.join("Maildir").join(part)).unwrap();
+        }
+        fs::create_dir_all(home.join(place)).unwrap();
+        fs::write(home.join(place).join("dovecot-keywords"), text).unwrap();
+        fs::write(home.join(place).join("dovecot-uidlist"), "3 V1 N1\n").unwrap();
+    }
+    let message = store
+        .snapshot(DAY)
+        .join("u/Maildir/cur/1795000001.M1P1.mx:2,Sab");
+    fs::write(message, mail("Bob <b@example.com>", "Plan", "x")).unwrap();
+    let config = configure(&scratch, &store, &now).set("source.mailboxes", "{user}");
+    let done = report(&config, &["--date", DAY, "--mailbox", "u", "--apply"], 0);
+    let keywords = fs::read_to_string(now.join("u").join(live).join("dovecot-keywords"));
+    let names = in_cur(&now.join("u/Maildir"), "");
+    assert_eq!(names.len(), 1, "{names:?}");
+    let flags = names[0].rsplit(',').next().unwrap().to_owned();
+    (keywords.unwrap(), flags, done["losses"].clone())
+}
+
+#[test]
+fn keywords_are_found_and_kept_where_control_files_are() {
+    for backup in ["ctl", "ctl/.INBOX", "ctl/INBOX", "Maildir"] {
+        for live in ["ctl", "ctl/.INBOX", "ctl/INBOX", "Maildir"] {
+            let (keywords, flags, losses) = keyword_from(backup, live);
+            assert_eq!(keywords, "0 other\n1 projekt-x\n", "{backup} {live}");
+            assert_eq!(flags, "Sb", "{backup} {live}");
+            let told = losses[0].as_str().unwrap();
+            assert!(
+                told.starts_with("1 keywords could not be kept: the backup"),
+                "{told}"
+            );
+        }
     }
 }
 

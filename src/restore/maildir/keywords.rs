@@ -49,16 +49,20 @@ fn is_keyword(keyword: &str) -> bool {
             .all(|b| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b))
 }
 
-/// The keywords of a live folder.
+/// The keywords of a live folder, which are in a directory: the folder, or that of its control files.
 #[derive(Debug)]
 pub struct Keywords {
+    dir: Dir,
+    like: Ownership,
     known: Vec<String>,
 }
 
 impl Keywords {
-    pub fn read(folder: &Dir) -> Result<Self> {
-        let bytes = folder.read(FILE, LARGEST)?.unwrap_or_default();
+    pub fn read(dir: Dir, like: Ownership) -> Result<Self> {
+        let bytes = dir.read(FILE, LARGEST)?.unwrap_or_default();
         Ok(Self {
+            dir,
+            like,
             known: parse(&bytes),
         })
     }
@@ -69,24 +73,19 @@ impl Keywords {
     }
 
     /// The numbers of keywords, new ones added to the folder's file; and how many there is no letter left for.
-    pub fn numbers(
-        &mut self,
-        folder: &Dir,
-        like: Ownership,
-        wanted: &[String],
-    ) -> Result<(Vec<usize>, usize)> {
+    pub fn numbers(&mut self, wanted: &[String]) -> Result<(Vec<usize>, usize)> {
         let wanted: Vec<&String> = wanted.iter().filter(|k| is_keyword(k)).collect();
         if wanted.iter().any(|k| self.number(k).is_none()) {
-            self.add(folder, like, &wanted)?;
+            self.add(&wanted)?;
         }
         let numbers: Vec<usize> = wanted.iter().filter_map(|k| self.number(k)).collect();
         let left_off = wanted.len() - numbers.len();
         Ok((numbers, left_off))
     }
 
-    fn add(&mut self, folder: &Dir, like: Ownership, wanted: &[&String]) -> Result<()> {
-        let _lock = folder.lock(LOCK)?;
-        let before = folder.read(FILE, LARGEST)?.unwrap_or_default();
+    fn add(&mut self, wanted: &[&String]) -> Result<()> {
+        let _lock = self.dir.lock(LOCK)?;
+        let before = self.dir.read(FILE, LARGEST)?.unwrap_or_default();
         self.known = parse(&before);
         let had = self.known.len();
         for keyword in wanted {
@@ -104,9 +103,9 @@ impl Keywords {
         for (number, keyword) in self.known.iter().enumerate().skip(had) {
             bytes.extend_from_slice(format!("{number} {keyword}\n").as_bytes());
         }
-        let mut file = folder.lock(NEW_FILE)?;
+        let mut file = self.dir.lock(NEW_FILE)?;
         file.write(&bytes)?;
-        file.seal(like, None)?;
+        file.seal(self.like, None)?;
         file.replace(FILE)
     }
 }
@@ -133,16 +132,13 @@ mod tests {
         let gate = Gate::open(dir.path()).unwrap();
         let folder = gate.dir(b"").unwrap();
         let like = folder.ownership().unwrap();
-        let mut keywords = Keywords::read(&folder).unwrap();
+        let mut keywords = Keywords::read(folder, like).unwrap();
         let wanted = ["two", "Three", "not one", ""].map(str::to_owned);
-        assert_eq!(
-            keywords.numbers(&folder, like, &wanted).unwrap(),
-            (vec![1, 2], 0)
-        );
+        assert_eq!(keywords.numbers(&wanted).unwrap(), (vec![1, 2], 0));
         let text = std::fs::read_to_string(dir.path().join("dovecot-keywords")).unwrap();
         assert_eq!(text, "0 One\n1 Two\n2 Three\n");
         let many: Vec<String> = (0..30).map(|n| format!("k{n}")).collect();
-        let (numbers, left_off) = keywords.numbers(&folder, like, &many).unwrap();
+        let (numbers, left_off) = keywords.numbers(&many).unwrap();
         assert_eq!((numbers.len(), left_off), (23, 7));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no lock");
     }

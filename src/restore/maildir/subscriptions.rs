@@ -9,7 +9,7 @@
 use crate::error::Result;
 use crate::restore::gate::{Dir, Ownership};
 
-const FILE: &[u8] = b"subscriptions";
+pub const FILE: &[u8] = b"subscriptions";
 const LOCK: &[u8] = b"subscriptions.lock";
 const LARGEST: u64 = 4 << 20;
 /// The first line of the newer form.
