@@ -1,11 +1,12 @@
 //! What of a backup is to be put back: a mailbox on a date, some of its folders, some of their messages.
 
 use super::live::Target;
+use super::maildir::name::LETTERS;
 use super::{Request, facts};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Dates, Snapshot};
-use crate::store::maildir::is_named_in_index;
+use crate::store::maildir::{Indexed, indexed_keywords, is_named_in_index};
 use crate::store::{Folder, Format, Message, Store};
 use crate::view::View;
 use crate::view::content::{self, Encoding, Learned};
@@ -38,6 +39,8 @@ pub struct Chosen {
     pub positions: Vec<u32>,
     /// What letters in file names stand for; `None` where no letters stand for keywords.
     letters: Option<Vec<String>>,
+    /// Where the folder has more keywords than there are letters.
+    indexed: Indexed,
 }
 
 /// The snapshot that is shown under a date, or the one of that date and time.
@@ -157,6 +160,11 @@ impl<'a> Backup<'a> {
             };
             let path = decoded.get(stored.as_slice()).map(|f| f.path.clone());
             let path = path.unwrap_or_else(|| name.split('/').map(str::to_owned).collect());
+            let letters = letters(store, mailbox, stored)?;
+            let indexed = match &letters {
+                Some(letters) if letters.len() == LETTERS => indexed(store, stored)?,
+                _ => Indexed::new(),
+            };
             let positions = choose_messages(&listing, &ids, &mut found);
             backup.folders.push(Chosen {
                 name,
@@ -165,7 +173,8 @@ impl<'a> Backup<'a> {
                     path,
                     stored: (!is_named_in_index(stored)).then(|| stored.clone()),
                 }),
-                letters: letters(store, mailbox, stored)?,
+                letters,
+                indexed,
                 stored: stored.clone(),
                 listing,
                 positions,
@@ -242,7 +251,7 @@ impl Chosen {
         item.is_some_and(|item| matches!(item.encoding, Encoding::Plain | Encoding::Encoded))
     }
 
-    /// The keywords that a message has, and how many others nothing tells the names of.
+    /// The keywords that a message has, and how many letters it has for others that nothing tells the names of.
     pub fn keywords_of(&self, position: u32) -> (Vec<String>, u64) {
         let Some(message) = self.message(position) else {
             return (Vec::new(), 0);
@@ -260,7 +269,25 @@ impl Chosen {
                 _ => nameless += 1,
             }
         }
+        let indexed = self.indexed.get(messages.store_name(message));
+        for keyword in indexed.into_iter().flatten() {
+            let keyword = String::from_utf8_lossy(keyword).into_owned();
+            if !letters.iter().any(|k| k.eq_ignore_ascii_case(&keyword)) {
+                named.push(keyword);
+            }
+        }
         (named, nameless)
+    }
+}
+
+/// The keywords of a Maildir's folder that its server's index has.
+fn indexed(store: &dyn Store, folder: &[u8]) -> Result<Indexed> {
+    match indexed_keywords(store.root(), store.path(), folder) {
+        Err(e) if !listing::is_for_all(&e) => {
+            tracing::warn!("keywords without a letter are not known: {e}");
+            Ok(Indexed::new())
+        }
+        found => found,
     }
 }
 

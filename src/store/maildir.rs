@@ -26,7 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
 use finder::Finder;
-pub use keywords::INBOX_CONTROLS;
+pub use keywords::{INBOX_CONTROLS, Indexed, indexed as indexed_keywords};
 use std::cell::OnceCell;
 
 /// Directories that Dovecot leaves behind while it deletes a folder.

@@ -381,7 +381,7 @@ pub(super) struct Keywords {
 }
 
 impl Keywords {
-    fn of(&self, set: u32) -> impl Iterator<Item = &[u8]> {
+    pub fn of(&self, set: u32) -> impl Iterator<Item = &[u8]> {
         let names = self.numbers(set).filter_map(|at| self.names.get(at));
         names.map(Vec::as_slice)
     }

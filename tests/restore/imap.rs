@@ -83,6 +83,51 @@ fn from_a_maildir_with_an_index_into_one_without() {
     assert_eq!(all(&now), all(&world));
 }
 
+/// A Maildir has letters for 26 keywords of a folder; the others are in the index alone.
+#[test]
+fn keywords_without_letters() {
+    if !able(&["doveadm", "dovecot"]) {
+        return;
+    }
+    for location in [
+        "maildir:~/Maildir:LAYOUT=index",
+        "maildir:~/Maildir:INDEX=~/idx:CONTROL=~/ctl",
+    ] {
+        let mut world = World::new(location, "");
+        let keywords = (1..=30).map(|n| format!("word-{n:02}")).collect::<Vec<_>>();
+        for half in keywords.chunks(15) {
+            let words = half.join(" ");
+            world
+                .server
+                .adm(&["flags", "add", &words, "mailbox", "INBOX", "1:2"]);
+        }
+        world.back_up("2026-11-21");
+        let all = |world: &World| -> Vec<_> {
+            let mut all: Vec<_> = world.server.fetch().iter().map(|m| m.same()).collect();
+            all.sort();
+            all
+        };
+        let before = all(&world);
+        let files = !location.contains("LAYOUT=index");
+        if files {
+            world.config = world.config.clone().set("restore.method", "maildir");
+        }
+        world.server.adm(&["expunge", "mailbox", "INBOX", "1:2"]);
+        let apply = ["--date", "2026-11-21", "--mailbox", ALICE, "--apply"];
+        let done = report(&world.config, &apply, 0);
+        assert_eq!(done["created"], 2, "{done}");
+        let lost = done["losses"][0].as_str().unwrap_or_default();
+        match files {
+            // INBOX has three others.
+            true => assert!(lost.starts_with("14 keywords could not be kept"), "{lost}"),
+            false => {
+                assert_eq!(done["losses"], json!([]));
+                assert_eq!(all(&world), before);
+            }
+        }
+    }
+}
+
 /// A server with TLS, a certificate of its own, and a master user; and where the certificate is.
 pub fn behind_tls() -> (crate::harness::Scratch, World) {
     let scratch = crate::harness::Scratch::new();

@@ -24,23 +24,34 @@ impl World {
     pub fn new(location: &str, more: &str) -> Self {
         let scratch = Scratch::new();
         let live = scratch.subdirectory("live");
-        let home = home(&live);
+        home(&live);
         let server = Server::start(&scratch, &live, location, more);
         fill(&server, &scratch);
         let before = server.fetch();
         let store = Store::new(scratch.join("snapshots"));
-        let snapshot = store.snapshot(DAY).join("example.com");
-        fs::create_dir_all(&snapshot).unwrap();
-        let copied = output(Command::new("cp").arg("-a").arg(&home).arg(&snapshot));
-        assert!(copied.status.success());
         let config = configure(&scratch, &store, &live);
-        Self {
+        let world = Self {
             scratch,
             config,
             server,
             live,
             before,
-        }
+        };
+        world.back_up(DAY);
+        world
+    }
+
+    /// Another date, which has the mailbox as it is.
+    pub fn back_up(&self, date: &str) {
+        let snapshot = self
+            .scratch
+            .join("snapshots")
+            .join(date)
+            .join("example.com");
+        fs::create_dir_all(&snapshot).unwrap();
+        let home = self.live.join("example.com/alice");
+        let copied = output(Command::new("cp").arg("-a").arg(home).arg(&snapshot));
+        assert!(copied.status.success());
     }
 
     pub fn mailbox(&self) -> std::path::PathBuf {

@@ -45,7 +45,7 @@ use crate::disk::{Dir, File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
 use crate::time::Time;
-use index::IndexState;
+use index::{Index, IndexState};
 use locator::{Locator, State, Storage};
 use record::FileHeader;
 use std::cell::RefCell;
@@ -77,6 +77,21 @@ const ALTERNATIVE: &[u8] = b"dbox-alt-root";
 
 /// Storage files that stay open while one message after the other is read.
 const OPEN_FILES: usize = 8;
+
+/// The keywords of a folder's messages by their UIDs, as the index in a directory has them; `None` if there is no index.
+pub(super) fn keywords_by_uid(dir: &Dir<'_>) -> Result<Option<HashMap<u32, Vec<Vec<u8>>>>> {
+    let Some(index) = Index::read(dir, INDEX, &[])? else {
+        return Ok(None);
+    };
+    let rows: Vec<_> = index
+        .rows()
+        .map(|(_, row)| (row.uid, row.keywords))
+        .collect();
+    let keywords = index.into_keywords();
+    let of = |set| keywords.of(set).map(<[u8]>::to_vec).collect();
+    let rows = rows.into_iter().filter(|(_, set)| *set > 0);
+    Ok(Some(rows.map(|(uid, set)| (uid, of(set))).collect()))
+}
 
 fn has_mailboxes(names: &Listing) -> bool {
     let mut directories = names.iter().filter(|e| e.kind == FileKind::Directory);

@@ -1,15 +1,23 @@
 //! Keywords: which letter in the names of a folder's messages is which (`dovecot-keywords`), in the folder or where the server
-//! keeps its control files (`CONTROL=`).
+//! keeps its control files (`CONTROL=`). For 26 of them there are letters; what messages have of others is in Dovecot's index
+//! alone.
 
-use super::is_folder;
+use super::{is_folder, split};
 use crate::disk::Root;
 use crate::error::{Kind, Result};
 use crate::store::bounds::is_of_one;
-use crate::store::{beside, join};
+use crate::store::{beside, dbox, join};
 use crate::time::Time;
+use std::collections::HashMap;
 
 /// A folder has 26 keywords with letters at most; a longer file is none of Dovecot's.
 const LARGEST: u64 = 64 << 10;
+
+/// Longest file of the numbers of messages that is read, in bytes.
+const LARGEST_UIDS: u64 = 1 << 30;
+
+/// Keywords of messages by their store names.
+pub type Indexed = HashMap<Vec<u8>, Vec<Vec<u8>>>;
 
 /// What INBOX's directory is called in one of control files; the last is that one itself.
 pub const INBOX_CONTROLS: [&[u8]; 3] = [b".INBOX", b"INBOX", b""];
@@ -27,6 +35,39 @@ pub(super) fn letters(root: &Root, mailbox: &[u8], folder: &[u8]) -> Result<Opti
         }
     }
     Ok(None)
+}
+
+/// All keywords of a folder's messages, by their store names, as Dovecot's index has them: also those for which there is no
+/// letter. Empty where there is no index.
+pub fn indexed(root: &Root, mailbox: &[u8], folder: &[u8]) -> Result<Indexed> {
+    let mut places = vec![join(mailbox, folder)];
+    places.extend(controls_beside(root, mailbox, folder)?);
+    let (mut by_uid, mut uids) = (None, None);
+    for place in &places {
+        if by_uid.is_none() {
+            by_uid = dbox::keywords_by_uid(&root.dir(place)?)?;
+        }
+        if uids.is_none() {
+            uids = read(root, place, b"dovecot-uidlist", LARGEST_UIDS)?;
+        }
+    }
+    let (mut by_uid, uids) = (by_uid.unwrap_or_default(), uids.unwrap_or_default());
+    let mut found = Indexed::new();
+    // `<UID> <more about it> :<name>` after a line about the folder.
+    for line in uids.split(|&b| b == b'\n').skip(1) {
+        let uid = line.split(|&b| b == b' ').next().unwrap_or_default();
+        let uid = std::str::from_utf8(uid)
+            .ok()
+            .and_then(|uid| uid.parse().ok());
+        let name = line.windows(2).position(|w| w == b" :");
+        if let Some(name) = name.and_then(|at| line.get(at + 2..))
+            && let Some(keywords) = uid.and_then(|uid: u32| by_uid.remove(&uid))
+        {
+            let base = name.get(..split(name).0).unwrap_or(name);
+            found.insert(base.to_vec(), keywords);
+        }
+    }
+    Ok(found)
 }
 
 /// The directories beside a mailbox that may have a folder's control files, relative to the root; what has messages is a
@@ -54,10 +95,16 @@ fn controls_beside(root: &Root, mailbox: &[u8], folder: &[u8]) -> Result<Vec<Vec
 
 /// The file of keywords in a directory.
 fn letters_in(root: &Root, directory: &[u8]) -> Result<Option<Vec<u8>>> {
-    let file = match root.open(&join(directory, b"dovecot-keywords")) {
-        Ok(file) if file.stat().size <= LARGEST => file,
+    read(root, directory, b"dovecot-keywords", LARGEST)
+}
+
+/// A file that says something of keywords; `None` also for one that cannot be read or is too long to be Dovecot's.
+fn read(root: &Root, directory: &[u8], name: &[u8], largest: u64) -> Result<Option<Vec<u8>>> {
+    let file = match root.open(&join(directory, name)) {
+        Ok(file) if file.stat().size <= largest => file,
         Ok(file) => {
-            let what = "dovecot-keywords is too long for a file of keywords: not shown";
+            let name = String::from_utf8_lossy(name);
+            let what = format_args!("{name} is too long: keywords are not shown");
             root.warn(directory, file.stat().mtime, what);
             return Ok(None);
         }
@@ -69,8 +116,8 @@ fn letters_in(root: &Root, directory: &[u8]) -> Result<Option<Vec<u8>>> {
         }
         Err(e) => return Err(e),
     };
-    let mut letters = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
-    let len = file.read_at(&mut letters, 0)?;
-    letters.truncate(len);
-    Ok(Some(letters))
+    let mut bytes = vec![0; usize::try_from(file.stat().size).unwrap_or(0)];
+    let len = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok(Some(bytes))
 }
