@@ -49,7 +49,7 @@ use std::time::{Duration, Instant};
 const LAYOUT: Layout = Layout {
     name: "search.sqlite",
     application_id: 0x6d74_6d57,
-    version: 3,
+    version: 4,
     journal: "WAL",
     synchronous: "NORMAL",
     schema: "

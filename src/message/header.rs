@@ -4,7 +4,8 @@
 //! strange field's neighbours for its continuation, and a long or hostile field must cost no more than its share.
 //!
 //! Invariants: no input is refused; what is found does not depend on how many bytes are given at first; at most
-//! [`FIELD_CAP`] bytes of a field are decoded.
+//! [`FIELD_CAP`] bytes of a field are decoded. What stands for a missing Message-ID is the same for a message wherever it is,
+//! whatever its line ends are there.
 
 use super::encoded_word::{Piece, guess, pieces};
 use crate::fault;
@@ -20,6 +21,12 @@ pub const FIELD_CAP: usize = 8 * 1024;
 /// Longest sender and subject, in characters; the rest is left off.
 pub const TEXT_CAP: usize = 512;
 
+/// Bytes of a message without Message-ID that stand for it, a line end being one; of a longer header, all of that.
+const STAND_IN: usize = 8 << 10;
+
+/// Bytes of a message that have so many with any line ends.
+pub const FIRST: usize = 2 * STAND_IN;
+
 /// What a message's header says, in text for people: decoded, but neither folded nor safe as a file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -28,8 +35,8 @@ pub struct Headers {
     /// Empty if there is none.
     pub subject: String,
     /// Stands for the Message-ID: first 16 bytes of the SHA-256 of the field's trimmed value. Where it is missing or
-    /// blank, for the whole header, which then tells copies of a message as well; None if that has neither a From nor
-    /// a Subject either.
+    /// blank, of the whole header and the beginning of the body, which then tell copies of a message as well; None if there is
+    /// neither a From nor a Subject either.
     pub message_id: Option<u128>,
 }
 
@@ -37,7 +44,7 @@ pub struct Headers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
     Complete(Headers),
-    /// The header does not end within these bytes: give more of them, or say that this is all.
+    /// These bytes do not tell it all: give more of them, or say that this is all.
     NeedMore,
 }
 
@@ -48,8 +55,10 @@ pub enum Scan {
 /// of it.
 pub fn scan(bytes: &[u8], at_eof: bool) -> Scan {
     match Fields::find(bytes, at_eof) {
-        Some((fields, end)) => Scan::Complete(fields.decode(bytes.get(..end).unwrap_or(bytes))),
-        None => Scan::NeedMore,
+        Some((fields, end)) if at_eof || bytes.len() >= FIRST || fields.has_id() => {
+            Scan::Complete(fields.decode(bytes, end))
+        }
+        _ => Scan::NeedMore,
     }
 }
 
@@ -118,17 +127,23 @@ impl<'a> Fields<'a> {
 
     /// Whether the rest of the header does not matter. A Message-ID that is blank makes it matter.
     fn all(&self) -> bool {
-        let id = self.message_id.is_some_and(|id| !is_blank(id));
-        self.from.is_some() && self.subject.is_some() && id
+        self.from.is_some() && self.subject.is_some() && self.has_id()
     }
 
-    /// `header`: all of it, if there is no Message-ID.
-    fn decode(&self, header: &[u8]) -> Headers {
+    fn has_id(&self) -> bool {
+        self.message_id.is_some_and(|id| !is_blank(id))
+    }
+
+    /// `header`: where it ends in the message, if there is no Message-ID.
+    fn decode(&self, message: &[u8], header: usize) -> Headers {
         let sender = self.from.map(sender).unwrap_or_default();
         let subject = self.subject.map(subject).unwrap_or_default();
         let message_id = match self.message_id.and_then(message_id) {
             Some(id) => Some(id),
-            None => unnumbered(header, !sender.is_empty() || !subject.trim().is_empty()),
+            None => {
+                let is_named = !sender.is_empty() || !subject.trim().is_empty();
+                unnumbered(message, header, is_named)
+            }
         };
         Headers {
             sender,
@@ -278,10 +293,35 @@ pub(super) fn message_id(value: &[u8]) -> Option<u128> {
     hash(&[value.trim_ascii()])
 }
 
-/// What stands for the Message-ID of a message without one, which has a sender or a subject or `is_named` not.
-pub(super) fn unnumbered(header: &[u8], is_named: bool) -> Option<u128> {
+/// What stands for the Message-ID of a message without one, which has a sender or a subject or `is_named` not. At least
+/// [`FIRST`] bytes of it are to be given, if it has so many; the header is the first `header` ones.
+pub(super) fn unnumbered(message: &[u8], header: usize, is_named: bool) -> Option<u128> {
+    if !is_named {
+        return None;
+    }
+    let (header, rest) = message.split_at_checked(header).unwrap_or((message, b""));
+    let header = with_lf(header);
+    let room = STAND_IN.saturating_sub(header.len());
+    // A CR that is cut off from its LF here is beyond the room.
+    let rest = with_lf(rest.get(..2 * room).unwrap_or(rest));
+    let rest = rest.get(..room).unwrap_or(&rest);
     // No Message-ID begins like this.
-    is_named.then(|| hash(&[b"\n", header])).flatten()
+    hash(&[b"\n", &header, rest])
+}
+
+/// Text with LF for CRLF.
+fn with_lf(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        match line.strip_suffix(b"\r\n") {
+            Some(line) => {
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
 }
 
 fn is_blank(message_id: &[u8]) -> bool {

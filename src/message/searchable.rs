@@ -54,7 +54,9 @@ impl Searchable {
         });
         let header = message.get(..end).unwrap_or(message);
         let is_named = !found.sender.is_empty() || !found.subject.trim().is_empty();
-        found.message_id = found.message_id.or_else(|| unnumbered(header, is_named));
+        found.message_id = found
+            .message_id
+            .or_else(|| unnumbered(message, end, is_named));
         if with_body || may_have_names(header) {
             // It is somebody else's parser, and somebody else's message.
             let parse = || {

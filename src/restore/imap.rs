@@ -23,13 +23,16 @@ use super::maildir::hex;
 use super::measure::{Basis, Ends, Measure};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
-use crate::message::header::{Scan, scan};
+use crate::message::header::{FIRST, Scan, scan};
 use crate::store::folder_name;
 use chrono::DateTime;
 use session::{Listed, Session, State};
 use std::collections::{HashMap, HashSet};
 
 const HEADERS: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]";
+
+/// Bytes of a message in which the end of its header is looked for.
+const LONGEST_HEADER: usize = 1 << 20;
 
 /// A mailbox on a server.
 pub struct Mailbox {
@@ -80,31 +83,34 @@ impl Mailbox {
         sizes: &HashSet<u64>,
         found: &mut Present,
     ) -> Result<bool> {
-        // Its whole header stands for the Message-ID, with the line ends that the store has.
-        let mut header = None;
-        let set = uid.to_string();
-        let fetched = self
-            .session
-            .fetch(&set, "BODY.PEEK[HEADER]", &mut |response| {
-                // A server also tells of flags that somebody changed meanwhile.
-                if answer::find(&response.text, b"BODY[HEADER]").is_some() {
-                    header = Some(response.literals.first().cloned().unwrap_or_default());
-                }
-            });
-        match fetched {
-            Err(e) if e.kind() != Kind::Invalid => return Err(e),
-            _ => {}
+        // Its header and the beginning of its body stand for the Message-ID; few headers are longer than what is read at first.
+        let mut id = None;
+        for limit in [FIRST, LONGEST_HEADER] {
+            let what = format!("BODY.PEEK[]<0.{limit}>");
+            let mut start = None;
+            let fetched = self
+                .session
+                .fetch(&uid.to_string(), &what, &mut |response| {
+                    // A server also tells of flags that somebody changed meanwhile.
+                    if answer::find(&response.text, b"BODY[]").is_some() {
+                        start = Some(response.literals.first().cloned().unwrap_or_default());
+                    }
+                });
+            match fetched {
+                Err(e) if e.kind() != Kind::Invalid => return Err(e),
+                _ => {}
+            }
+            // Of a message that went meanwhile there is nothing.
+            let Some(start) = start else {
+                return Ok(false);
+            };
+            let is_all = start.len() < limit || limit == LONGEST_HEADER;
+            if let Scan::Complete(headers) = scan(&start, is_all) {
+                id = headers.message_id.filter(|id| ids.contains(id));
+                break;
+            }
         }
-        // Of a message that went meanwhile there is no header.
-        let Some(header) = header else {
-            return Ok(false);
-        };
-        let mut stored = header.clone();
-        stored.retain(|&b| b != b'\r');
-        let known = [stored, header]
-            .iter()
-            .find_map(|h| id_in(h).filter(|id| ids.contains(id)));
-        if let Some(id) = known {
+        if let Some(id) = id {
             let places = found.by_id.entry(id).or_default();
             places.push((at, size));
         } else if sizes.contains(&size) {

@@ -21,7 +21,7 @@ use room::{Room, Taken};
 
 /// How much of a message is read to name it: most headers are shorter than the first, hardly any longer than the
 /// second, and none is read further than the last.
-const HEADER_READS: [usize; 3] = [16 << 10, 64 << 10, 1 << 20];
+const HEADER_READS: [usize; 3] = [header::FIRST, 64 << 10, 1 << 20];
 
 /// Bytes of a message that are read in any case to name it.
 pub const FIRST_READ: u64 = HEADER_READS[0] as u64;

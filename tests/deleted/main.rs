@@ -6,11 +6,14 @@
 mod harness;
 mod model;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use harness::store::mail;
 use harness::tree::try_walk;
 use harness::{Config, Layout, Mailbox, Mount, Scratch, Store, Subject, able, eventually, ls};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -131,6 +134,39 @@ fn a_message_is_gone_when_no_folder_has_it() {
             .find_map(|day| fs::metadata(mount.join(day).join(ALICE).join(&path)).ok());
         assert_eq!(last.unwrap().ino(), ino, "{}", path.display());
     }
+}
+
+/// Scanners and the like send one header again and again, without a Message-ID.
+#[test]
+fn messages_of_one_header_and_size_are_not_each_other() {
+    if !able(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let scan = |page: u32| format!("From: scanner@x\nSubject: Scan\n\npage {page}\n");
+    let put = |mailbox: &Mailbox, place: &str, base: &str, page: u32| {
+        mailbox.put(place, format!("{base}:2,S"), scan(page), 1_795_000_000);
+    };
+    let first = store.mailbox("2026-11-18", ALICE);
+    for page in 1..=4 {
+        put(&first, "cur", &format!("1.M{page}P1.mx"), page);
+    }
+    let last = store.mailbox("2026-11-19", ALICE);
+    put(&last, "cur", "1.M1P1.mx", 1);
+    // Moved, and compressed since.
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(scan(2).as_bytes()).unwrap();
+    let name = format!("2.M2P1.mx,S={}:2,S", scan(2).len());
+    last.put("Archive/cur", name, gzip.finish().unwrap(), 1_795_000_000);
+    let mount = Mount::new(&Config::new(&scratch, &store));
+    let hers = mount.join("deleted").join(ALICE).join("INBOX");
+    let mut pages: Vec<String> = ls(&hers)
+        .iter()
+        .map(|name| fs::read_to_string(hers.join(name)).unwrap())
+        .collect();
+    pages.sort();
+    assert_eq!(pages, [scan(3), scan(4)]);
 }
 
 /// What the listing of a directory is believed by over NFS: while its time of change stays, so does the listing.

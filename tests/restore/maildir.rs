@@ -74,6 +74,10 @@ fn fill(server: &Server, scratch: &Scratch) {
         ));
         let body = "Line\nFrom here\n".repeat(usize::try_from(number).unwrap());
         let mut bytes = mail("Bob <b@example.com>", &format!("Number {number}"), &body);
+        if number % 12 == 7 {
+            // One header again and again, and one size.
+            bytes = format!("From: scanner@x\nSubject: Scan\n\npage {number:02}\n").into_bytes();
+        }
         if number % 6 == 5 {
             let text = String::from_utf8(bytes).unwrap();
             let lines = text
@@ -319,6 +323,33 @@ fn folders_messages_and_another_folder() {
     );
     assert_eq!(moved["create"], 2);
     assert_eq!(report(&config, &one, 0)["already_there"], 1);
+}
+
+/// One header again and again, without a Message-ID: one is there, one was moved, and two are gone.
+#[test]
+fn messages_of_one_header_and_size_are_not_each_other() {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let backup = store.mailbox(DAY, ALICE);
+    let path = scratch.subdirectory("live");
+    let live = Mailbox::new(&path, ALICE, Layout::MaildirPlusPlus);
+    let scan = |page: u32| format!("From: scanner@x\nSubject: Scan\n\npage {page}\n");
+    for page in 1..=4 {
+        backup.put(
+            "cur",
+            format!("1.M{page}P1.mx:2,S"),
+            scan(page),
+            1_795_000_000,
+        );
+    }
+    live.put("cur", "1.M1P1.mx:2,S", scan(1), 1_795_000_000);
+    live.put("Archive/cur", "2.M2P1.mx:2,S", scan(2), 1_795_000_000);
+    let config = configure(&scratch, &store, &path);
+    let apply = ["--date", DAY, "--mailbox", ALICE, "--apply"];
+    let done = report(&config, &apply, 0);
+    assert_eq!(done["created"], 2, "{done}");
+    assert_eq!(done["moved_to"], json!({"Archive": 1}), "{done}");
+    assert_eq!(report(&config, &apply, 0)["created"], 0);
 }
 
 /// The mailbox has still the other one of that name.

@@ -59,7 +59,7 @@ fn nothing_to_find() {
 
 #[test]
 fn more_is_asked_for_until_the_header_ends() {
-    let message = "Subject: a\r\n b\r\nX: y\r\n\r\nbody";
+    let message = "Subject: a\r\n b\r\nMessage-ID: <d>\r\n\r\nbody";
     let end = message.find("body").unwrap();
     for n in 0..message.len() {
         let scanned = scan(&message.as_bytes()[..n], false);
@@ -70,6 +70,33 @@ fn more_is_asked_for_until_the_header_ends() {
     assert_eq!(scan(all.as_bytes(), false), Scan::NeedMore);
     let all = "Subject: a\nFrom: b@c\nMessage-ID: <d>\nX: \n";
     assert!(matches!(scan(all.as_bytes(), false), Scan::Complete(_)));
+}
+
+#[test]
+fn without_a_message_id_the_beginning_of_the_body_tells_messages_apart() {
+    let id = |message: &str| headers(message).message_id;
+    let scan_of = |body: &str| format!("From: scanner@x\nSubject: Scan\n\n{body}");
+    assert_ne!(id(&scan_of("body 1\n")), id(&scan_of("body 2\n")));
+    assert_eq!(id("X: y\n\nbody"), None);
+    // The same, whatever the line ends, and however much is given at first.
+    for body in ["body\n", &"\n".repeat(20_000), &"0123456\n".repeat(2000)] {
+        let message = scan_of(body);
+        let crlf = message.replace('\n', "\r\n");
+        assert_eq!(id(&message), id(&crlf));
+        for message in [&message, &crlf] {
+            for len in [0, 40, FIRST - 1, FIRST, FIRST + 1, 2 * FIRST] {
+                let some = &message.as_bytes()[..len.min(message.len())];
+                match scan(some, false) {
+                    Scan::Complete(found) => assert_eq!(found.message_id, id(message), "{len}"),
+                    Scan::NeedMore => assert!(some.len() < FIRST, "{len}"),
+                }
+            }
+        }
+    }
+    // Of a longer header it is all of that.
+    let long = format!("Subject: x\n{}\n", "X: y\n".repeat(10_000));
+    assert_eq!(id(&format!("{long}body 1")), id(&format!("{long}body 2")));
+    assert_ne!(id(&long), id(&long.replacen("X: y\n\n", "X: z\n\n", 1)));
 }
 
 #[test]
@@ -146,11 +173,11 @@ fn message_ids() {
     assert_eq!(id(" <a@b>"), id("\r\n\t<a@b> \r"));
     assert_ne!(id("<a@b>"), id("<a@c>"));
     assert_eq!(id(" < > "), None);
-    // Without one the whole header stands for it, if it says anything.
+    // Without one the whole header and the beginning of the body stand for it, if the header says anything.
     let id_of = |header: &str| headers(format!("{header}\n\nbody\n")).message_id;
     let plain = id_of("Subject: a\nDate: 1");
     assert!(plain.is_some());
-    assert_eq!(plain, headers("Subject: a\nDate: 1\n\nother\n").message_id);
+    assert_ne!(plain, headers("Subject: a\nDate: 1\n\nother\n").message_id);
     assert_ne!(plain, id_of("Subject: a\nDate: 2"));
     assert_ne!(plain, id_of("Message-ID: <>\nSubject: a\nDate: 1"));
     assert_eq!(id_of("Date: 1"), None);

@@ -101,7 +101,7 @@ fn flags_told_unasked_hide_no_message() {
          {list}m8 OK\r\n{opened}m9 OK\r\n",
         message(6, "HEADER.FIELDS (MESSAGE-ID)", by_id),
         message(7, "HEADER.FIELDS (MESSAGE-ID)", "\r\n"),
-        message(7, "HEADER", header),
+        message(7, "", header),
     );
     let mut mailbox = Mailbox::new(session(&said).unwrap()).unwrap();
     let ids = [by_id, header].map(|h| super::super::id_in(h.as_bytes()).unwrap());
