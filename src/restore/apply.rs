@@ -387,6 +387,7 @@ fn run_of(difference: &Difference<'_>) -> Run {
         user: difference.mailbox.user.clone(),
         domain: difference.mailbox.domain.clone(),
         path: escape(&difference.mailbox.path),
+        live: (difference.live != difference.mailbox.path).then(|| escape(&difference.live)),
         format: difference.mailbox.format.name().to_owned(),
         method: difference.plan.method.to_owned(),
         into: difference.plan.request.into.clone(),

@@ -39,6 +39,9 @@ pub struct Run {
     pub domain: Option<String>,
     /// Where the mailbox is in the store, escaped.
     pub path: String,
+    /// The same of the live store, if it is elsewhere there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<String>,
     /// The format of the store.
     pub format: String,
     /// How messages were put: `maildir`, `doveadm` or `imap`.
@@ -424,6 +427,7 @@ mod tests {
             mailbox: "alice@example.com".into(),
             user: "alice".into(),
             domain: Some("example.com".into()),
+            live: None,
             format: "maildir".into(),
             path: "example.com/alice".into(),
             method: "maildir".into(),

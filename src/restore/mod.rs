@@ -38,6 +38,7 @@ use crate::error::{Error, Kind, Result};
 use crate::snapshot::Dates;
 use crate::store::{self, Format, Place};
 use crate::view::View;
+use crate::view::mailbox::Mailbox;
 use imap::session::Session;
 use live::Live;
 use std::path::PathBuf;
@@ -87,11 +88,11 @@ impl Method {
 }
 
 /// A mailbox, as far as it must be known to open the live one.
-struct Whose<'a> {
+struct Whose {
     /// What the mail server knows its owner by.
     user: String,
-    /// Relative to the root of the store.
-    path: &'a [u8],
+    /// Relative to the root of the live store.
+    path: Vec<u8>,
     format: Format,
 }
 
@@ -156,7 +157,7 @@ pub struct Restorer {
 
 impl Restorer {
     /// How messages are put into a mailbox.
-    fn method_for(&self, mailbox: &Whose<'_>) -> Result<Method> {
+    fn method_for(&self, mailbox: &Whose) -> Result<Method> {
         let wrong = |message: &str| Err(Error::new(Kind::Config, message));
         let is_maildir = mailbox.format == Format::MAILDIR;
         let is_dbox = matches!(mailbox.format.name(), "sdbox" | "mdbox");
@@ -197,13 +198,36 @@ impl Restorer {
         }
     }
 
+    /// Where a mailbox of a backup is in the live store: at its path; or, a Maildir that has moved to another directory, where
+    /// the one mailbox of that user and domain is, if it has the same owner. Without a domain a name may be another user's.
+    fn live_path(&self, mailbox: &Mailbox) -> Result<Vec<u8>> {
+        let path = mailbox.path.clone();
+        let may_have_moved = mailbox.format == Format::MAILDIR && mailbox.domain.is_some();
+        let Some(live) = self.live.as_ref().filter(|_| may_have_moved) else {
+            return Ok(path);
+        };
+        let root = Root::new(live);
+        match Format::MAILDIR.is_at(&root, &path) {
+            Ok(false) => {}
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => {}
+            // What is wrong with it is told when it is opened.
+            Ok(true) | Err(_) => return Ok(path),
+        }
+        let all = self.view.layout.find(&root)?;
+        let mut same = all.namesakes(mailbox);
+        let only = same.next().filter(|_| same.next().is_none());
+        let is_it = |m: &&Mailbox| (m.uid, m.format) == (mailbox.uid, mailbox.format);
+        let only = only.filter(is_it).filter(|_| all.is_complete());
+        Ok(only.map_or(path, |m| m.path.clone()))
+    }
+
     /// Whether the live Maildir has the names of its folders in an index: a directory that is made there is no folder.
-    fn has_index_of_names(&self, mailbox: &Whose<'_>) -> Result<bool> {
+    fn has_index_of_names(&self, mailbox: &Whose) -> Result<bool> {
         let Some(live) = &self.live else {
             return Ok(false);
         };
         let root = Root::new(live);
-        let store = Format::MAILDIR.open(&root, Place::new(mailbox.path));
+        let store = Format::MAILDIR.open(&root, Place::new(&mailbox.path));
         match store.folders() {
             Ok(found) => Ok(store::maildir::has_index_of_names(&found.folders)),
             Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
@@ -214,7 +238,7 @@ impl Restorer {
     /// Opens a live mailbox.
     fn with_live<T>(
         &self,
-        mailbox: &Whose<'_>,
+        mailbox: &Whose,
         method: Method,
         work: impl FnOnce(&mut dyn Live) -> Result<T>,
     ) -> Result<T> {
@@ -232,21 +256,21 @@ impl Restorer {
         let path = self.live.clone().unwrap_or_default();
         let root = Root::new(&path);
         let missing = || {
-            let at = path.join(String::from_utf8_lossy(mailbox.path).as_ref());
+            let at = path.join(String::from_utf8_lossy(&mailbox.path).as_ref());
             let message = format!(
                 "{}: no Maildir is there now: let the mail server make the mailbox first, or correct live under [source]",
                 at.display()
             );
             Error::new(Kind::Failed, message)
         };
-        match Format::MAILDIR.is_at(&root, mailbox.path) {
+        match Format::MAILDIR.is_at(&root, &mailbox.path) {
             Ok(true) => {}
             Ok(false) => return Err(missing()),
             Err(e) if e.kind() == Kind::NotFound => return Err(missing()),
             Err(e) => return Err(e),
         }
-        let store = Format::MAILDIR.open(&root, Place::new(mailbox.path));
-        let mut live = maildir::Mailbox::open(&root, store, mailbox.path, &self.view)?;
+        let store = Format::MAILDIR.open(&root, Place::new(&mailbox.path));
+        let mut live = maildir::Mailbox::open(&root, store, &mailbox.path, &self.view)?;
         work(&mut live)
     }
 }

@@ -72,6 +72,8 @@ pub type Choice = (u32, u32);
 pub struct Difference<'a> {
     pub plan: Plan,
     pub mailbox: Mailbox,
+    /// The path of the mailbox in the live store.
+    pub live: Vec<u8>,
     pub backup: Backup<'a>,
     /// The messages to be put.
     pub create: Vec<(Choice, Option<u128>)>,
@@ -116,7 +118,7 @@ impl Restorer {
         let store = mailbox.store(&root);
         let whose = Whose {
             user: address(&mailbox.user, mailbox.domain.as_deref()),
-            path: &mailbox.path,
+            path: self.live_path(&mailbox)?,
             format: mailbox.format,
         };
         let method = self.method_for(&whose)?;
@@ -131,6 +133,7 @@ impl Restorer {
                 found: Difference {
                     plan,
                     mailbox: mailbox.clone(),
+                    live: whose.path.clone(),
                     backup,
                     create: Vec::new(),
                     resumed: HashMap::new(),

@@ -29,10 +29,10 @@ impl Restorer {
             true => Some(Logs::lock(&self.logs, &past.run.mailbox)?),
             false => None,
         };
-        let path = unescape(&past.run.path);
+        let path = past.run.live.as_ref().unwrap_or(&past.run.path);
         let mailbox = Whose {
             user: address(&past.run.user, past.run.domain.as_deref()),
-            path: &path,
+            path: unescape(path),
             format: Format::named(&past.run.format).unwrap_or(Format::MAILDIR),
         };
         let mut undone = Undone {

@@ -117,6 +117,13 @@ impl Mailboxes {
         self.position(path).and_then(|i| self.all.get(i))
     }
 
+    /// The mailboxes of the same user and domain as one of another snapshot.
+    pub fn namesakes(&self, mailbox: &Mailbox) -> impl Iterator<Item = &Mailbox> {
+        let same =
+            |other: &&Mailbox| (&other.user, &other.domain) == (&mailbox.user, &mailbox.domain);
+        self.all.iter().filter(same)
+    }
+
     /// Where the mailbox with this path is among all.
     pub fn position(&self, path: &[u8]) -> Option<usize> {
         self.all
@@ -410,7 +417,8 @@ impl Layout {
     }
 
     /// The mailbox in the live mail store: at the same path; or, as one of another format may be, elsewhere in the same home
-    /// directory; or else the one of the same user and domain among `all`. `None` if there is none.
+    /// directory; or else the one of the same user and domain among `all`, of the same owner if there are several. `None` if there
+    /// is none.
     ///
     /// # Errors
     /// [`Kind::Unreadable`] also if there is no mailbox at all: then this is hardly the live store.
@@ -449,9 +457,8 @@ impl Layout {
             }));
         }
         let all = all()?;
-        let same =
-            |other: &&Mailbox| (&other.user, &other.domain) == (&mailbox.user, &mailbox.domain);
-        let found = all.iter().find(same).cloned();
+        let found = all.namesakes(mailbox).min_by_key(|m| m.uid != mailbox.uid);
+        let found = found.cloned();
         if found.is_none() && (all.iter().len() == 0 || !all.is_complete()) {
             let message = format!(
                 "{}: holds no mailbox, or not all of it can be read: see whether it is mounted, and whether it is \

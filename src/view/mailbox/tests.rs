@@ -55,6 +55,27 @@ fn templates() {
 }
 
 #[test]
+fn the_live_one_of_a_name_is_that_of_the_same_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = layout("*/{domain}/{user}");
+    for path in ["then/c", "now/a", "now/b"] {
+        fs::create_dir_all(dir.path().join(path).join("x.org/al/cur")).unwrap();
+    }
+    let (then, now) = ["then", "now"]
+        .map(|at| Root::new(dir.path().join(at)))
+        .into();
+    let planted = dir.path().join("now/a/x.org/al");
+    // Only root can.
+    if std::os::unix::fs::chown(planted, Some(4711), None).is_err() {
+        return;
+    }
+    let mailbox = layout.find(&then).unwrap().iter().next().unwrap().clone();
+    let all = || layout.find(&now).map(Arc::new);
+    let found = layout.counterpart(&now, &mailbox, all).unwrap().unwrap();
+    assert_eq!(found.path, b"b/x.org/al");
+}
+
+#[test]
 fn recognised_by_content() {
     let paths = [
         "srv/vmail/a.example/ann/Maildir/cur",
