@@ -134,6 +134,7 @@ fn add(out: &mut String, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::header::{FIRST, Scan, scan};
     use super::*;
 
     #[test]
@@ -148,6 +149,29 @@ mod tests {
         );
         assert_eq!(found.subject, "café");
         assert_eq!(found.body, "");
+    }
+
+    /// Messages are told apart by the same here and where they are named.
+    #[test]
+    fn what_stands_for_a_message_id_is_what_the_header_says() {
+        let body = "0123456\n".repeat(4000);
+        for message in [
+            format!("From: a@b\nSubject: x\n\n{body}"),
+            format!("Subject: x\nX: y\n\n{body}").replace('\n', "\r\n"),
+            format!("Subject: x\nMessage-ID: <1@x>\n\n{body}"),
+            "From: a@b\n".into(),
+            format!("X: y\n\n{body}"),
+        ] {
+            let start = message
+                .as_bytes()
+                .get(..FIRST)
+                .unwrap_or(message.as_bytes());
+            let Scan::Complete(headers) = scan(start, start.len() < FIRST) else {
+                panic!("more is wanted of {}", start.len());
+            };
+            let found = Searchable::of(message.as_bytes(), false);
+            assert_eq!(found.message_id, headers.message_id);
+        }
     }
 
     #[test]

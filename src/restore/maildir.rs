@@ -3,16 +3,15 @@
 //! A message is written to `tmp`, gets owner, permissions and time, is on disk, and only then gets its name in `cur`,
 //! which nobody has. A reader never sees half of it; of a run that was killed at most a file in `tmp` stays behind,
 //! which the mail server clears away after a day and a half. Nothing that is there is changed, but two files of
-//! Dovecot's to which lines are added under its locks, beside the messages or where it keeps such files (`CONTROL=`): a folder's
-//! keywords and the list of subscriptions. `maildirsize` is
-//! left alone: the server counts again when it finds that it does not fit.
+//! Dovecot's to which lines are added under its locks, beside the messages or where it keeps such files (`CONTROL=`): a
+//! folder's keywords and the list of subscriptions. `maildirsize` is left alone: the server counts again when it finds that
+//! it does not fit.
 //!
 //! While it is looked through, the mailbox may be in use: messages are renamed with every flag and moved from folder to
 //! folder. So it is looked through again until nothing has changed meanwhile, and what was seen once is there.
 //!
-//! The cast: [`name`] makes file names, [`keywords`] and [`subscriptions`] know Dovecot's files, and
-//! `control` where they are; [`Mailbox`] is
-//! the live mailbox.
+//! The cast: [`name`] makes file names, [`keywords`] and [`subscriptions`] know Dovecot's files, and `control` where they are;
+//! [`Mailbox`] is the live mailbox.
 
 mod control;
 pub mod keywords;
