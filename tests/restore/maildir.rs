@@ -268,7 +268,7 @@ fn small(live: impl FnOnce(&Mailbox)) -> (Scratch, crate::harness::Config, std::
     (scratch, config, path.join("example.com/alice/Maildir"))
 }
 
-fn in_cur(mailbox: &Path, folder: &str) -> Vec<String> {
+pub fn in_cur(mailbox: &Path, folder: &str) -> Vec<String> {
     let names = crate::harness::tree::ls(mailbox.join(folder).join("cur"));
     names.into_iter().collect()
 }
@@ -325,75 +325,6 @@ fn folders_messages_and_another_folder() {
     assert_eq!(report(&config, &one, 0)["already_there"], 1);
 }
 
-/// One header again and again, without a Message-ID: one is there, one was moved, and two are gone.
-#[test]
-fn messages_of_one_header_and_size_are_not_each_other() {
-    let scratch = Scratch::new();
-    let store = Store::new(scratch.join("snapshots"));
-    let backup = store.mailbox(DAY, ALICE);
-    let path = scratch.subdirectory("live");
-    let live = Mailbox::new(&path, ALICE, Layout::MaildirPlusPlus);
-    let scan = |page: u32| format!("From: scanner@x\nSubject: Scan\n\npage {page}\n");
-    for page in 1..=4 {
-        backup.put(
-            "cur",
-            format!("1.M{page}P1.mx:2,S"),
-            scan(page),
-            1_795_000_000,
-        );
-    }
-    live.put("cur", "1.M1P1.mx:2,S", scan(1), 1_795_000_000);
-    live.put("Archive/cur", "2.M2P1.mx:2,S", scan(2), 1_795_000_000);
-    let config = configure(&scratch, &store, &path);
-    let apply = ["--date", DAY, "--mailbox", ALICE, "--apply"];
-    let done = report(&config, &apply, 0);
-    assert_eq!(done["created"], 2, "{done}");
-    assert_eq!(done["moved_to"], json!({"Archive": 1}), "{done}");
-    assert_eq!(report(&config, &apply, 0)["created"], 0);
-}
-
-/// A node of the mail server's storage: its directory is a level above that of the domain.
-fn on_node(top: &Path, node: &str, uid: u32) -> Mailbox {
-    Mailbox::new(&top.join(node), "al@x.org", Layout::Fs).owned_by(uid, uid)
-}
-
-#[test]
-fn a_mailbox_that_has_moved_to_another_node_is_found_by_its_name() {
-    for (nodes, found) in [
-        (&[("b", 7001)][..], true),
-        // Somebody else has made a directory of that name, or two are called so.
-        (&[("b", 7002)], false),
-        (&[("b", 7001), ("c", 7001)], false),
-    ] {
-        let scratch = Scratch::new();
-        let store = Store::new(scratch.join("snapshots"));
-        on_node(&store.snapshot(DAY), "a", 7001).number("cur", 1);
-        let live = scratch.subdirectory("live");
-        for (node, uid) in nodes {
-            on_node(&live, node, *uid).number("cur", 2);
-        }
-        let config =
-            configure(&scratch, &store, &live).set("source.mailboxes", "*/{domain}/{user}");
-        let args = ["--date", DAY, "--mailbox", "al@x.org", "--apply"];
-        let before = files(&live);
-        if !found {
-            let refused = restore(&config, &args);
-            let said = String::from_utf8_lossy(&refused.stderr);
-            assert_eq!(refused.status.code(), Some(1), "{nodes:?}: {said}");
-            assert!(said.contains("no Maildir is there now"), "{said}");
-            assert_eq!(files(&live), before, "{nodes:?}");
-            continue;
-        }
-        let done = report(&config, &args, 0);
-        assert_eq!(done["created"], 1, "{done}");
-        assert_eq!(files(&live).len(), before.len() + 1);
-        assert_eq!(report(&config, &args, 0)["created"], 0);
-        let log = done["log"].as_str().unwrap();
-        assert_eq!(report(&config, &["--undo", log, "--apply"], 0)["remove"], 1);
-        assert_eq!(files(&live), before);
-    }
-}
-
 /// The mailbox has still the other one of that name.
 #[test]
 fn a_name_that_two_messages_have_does_not_tell_which_is_there() {
@@ -422,52 +353,6 @@ fn a_name_that_two_messages_have_does_not_tell_which_is_there() {
         wanted.sort();
         assert_eq!(now, wanted, "{there}");
         assert_eq!(report(&config, &apply, 0)["created"], 0, "{there}");
-    }
-}
-
-/// A message with two keywords, the second of which has no name; and where the letters stand for their names, in the backup
-/// and in the mailbox. Gives the text of the live file, the name that the message has then, and what is lost.
-fn keyword_from(backup: &str, live: &str) -> (String, String, Value) {
-    let scratch = Scratch::new();
-    let store = Store::new(scratch.join("snapshots"));
-    let now = scratch.subdirectory("live");
-    for (home, place, text) in [
-        (store.snapshot(DAY).join("u"), backup, "0 projekt-x\n"),
-        (now.join("u"), live, "0 other\n"),
-    ] {
-        for part in ["cur", "new", "tmp"] {
-            fs::create_dir_all(home.join("Maildir").join(part)).unwrap();
-        }
-        fs::create_dir_all(home.join(place)).unwrap();
-        fs::write(home.join(place).join("dovecot-keywords"), text).unwrap();
-        fs::write(home.join(place).join("dovecot-uidlist"), "3 V1 N1\n").unwrap();
-    }
-    let message = store
-        .snapshot(DAY)
-        .join("u/Maildir/cur/1795000001.M1P1.mx:2,Sab");
-    fs::write(message, mail("Bob <b@example.com>", "Plan", "x")).unwrap();
-    let config = configure(&scratch, &store, &now).set("source.mailboxes", "{user}");
-    let done = report(&config, &["--date", DAY, "--mailbox", "u", "--apply"], 0);
-    let keywords = fs::read_to_string(now.join("u").join(live).join("dovecot-keywords"));
-    let names = in_cur(&now.join("u/Maildir"), "");
-    assert_eq!(names.len(), 1, "{names:?}");
-    let flags = names[0].rsplit(',').next().unwrap().to_owned();
-    (keywords.unwrap(), flags, done["losses"].clone())
-}
-
-#[test]
-fn keywords_are_found_and_kept_where_control_files_are() {
-    for backup in ["ctl", "ctl/.INBOX", "ctl/INBOX", "Maildir"] {
-        for live in ["ctl", "ctl/.INBOX", "ctl/INBOX", "Maildir"] {
-            let (keywords, flags, losses) = keyword_from(backup, live);
-            assert_eq!(keywords, "0 other\n1 projekt-x\n", "{backup} {live}");
-            assert_eq!(flags, "Sb", "{backup} {live}");
-            let told = losses[0].as_str().unwrap();
-            assert!(
-                told.starts_with("1 keywords could not be kept: the backup"),
-                "{told}"
-            );
-        }
     }
 }
 

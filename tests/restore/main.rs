@@ -7,8 +7,10 @@ mod harness;
 mod imap;
 mod interrupted;
 mod into;
+mod keywords;
 mod load;
 mod maildir;
+mod moved;
 
 use harness::mount::mailtm;
 use harness::{Config, Scratch, output};
