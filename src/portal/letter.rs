@@ -261,6 +261,7 @@ impl Letter {
             is_cut: parts.is_cut
                 || is_text_cut
                 || is_html_cut
+                || html::is_cut(html)
                 || parts.message.attachments.len() > MOST_ATTACHMENTS,
             attachments,
         }

@@ -10,7 +10,7 @@
 //!
 //! Invariant: time and memory are in proportion to what is given; nothing panics.
 
-use super::tidy::{EMPTIED, tidy};
+use super::tidy::{EMPTIED, Tidied, tidy};
 use crate::fault;
 use crate::html::escaped;
 use ammonia::{Builder, UrlRelative};
@@ -261,14 +261,26 @@ pub fn clean(html: &str, remote: bool, pictures: Pictures) -> String {
             .attribute_filter(move |element, attribute, value| {
                 filter(element, attribute, value).map(Cow::Owned)
             });
-        let tidy = tidy(html, &|element| ELEMENTS.contains(&element));
-        builder.clean(&tidy).to_string()
+        builder.clean(&tidied(html).html).to_string()
     };
     let body = fault::contained("the HTML of a message", clean).unwrap_or_else(|| {
         // Its text is shown instead.
         format!("<pre>{}</pre>", escaped(&as_text(html)))
     });
     format!("{BEFORE}{body}{AFTER}")
+}
+
+/// Whether something of HTML is not shown because nothing says where it ends.
+pub fn is_cut(html: &str) -> bool {
+    tidied(html).is_cut
+}
+
+fn tidied(html: &str) -> Tidied {
+    tidy(html, &keeps)
+}
+
+pub(super) fn keeps(element: &str) -> bool {
+    ELEMENTS.contains(&element)
 }
 
 fn own_attributes() -> HashMap<&'static str, HashSet<&'static str>> {

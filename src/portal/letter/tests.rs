@@ -203,6 +203,102 @@ fn html_loses_what_is_not() {
 }
 
 #[test]
+fn what_has_no_end_takes_nothing_with_it() {
+    for (given, expected) in [
+        ("a<embed src=x>b", "ab"),
+        ("a<embed src=x/>b</embed>c", "abc"),
+        ("a<svg/>b<math />c", "abc"),
+        ("a<svg><path d=x /></svg>b<math>x</math>c", "abc"),
+        ("a<svg viewBox=0/>b</svg>c", "ac"),
+        ("a<svg / >b</svg>c", "ac"),
+        ("a<svg>b<svg/>c", "abc"),
+        ("a<svg>b<p>c<svg>no</svg>d", "ab<p>cd</p>"),
+        (
+            "a<object data=x><param name=x><b>b</b></object>c",
+            "a<b>b</b>c",
+        ),
+        ("a<object data=x>b", "ab"),
+        ("a<title>b</titles>c", "abc"),
+        ("a<script>b</scripts>c</script >d", "ad"),
+    ] {
+        assert_eq!(cleaned(given, false), expected, "{given}");
+        assert!(!Letter::of(&html(given)).is_cut, "{given}");
+    }
+    for name in [
+        "applet", "iframe", "math", "noscript", "object", "svg", "template", "textarea", "title",
+    ] {
+        let given = format!("a<{name} x=y>b<i>c</i>");
+        assert_eq!(cleaned(&given, false), "ab<i>c</i>", "{given}");
+        let given = format!("<p>a<{name}>b<{name}>c</p>d");
+        assert_eq!(cleaned(&given, false), "<p>abc</p>d", "{given}");
+        assert!(!Letter::of(&html(&given)).is_cut, "{given}");
+    }
+}
+
+#[test]
+fn what_is_left_out_for_want_of_an_end_is_said() {
+    for given in [
+        "a<style>b{}<p>c",
+        "a<script>b()",
+        "a<!-- b",
+        "a<p title='b",
+        "a<p b",
+        "a<!doctype b",
+    ] {
+        assert_eq!(cleaned(given, false), "a", "{given}");
+        assert!(Letter::of(&html(given)).is_cut, "{given}");
+    }
+    for given in [
+        "a<style>",
+        "a<script> \n",
+        "a<!-- b -->",
+        "a < b",
+        "a<p>b<i>c",
+    ] {
+        assert!(!Letter::of(&html(given)).is_cut, "{given}");
+    }
+}
+
+/// What browsers read as something else once it has been written out and read again.
+#[test]
+fn nothing_becomes_active_when_it_is_read_again() {
+    let harm = "<img src=x onerror=alert(1)>";
+    for given in [
+        format!("<svg></p><style><a id=\"</style>{harm}\">"),
+        format!("<svg/><style><!--</style>{harm}-->"),
+        format!("<math><mtext><table><mglyph><style><!--</style>{harm}"),
+        format!("<math><mi//xlink:href=\"data:x,<script>alert(4)</script>\">{harm}"),
+        format!("<math/><annotation-xml encoding=text/html><style>{harm}"),
+        format!("<form><math><mtext></form><form><mglyph><style></math>{harm}"),
+        format!("<noscript><p title=\"</noscript>{harm}\">"),
+        format!("<textarea><svg><title><style><img title=\"</style></textarea>{harm}\">"),
+        format!("<title><a title=\"</title>{harm}\">x</a>"),
+        format!("<iframe><p title=\"</iframe>{harm}\"><iframe>"),
+        format!("<template><svg><template/>{harm}</svg>"),
+        format!("<object data='javascript:alert(1)'><embed src='javascript:alert(1)'>{harm}"),
+        format!("<object><svg onload=alert(1)><script/>alert(1)</script>{harm}</object>"),
+        format!("<applet code=x><param name=a value='</applet>{harm}'>{harm}"),
+        format!("<svg><foreignObject><iframe srcdoc='{harm}'><svg/>{harm}"),
+        format!("<svg><![CDATA[><p title=\"]]>{harm}\">"),
+        format!("<svg><desc><noembed><p title=\"</noembed>{harm}\">"),
+        format!("<xmp><p title=\"</xmp>{harm}\"><plaintext>{harm}"),
+        format!("<script/><script></script/>{harm}<svg/onload=alert(1)//>{harm}"),
+    ] {
+        let once = cleaned(&given, false);
+        for clean in [&once, &cleaned(&once, false)] {
+            for tag in parsed(clean) {
+                assert!(html::keeps(&tag), "{tag} is in {clean}, of {given}");
+            }
+            let is_handler = |attributes: &str| attributes.contains(" on");
+            let tags = tags(clean);
+            let mut besides_values = tags.split('"').step_by(2);
+            assert!(!besides_values.any(is_handler), "{clean}, of {given}");
+        }
+        assert_eq!(once, cleaned(&once, false), "{given}");
+    }
+}
+
+#[test]
 fn pictures_from_elsewhere_only_when_asked_for() {
     let given = "<img src='https://example.com/a.png' alt=a>";
     assert!(html::has_remote(given) && !html::has_remote("<img src='cid:x'> http://"));
@@ -296,6 +392,13 @@ fn hostile_messages_cost_what_they_weigh() {
         of_html("<p style=\"color:red;".repeat(100_000)),
         of_html("&".repeat(2_000_000)),
         of_html("<svg><desc>".repeat(50_000)),
+        of_html("<svg/><math><title></".repeat(50_000)),
+        of_html(format!(
+            "{}{}",
+            "<svg>x".repeat(50_000),
+            "</svg>".repeat(50_000)
+        )),
+        of_html("<iframe><object><template><textarea><applet>".repeat(20_000)),
         of_html(format!(
             "<p>{}</p>{}",
             fonts(500),
@@ -352,6 +455,17 @@ fn tags(html: &str) -> String {
     tags
 }
 
+/// The names of the tags in it.
+fn parsed(html: &str) -> Vec<String> {
+    let tags = tags(html);
+    let names = tags.split('<').skip(1).map(|tag| {
+        let tag = tag.trim_start_matches('/');
+        let end = tag.find(|c: char| !c.is_ascii_alphanumeric());
+        tag[..end.unwrap_or(tag.len())].to_owned()
+    });
+    names.collect()
+}
+
 #[test]
 fn tags_are_told_from_text() {
     let html = "javascript: <a href=\"x>javascript:1\">href=\"javascript:\"</a>";
@@ -391,8 +505,11 @@ proptest! {
     }
 
     #[test]
-    fn no_html_gets_out(html in "(<|>|script|img|src=|'|\"|onerror=|javascript:|/|x| |style=|svg|math|&#|;|=|!--|--|\\[CDATA\\[|title|a|href=){0,60}") {
+    fn no_html_gets_out(html in "(<|>|script|img|src=|'|\"|onerror=|javascript:|/|x| |style=|svg|math|&#|;|=|!--|--|\\[CDATA\\[|title|a|href=|embed|object|iframe|noscript|template|textarea|<svg>|</){0,60}") {
         let clean = cleaned(&html, false).to_lowercase();
+        for tag in parsed(&clean) {
+            prop_assert!(html::keeps(&tag), "{} is in {}", tag, clean);
+        }
         for harm in ["<script", "<svg", "<math", "<style"] {
             prop_assert!(!clean.contains(harm), "{}", clean);
         }

@@ -7,15 +7,24 @@
 //!
 //! What comes out is still hostile: this module makes nothing safe, it only leaves nothing to be repaired.
 //!
+//! What has no end takes nothing with it that people would read: an element of [`EMPTIED`] loses its tag alone then. Behind code,
+//! comments and tags without an end nobody can tell what is what; that is left out, and said to be ([`Tidied::is_cut`]).
+//!
 //! Invariant: the time is linear, whatever is given.
 
 use memchr::{memchr, memmem};
 
-/// Elements that are left out with all that is in them.
-pub(super) const EMPTIED: [&str; 12] = [
-    "applet", "embed", "iframe", "math", "noscript", "object", "script", "style", "svg",
-    "template", "textarea", "title",
+/// Elements that are left out with all that is in them, up to their end.
+pub(super) const EMPTIED: [&str; 10] = [
+    "applet", "iframe", "math", "noscript", "script", "style", "svg", "template", "textarea",
+    "title",
 ];
+
+/// Those of them that end with their tag if it says so.
+const FOREIGN: [&str; 2] = ["math", "svg"];
+
+/// Those of them that nobody reads.
+const CODE: [&str; 2] = ["script", "style"];
 
 /// How deep elements nest; of those further down only the text is kept.
 const DEEPEST: usize = 150;
@@ -72,12 +81,21 @@ const WALLS: [&str; 4] = ["caption", "table", "td", "th"];
 
 const VOID: [&str; 4] = ["br", "col", "hr", "img"];
 
-/// HTML in which everything is closed in its turn. `keeps` says whether an element is kept.
-pub fn tidy(html: &str, keeps: &dyn Fn(&str) -> bool) -> String {
+/// HTML in which everything is closed in its turn.
+pub struct Tidied {
+    pub html: String,
+    /// Something without an end is left out, with what is behind it.
+    pub is_cut: bool,
+}
+
+/// Closes everything in its turn. `keeps` says whether an element is kept.
+pub fn tidy(html: &str, keeps: &dyn Fn(&str) -> bool) -> Tidied {
     let mut tidy = Tidy {
         out: String::with_capacity(html.len()),
         open: Vec::new(),
+        endless: Vec::new(),
         references: 0,
+        is_cut: false,
     };
     let mut rest = html;
     while let Some(at) = memchr(b'<', rest.as_bytes()) {
@@ -87,15 +105,39 @@ pub fn tidy(html: &str, keeps: &dyn Fn(&str) -> bool) -> String {
     }
     tidy.text(rest);
     tidy.close_to(0);
-    tidy.out
+    Tidied {
+        html: tidy.out,
+        is_cut: tidy.is_cut,
+    }
 }
 
 struct Tidy {
     out: String,
     /// Names of open elements, the innermost last.
     open: Vec<String>,
+    /// Names of [`EMPTIED`] that end nowhere from here on.
+    endless: Vec<String>,
     /// Ampersands so far.
     references: usize,
+    is_cut: bool,
+}
+
+/// What follows a tag's name.
+struct Tag<'a> {
+    attributes: Vec<(&'a str, &'a str)>,
+    /// It ends with `/>`.
+    is_self_closed: bool,
+    /// What is behind it; `None`: it has no end.
+    behind: Option<&'a str>,
+}
+
+/// How an element goes on that has just begun.
+enum Ending<'a> {
+    /// It ends; what is behind.
+    Ends(&'a str),
+    /// Another one of its name begins before that, so that nobody can tell which of the two ends there.
+    BeginsAnew,
+    Never,
 }
 
 impl Tidy {
@@ -114,22 +156,17 @@ impl Tidy {
 
     /// Takes a tag or what looks like one; returns what is behind it.
     fn tag<'a>(&mut self, tag: &'a str, keeps: &dyn Fn(&str) -> bool) -> &'a str {
-        let behind = |text: &'a str, end: &str| match memmem::find(text.as_bytes(), end.as_bytes())
-        {
-            Some(at) => text.get(at + end.len()..).unwrap_or_default(),
-            None => "",
-        };
         if let Some(comment) = tag.strip_prefix("<!--") {
             let empty = comment
                 .strip_prefix('>')
                 .or_else(|| comment.strip_prefix("->"));
-            return empty.unwrap_or_else(|| behind(comment, "-->"));
+            return empty.unwrap_or_else(|| self.behind(comment, "-->"));
         }
         let closes = tag.starts_with("</");
         let inner = tag.get(if closes { 2 } else { 1 }..).unwrap_or_default();
         if !inner.starts_with(|c: char| c.is_ascii_alphabetic()) {
             if closes || inner.starts_with(['!', '?']) {
-                return behind(inner, ">");
+                return self.behind(inner, ">");
             }
             self.out.push_str("&lt;");
             return inner;
@@ -140,15 +177,48 @@ impl Tidy {
             ..=20 => name.to_ascii_lowercase(),
             _ => String::new(),
         };
-        let (attributes, rest) = attributes(rest);
+        let tag = Tag::of(rest);
+        let Some(behind) = tag.behind else {
+            self.is_cut = true;
+            return "";
+        };
         if closes {
             self.close(&name);
         } else if EMPTIED.contains(&name.as_str()) {
-            return behind_element(rest, &name);
+            let ended = tag.is_self_closed && FOREIGN.contains(&name.as_str());
+            return if ended {
+                behind
+            } else {
+                self.behind_element(behind, &name)
+            };
         } else if keeps(&name) {
-            self.begin(&name, &attributes);
+            self.begin(&name, &tag.attributes);
         }
-        rest
+        behind
+    }
+
+    /// What is behind the next `end`.
+    fn behind<'a>(&mut self, text: &'a str, end: &str) -> &'a str {
+        let at = memmem::find(text.as_bytes(), end.as_bytes());
+        self.is_cut |= at.is_none();
+        at.and_then(|at| text.get(at + end.len()..))
+            .unwrap_or_default()
+    }
+
+    /// What is behind an element of [`EMPTIED`] that has just begun, or behind its tag.
+    fn behind_element<'a>(&mut self, inside: &'a str, name: &str) -> &'a str {
+        if !self.endless.iter().any(|endless| endless == name) {
+            match ending(inside, name) {
+                Ending::Ends(behind) => return behind,
+                Ending::BeginsAnew => {}
+                Ending::Never => self.endless.push(name.to_owned()),
+            }
+        }
+        if CODE.contains(&name) {
+            self.is_cut |= !inside.trim().is_empty();
+            return "";
+        }
+        inside
     }
 
     fn begin(&mut self, name: &str, attributes: &[(&str, &str)]) {
@@ -234,67 +304,82 @@ impl Tidy {
     }
 }
 
-/// The attributes of a tag, each with its value, and what is behind the tag.
-fn attributes(tag: &str) -> (Vec<(&str, &str)>, &str) {
-    let mut found = Vec::new();
-    let mut rest = tag;
-    loop {
-        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
-        let Some(first) = rest.chars().next() else {
-            return (found, "");
+impl<'a> Tag<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut tag = Self {
+            attributes: Vec::new(),
+            is_self_closed: false,
+            behind: None,
         };
-        if first == '>' {
-            return (found, rest.get(1..).unwrap_or_default());
-        }
-        let after_first = first.len_utf8();
-        let tail = rest.get(after_first..).unwrap_or_default();
-        let end = tail.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>' | '='));
-        let (name, tail) = rest.split_at(after_first + end.unwrap_or(tail.len()));
-        let mut value = "";
-        rest = tail;
-        if let Some(given) = tail
-            .trim_start_matches(|c: char| c.is_ascii_whitespace())
-            .strip_prefix('=')
-        {
-            let given = given.trim_start_matches(|c: char| c.is_ascii_whitespace());
-            let quote = given.chars().next().filter(|c| matches!(c, '"' | '\''));
-            (value, rest) = match quote {
-                Some(quote) => {
-                    let given = given.get(1..).unwrap_or_default();
-                    match memchr(quote as u8, given.as_bytes()) {
-                        Some(end) => (
-                            given.get(..end).unwrap_or_default(),
-                            given.get(end + 1..).unwrap_or_default(),
-                        ),
-                        None => (given, ""),
-                    }
-                }
-                None => {
-                    let end = given.find(|c: char| c.is_ascii_whitespace() || c == '>');
-                    given.split_at(end.unwrap_or(given.len()))
-                }
+        let mut rest = text;
+        loop {
+            let next = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+            let Some(first) = next.chars().next() else {
+                return tag;
             };
-        }
-        let plain =
-            name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if plain && found.len() < MOST_ATTRIBUTES {
-            found.push((name, value));
+            if first == '>' {
+                let between = rest.strip_suffix(next).unwrap_or_default();
+                tag.is_self_closed = between.ends_with('/');
+                tag.behind = next.get(1..);
+                return tag;
+            }
+            let (name, value, behind) = attribute(next, first);
+            rest = behind;
+            let plain =
+                name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if plain && tag.attributes.len() < MOST_ATTRIBUTES {
+                tag.attributes.push((name, value));
+            }
         }
     }
 }
 
-/// What is behind the end of an element that has just begun.
-fn behind_element<'a>(html: &'a str, name: &str) -> &'a str {
+/// The name and the value of an attribute, which begins with `first`, and what is behind it.
+fn attribute(text: &str, first: char) -> (&str, &str, &str) {
+    let after_first = first.len_utf8();
+    let tail = text.get(after_first..).unwrap_or_default();
+    let end = tail.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>' | '='));
+    let (name, tail) = text.split_at(after_first + end.unwrap_or(tail.len()));
+    let given = tail.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    let Some(given) = given.strip_prefix('=') else {
+        return (name, "", tail);
+    };
+    let given = given.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    let (value, behind) = match given.chars().next().filter(|c| matches!(c, '"' | '\'')) {
+        Some(quote) => {
+            let given = given.get(1..).unwrap_or_default();
+            given.split_once(quote).unwrap_or((given, ""))
+        }
+        None => {
+            let end = given.find(|c: char| c.is_ascii_whitespace() || c == '>');
+            given.split_at(end.unwrap_or(given.len()))
+        }
+    };
+    (name, value, behind)
+}
+
+/// How an element goes on that has just begun.
+fn ending<'a>(html: &'a str, name: &str) -> Ending<'a> {
     let mut rest = html;
-    while let Some(at) = memmem::find(rest.as_bytes(), b"</") {
-        rest = rest.get(at + 2..).unwrap_or_default();
+    while let Some(at) = memchr(b'<', rest.as_bytes()) {
+        let tag = rest.get(at + 1..).unwrap_or_default();
+        let end = tag.strip_prefix('/');
+        rest = end.unwrap_or(tag);
         let begins = rest.get(..name.len());
-        if begins.is_some_and(|begins| begins.eq_ignore_ascii_case(name)) {
+        let is_it = begins.is_some_and(|begins| begins.eq_ignore_ascii_case(name));
+        let after = rest.as_bytes().get(name.len());
+        if !is_it || after.is_some_and(|b| !b.is_ascii_whitespace() && !b"/>".contains(b)) {
+            continue;
+        }
+        if end.is_some() {
             let end = memchr(b'>', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
-            return rest.get(end..).unwrap_or_default();
+            return Ending::Ends(rest.get(end..).unwrap_or_default());
+        }
+        if !CODE.contains(&name) {
+            return Ending::BeginsAnew;
         }
     }
-    ""
+    Ending::Never
 }
 
 /// An attribute's value between double quotes; entities stay what they are.

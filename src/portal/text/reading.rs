@@ -94,8 +94,8 @@ texts! {
             "Le immagini esterne non sono mostrate: il mittente saprebbe che stai leggendo.";
         show_remote: "Show them this once", "Mostrale questa volta";
         no_text: "There is no text in this message.", "Non c’è testo in questo messaggio.";
-        is_cut: "This message is too long or too nested to be shown in full. Download it to see all of it.",
-            "Il messaggio è troppo lungo o annidato per essere mostrato per intero. Scaricalo per vederlo tutto.";
+        is_cut: "This message is too long, too nested or too damaged to be shown in full. Download it to see all of it.",
+            "Il messaggio è troppo lungo, annidato o danneggiato per essere mostrato per intero. Scaricalo per vederlo tutto.";
         too_large: "This message is too large to be shown. Download it instead.",
             "Il messaggio è troppo grande per essere mostrato. Scaricalo.";
         attachments: "Attachments", "Allegati";
