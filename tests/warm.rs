@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::mount::mailtm;
+use harness::mount::{OtherMount, mailtm};
 use harness::tree::{manifest, same};
 use harness::{Config, Mount, Scratch, Store, able, output};
 use std::collections::BTreeMap;
@@ -83,6 +83,52 @@ fn a_second_run_reads_nothing_and_a_second_day_what_is_new() {
     assert_eq!(opened.len(), 3, "{opened:?}");
     // Once for what is listed, once for what is found.
     assert!(opened.values().all(|&times| times <= 2), "{opened:?}");
+}
+
+#[test]
+fn where_nothing_can_be_kept_nothing_is_learned() {
+    if !able(&[]) {
+        return;
+    }
+    let (scratch, _store, config) = setup(3);
+    let file = scratch.join("file");
+    fs::write(&file, "").unwrap();
+    let other = OtherMount::new(&["-t", "tmpfs", "none"], scratch.join("read-only"));
+    harness::run(
+        Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&other.0),
+    );
+    for path in [
+        file.clone(),
+        file.join("below/it"),
+        other.0.clone(),
+        other.0.join("index"),
+        "/proc/nope/idx".into(),
+    ] {
+        let config = config.clone().set("index.path", path.to_str().unwrap());
+        let done = output(&mut warm(&config));
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        let told = String::from_utf8_lossy(&done.stderr);
+        let told = told.lines().last().unwrap();
+        for part in [
+            path.to_str().unwrap(),
+            "nothing can be learned",
+            "os error",
+            "set another [index] path",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let find = [
+            "find",
+            "--config",
+            config.write().to_str().unwrap(),
+            "number",
+        ]
+        .map(str::to_owned);
+        let found = output(mailtm(&[]).args(find));
+        assert_ne!(found.status.code(), Some(1), "{found:?}");
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `mailtm warm`: fills the index, so that nobody has to wait for a folder's first listing.
 //!
-//! Exit code: 3 if some of the mail could not be read, a damaged message among them.
+//! Without an index there is nothing to fill, which is an error here alone. Exit code: 3 if some of the mail could not be read, a damaged message among them.
 
 use super::progress::{Bar, stop_on_signals};
 use super::terminal::printable;
 use super::{Global, PARTLY_DONE, print, use_source};
 use crate::config;
 use crate::disk::stop::Stop;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::fs::Fs;
 use crate::fs::search::Learning;
 use crate::fs::warm::Progress;
@@ -38,6 +38,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     config.require_snapshots()?;
     let silent = probe::stores_beside_others(&config)?;
     let fs = crate::mount::build(&config, &silent)?;
+    let index = config.index.path.display();
+    fs.require_index().context(|| format!("index {index}"))?;
     let stop = Stop::when(stop_on_signals()?);
     let (sum, searched) = learn(&fs, &stop, global);
     let sum = sum?;

@@ -4,7 +4,7 @@ use super::inside::{Inside, Populated};
 use super::{Fs, Open};
 use crate::disk::stop::Stop;
 use crate::disk::{crew, trail};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::view::mailbox::Mailbox;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,17 @@ impl Sum<'_> {
 }
 
 impl Fs {
+    /// An error where nothing that is learned would be kept.
+    pub fn require_index(&self) -> Result<()> {
+        match self.index.unkept() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(
+                Kind::Failed,
+                format!("nothing can be learned: {why}"),
+            )),
+        }
+    }
+
     /// Lists every folder of every date, the newest first, and sizes its mbox; what is learned stays in the index. So many
     /// mailboxes are `at_once` in work.
     ///

@@ -49,9 +49,11 @@ impl Trouble {
             Self::Damaged => "nothing need be done; check the disk if it happens again",
             Self::Foreign => "give mailtm a directory of its own as [index] path",
             Self::Vanished => "see that nothing clears that directory",
-            Self::Locked => "stop the other process that holds it (see `fuser -v`), then remount",
+            Self::Locked => {
+                "stop the other process that holds it (see `fuser -v`), then start again"
+            }
             Self::Unwritable => {
-                "make it writable for mailtm's user, or set another [index] path, then remount"
+                "make it writable for mailtm's user, or set another [index] path, then start again"
             }
             Self::Full => "make room on its file system",
             Self::Failing => "see whether its disk is full or bad (kernel's log)",

@@ -27,23 +27,17 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// `None`, warned of, if the file can't be used.
-    pub fn open(dir: &Path, notices: Arc<Notices>) -> Option<Self> {
+    /// An error that has been warned of if the file can't be used.
+    pub fn open(dir: &Path, notices: Arc<Notices>) -> Result<Self, Fault> {
         let file = Arc::new(FactsFile::new(dir, notices));
-        match Self::start(&file) {
-            Ok((writer, past)) => Some(Self {
-                file,
-                writer: Some(writer),
-                past,
-            }),
-            Err(fault) => {
-                file.report(
-                    &fault,
-                    "done without: messages are read anew at every mount",
-                );
-                None
-            }
-        }
+        let (writer, past) = Self::start(&file).inspect_err(|fault| {
+            file.report(fault, "done without: messages are read anew at every mount");
+        })?;
+        Ok(Self {
+            file,
+            writer: Some(writer),
+            past,
+        })
     }
 
     fn start(file: &Arc<FactsFile>) -> Result<(JoinHandle<()>, Past), Fault> {

@@ -45,7 +45,7 @@ pub use numbers::Table;
 pub use pack::{Pack, Part};
 
 use crate::error::Result;
-use database::{Fault, Notices, Past};
+use database::{Fault, Notices, Past, Trouble};
 use facts::Facts;
 use search::Search;
 use serials::Serials;
@@ -59,8 +59,8 @@ use std::sync::Arc;
 /// Several indexes, of this process and others, may use one directory at once.
 pub struct Index {
     serials: Serials,
-    /// `None` where nothing can be kept.
-    facts: Option<Facts>,
+    /// What is wrong where nothing can be kept.
+    facts: Result<Facts, Fault>,
     /// `None` where nothing can be kept.
     dir: Option<PathBuf>,
 }
@@ -73,17 +73,17 @@ impl Index {
         let notices = Arc::new(Notices::default());
         if let Err(fault) = database::make_directory(dir) {
             notices.report(dir, &fault, "done without: nothing learned is kept");
-            return Self::in_memory();
+            return Self::without(fault);
         }
         let serials = Serials::open(dir, Arc::clone(&notices));
         let facts = Facts::open(dir, Arc::clone(&notices));
         // Numbers are given, and facts kept, when both files have been made: nobody else is about to make the other one.
         match (serials.past, facts.as_ref().map(|facts| facts.past)) {
-            (Past::Rows, Some(Past::Nothing)) => {
+            (Past::Rows, Ok(Past::Nothing)) => {
                 let (lost, there) = (facts_file::LAYOUT.path(dir), serials::LAYOUT.name);
                 notices.report(&lost, &Fault::lost(there), facts_file::MADE_AGAIN);
             }
-            (Past::Nothing, Some(Past::Rows)) if serials.is_persistent() => {
+            (Past::Nothing, Ok(Past::Rows)) if serials.is_persistent() => {
                 let (lost, there) = (serials::LAYOUT.path(dir), facts_file::LAYOUT.name);
                 notices.report(&lost, &Fault::lost(there), serials::MADE_AGAIN);
             }
@@ -98,22 +98,32 @@ impl Index {
 
     /// An index that keeps numbers for the life of the process, and no facts.
     pub fn in_memory() -> Self {
+        Self::without(Fault::new(Trouble::Unwritable, "there is none on disk"))
+    }
+
+    fn without(fault: Fault) -> Self {
         Self {
             serials: Serials::in_memory(),
-            facts: None,
+            facts: Err(fault),
             dir: None,
         }
     }
 
     /// Whether facts and numbers outlive the process, as far as opening the files could tell.
     pub fn is_persistent(&self) -> bool {
-        self.facts.is_some() && self.serials.is_persistent()
+        self.facts.is_ok() && self.serials.is_persistent()
+    }
+
+    /// What is wrong and what helps, where nothing that is learned is kept.
+    pub fn unkept(&self) -> Option<String> {
+        let fault = self.facts.as_ref().err()?;
+        Some(format!("{}; {}", fault.detail, fault.cure()))
     }
 
     /// Whether its directory had nothing of an index when it was opened.
     pub fn is_new(&self) -> bool {
         let is_new = |facts: &Facts| facts.past == Past::Nothing;
-        self.serials.past == Past::Nothing && self.facts.as_ref().is_none_or(is_new)
+        self.serials.past == Past::Nothing && self.facts.as_ref().map_or(true, is_new)
     }
 
     /// The search index beside it; one for this once, warned of, where it can't be used. What was made with another
@@ -133,8 +143,8 @@ impl Index {
     /// Quick when the keys are sorted by identity: one walk through the mailbox answers any number of them.
     pub fn facts(&self, mailbox: &[u8], keys: &[FactKey<'_>]) -> Vec<Option<Box<[u8]>>> {
         match &self.facts {
-            Some(facts) => facts.get(mailbox, keys),
-            None => vec![None; keys.len()],
+            Ok(facts) => facts.get(mailbox, keys),
+            Err(_) => vec![None; keys.len()],
         }
     }
 
@@ -147,25 +157,28 @@ impl Index {
         mailbox: &[u8],
         facts: impl IntoIterator<Item = (FactKey<'a>, &'a [u8])>,
     ) {
-        if let Some(kept) = &self.facts {
+        if let Ok(kept) = &self.facts {
             kept.put(mailbox, facts);
         }
     }
 
     /// The listing kept of a folder in the state that `stamp` names.
     pub fn pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> Option<Pack> {
-        self.facts.as_ref()?.pack(mailbox, folder, stamp)
+        self.facts.as_ref().ok()?.pack(mailbox, folder, stamp)
     }
 
     /// The listing of a folder that was kept last for a state whose name begins so.
     pub fn latest_pack(&self, mailbox: &[u8], folder: &[u8], prefix: &[u8]) -> Option<Pack> {
-        self.facts.as_ref()?.latest_pack(mailbox, folder, prefix)
+        self.facts
+            .as_ref()
+            .ok()?
+            .latest_pack(mailbox, folder, prefix)
     }
 
     /// Whether [`pack`](Self::pack) would find something.
     pub fn has_pack(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8]) -> bool {
         let facts = self.facts.as_ref();
-        facts.is_some_and(|facts| facts.has_pack(mailbox, folder, stamp))
+        facts.is_ok_and(|facts| facts.has_pack(mailbox, folder, stamp))
     }
 
     /// Keeps the listing of a folder, in the background, for the state that `stamp` names.
@@ -188,7 +201,7 @@ impl Index {
         weight: usize,
         encode: impl Fn(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) {
-        if let Some(kept) = &self.facts {
+        if let Ok(kept) = &self.facts {
             let listing = queue::Listing::Own(Box::new(encode));
             kept.put_pack([mailbox, folder, stamp], weight, listing);
         }
@@ -205,7 +218,7 @@ impl Index {
         weight: usize,
         whole: impl Fn(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) {
-        if let Some(kept) = &self.facts {
+        if let Ok(kept) = &self.facts {
             let weight = weight + added.capacity();
             let listing = queue::Listing::Since(other.into(), added, Box::new(whole));
             kept.put_pack([mailbox, folder, stamp], weight, listing);
@@ -214,7 +227,7 @@ impl Index {
 
     /// Keeps for a folder's state the listing that is kept for another, which then is there once for both.
     pub fn put_pack_as(&self, mailbox: &[u8], folder: &[u8], stamp: &[u8], other: &[u8]) {
-        if let Some(kept) = &self.facts {
+        if let Ok(kept) = &self.facts {
             let listing = queue::Listing::Of(other.into());
             kept.put_pack([mailbox, folder, stamp], other.len(), listing);
         }
@@ -222,14 +235,14 @@ impl Index {
 
     /// Waits until there is room in the queue for what comes next (at most 30 s).
     pub fn wait_for_room(&self) {
-        if let Some(facts) = &self.facts {
+        if let Ok(facts) = &self.facts {
             facts.wait_for_room();
         }
     }
 
     /// Waits until what was put before is on disk, or given up (at most 30 s).
     pub fn flush(&self) {
-        if let Some(facts) = &self.facts {
+        if let Ok(facts) = &self.facts {
             facts.flush();
         }
     }

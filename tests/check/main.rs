@@ -251,14 +251,24 @@ fn an_index_that_cannot_be_kept_and_a_live_store_that_is_not_there_are_told() {
     store.mailbox(DAY, ALICE);
     let file = scratch.join("file");
     fs::write(&file, "").unwrap();
-    let config = config
-        .set("index.path", file.to_str().unwrap())
-        .set("source.live", scratch.join("no-live").to_str().unwrap());
-    let (code, report) = json(&config, &[]);
-    assert_eq!(code, 0);
-    assert_eq!(report["index"]["state"], "unusable");
+    let dangling = scratch.join("dangling");
+    std::os::unix::fs::symlink(scratch.join("nowhere"), &dangling).unwrap();
+    let config = config.set("source.live", scratch.join("no-live").to_str().unwrap());
+    for (path, why) in [
+        (file.clone(), "is not a directory"),
+        (file.join("below/it"), "Not a directory"),
+        (dangling, "cannot be made"),
+        ("/proc/nope/idx".into(), "cannot be made"),
+        ("/sys/nope".into(), "cannot be made"),
+    ] {
+        let config = config.clone().set("index.path", path.to_str().unwrap());
+        let (code, report) = json(&config, &[]);
+        assert_eq!(code, 0);
+        assert_eq!(report["index"]["state"], "unusable", "{path:?}");
+        assert_warns(&report, &["index", path.to_str().unwrap(), why]);
+    }
+    let (_, report) = json(&config, &[]);
     assert_eq!(report["live"]["present"], false);
-    assert_warns(&report, &["index", "is not a directory"]);
     assert_warns(&report, &["live store", "no-live"]);
 }
 

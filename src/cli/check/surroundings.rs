@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::mount::point::{MountLine, mounts_on};
 use crate::mount::probe::{self, Silent};
 use crate::mount::sandbox;
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, FsWord, PROC_SUPER_MAGIC, accessat};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::io::ErrorKind;
@@ -18,6 +18,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Of `linux/magic.h`.
+const SYSFS_MAGIC: FsWord = 0x6265_6572;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Timezone {
@@ -178,8 +181,8 @@ pub fn index(config: &Config, findings: &mut Findings) -> Index {
             }
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let above = path.ancestors().skip(1).find(|above| above.exists());
-            match above.map_or(Ok(()), can_write) {
+            let above = path.ancestors().find(|a| a.symlink_metadata().is_ok());
+            match above.map_or(Ok(()), can_be_made_in) {
                 Ok(()) => IndexState::Absent,
                 Err(e) => unusable(format!("cannot be made ({e})")),
             }
@@ -190,6 +193,15 @@ pub fn index(config: &Config, findings: &mut Findings) -> Index {
         path: shown,
         state,
         bytes,
+    }
+}
+
+fn can_be_made_in(directory: &Path) -> rustix::io::Result<()> {
+    can_write(directory)?;
+    // Root may write where the kernel takes no new names.
+    match rustix::fs::statfs(directory)?.f_type {
+        PROC_SUPER_MAGIC | SYSFS_MAGIC => Err(Errno::PERM),
+        _ => Ok(()),
     }
 }
 
