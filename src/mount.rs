@@ -46,7 +46,7 @@ use policy::{Forget, Kernel};
 use quiet::Quiet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +65,8 @@ pub struct MountOptions {
     pub background: bool,
     /// What SIGHUP reads; without it, SIGHUP does nothing.
     pub reread: Option<Reread>,
+    /// The mount's source in /proc/mounts; without it, the first directory of snapshots.
+    pub device: Option<OsString>,
 }
 
 /// A mount while it lives.
@@ -87,7 +89,8 @@ pub struct Mounted {
 
 /// Mounts and stays until unmounted.
 pub fn run(config: Config, options: MountOptions) -> Result<()> {
-    let mounted = spawn(config, options.reread)?;
+    let background = options.background;
+    let mounted = spawn(config, options)?;
     let dates = mounted.fs.catalogue().dates();
     let line = format!(
         "mailtm: {} is ready: {} dates\n",
@@ -97,7 +100,7 @@ pub fn run(config: Config, options: MountOptions) -> Result<()> {
     let mut out = std::io::stdout();
     // A starter that does not listen is no reason to unmount.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-    if options.background {
+    if background {
         detach_output();
     }
     let status = status::line(mounted.fs.catalogue());
@@ -118,7 +121,7 @@ fn detach_output() {
 }
 
 /// Mounts; returns when the file system answers. SIGHUP takes over the access policy of what `reread` gives.
-pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
+pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
     let mountpoint = config.mountpoint.clone().ok_or_else(|| {
         Error::new(
             Kind::Config,
@@ -129,8 +132,9 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     // Before any thread starts, so that none of them takes the signals.
     let signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| failed("waiting for signals", &e))?;
-    let name = config.source.snapshots.first();
-    let name = name.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
+    let first = config.source.snapshots.first();
+    let first = first.map_or(OsStr::new("mailtm"), |path| path.as_os_str());
+    let name = options.device.as_deref().unwrap_or(first);
     let device = Device::open()?;
     let mut mounter = Mounter::start(&device, &mountpoint, name)?;
     let silent = probe::stores(&config)?;
@@ -170,7 +174,7 @@ pub fn spawn(config: Config, reread: Option<Reread>) -> Result<Mounted> {
     let session = serve(session, end.clone())?;
     let (review, changes) = mpsc::channel();
     let forget: Forget = Arc::new(move |change| push_owners(&[change]));
-    let reload = reread.map(|reread| Reload {
+    let reload = options.reread.map(|reread| Reload {
         fs: fs.clone(),
         config: config.clone(),
         reread,

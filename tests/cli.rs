@@ -374,4 +374,21 @@ fn fstab_may_name_a_configuration() {
     assert!(is_mounted(&there.0));
     assert!(!is_mounted(&config.mountpoint));
     assert!(there.0.join("2026-11-20").join(ALICE).is_dir());
+
+    // Neither would find anything to do if it did not know the mount again.
+    let fstab = scratch.join("fstab");
+    let (file, at) = (file.display(), there.0.display());
+    std::fs::write(&fstab, format!("{file} {at} mailtm _netdev 0 0\n")).unwrap();
+    let all = output(Command::new("mount").arg("-a").arg("-T").arg(&fstab));
+    assert_eq!(code(&all), 0, "{}", stderr(&all));
+    let report = output(
+        mailtm(&["check", "--json", "--config"]).arg(
+            config
+                .clone()
+                .set("mountpoint", there.0.to_str().unwrap())
+                .write(),
+        ),
+    );
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["mount_point"]["state"], "mounted");
 }

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let config = config::load(Some(&demo.config()))?;
     // On a thread of its own, as the mount confines the one that it is made on; the tour looks at more than the store.
-    let mounted = std::thread::spawn(|| mount::spawn(config, None));
+    let mounted = std::thread::spawn(|| mount::spawn(config, mount::MountOptions::default()));
     let fault = |_| Error::new(Kind::Failed, "mounting: a fault in mailtm itself");
     let mounted = mounted.join().map_err(fault)??;
     let mountpoint = mounted.mountpoint();

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::mount::MountOptions;
 use clap::{Args, ColorChoice, Parser};
 use options::Options;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +32,15 @@ pub(super) struct Arguments {
     /// Where to mount, if no SOURCE stands before it
     #[arg(long, hide = true, value_name = "MOUNTPOINT", conflicts_with_all = ["source", "mountpoint"])]
     at: Option<PathBuf>,
+    /// What mount(8) calls the device
+    #[arg(
+        long,
+        hide = true,
+        value_name = "DEVICE",
+        requires = "detached",
+        allow_hyphen_values = true
+    )]
+    device: Option<OsString>,
     /// Directory of snapshots, or a live directory that has one
     #[arg(value_name = "SOURCE")]
     source: Option<PathBuf>,
@@ -81,12 +91,13 @@ impl Arguments {
         if settled.detached {
             background::detach()?;
         }
-        let background = settled.detached;
+        let (background, device) = (settled.detached, settled.device.clone());
         let file = config.file.clone();
         let reread = move || settled.configure(file.as_deref());
         let options = MountOptions {
             background,
             reread: Some(Box::new(reread)),
+            device,
         };
         crate::mount::run(config, options)?;
         Ok(ExitCode::SUCCESS)
@@ -137,6 +148,11 @@ impl Arguments {
     }
 }
 
+/// Whether what mount(8) calls the device names nothing.
+pub(super) fn is_word(device: &Path) -> bool {
+    [Path::new("none"), Path::new("mailtm")].contains(&device)
+}
+
 impl Helper {
     pub(super) fn global(&self) -> Global {
         Global {
@@ -164,7 +180,9 @@ impl Helper {
 
     /// The same said to `mailtm mount`. What mount(8) calls the device is snapshots or a configuration.
     fn arguments(self) -> Arguments {
-        let is_word = [Path::new("none"), Path::new("mailtm")].contains(&self.source.as_path());
+        let is_word = is_word(&self.source);
+        // What /proc/mounts has must be what fstab has, or mount(8) would not know that it is mounted.
+        let device = Some(self.source.clone().into());
         let is_config =
             self.source.extension().is_some_and(|e| e == "toml") || self.source.is_file();
         let (config, source) = match (is_word, is_config) {
@@ -178,6 +196,7 @@ impl Helper {
             background: true,
             detached: false,
             at: None,
+            device,
             source,
             mountpoint: Some(self.mountpoint),
         }

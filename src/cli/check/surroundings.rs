@@ -4,15 +4,18 @@
 //! hang, but for a mount of our own.
 
 use super::findings::{Findings, printable_bytes};
+use crate::cli::mount::is_word;
 use crate::cli::terminal::printable;
 use crate::config::{self, Config};
 use crate::error::Result;
+use crate::fuse::TYPE;
 use crate::mount::point::{MountLine, mounts_on};
 use crate::mount::probe::{self, Silent};
 use crate::mount::sandbox;
 use rustix::fs::{Access, AtFlags, CWD, FsWord, PROC_SUPER_MAGIC, accessat};
 use rustix::io::Errno;
 use serde::Serialize;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -123,11 +126,20 @@ pub fn mount_point(config: &Config, findings: &mut Findings) -> Result<Option<Mo
     Ok(Some(MountPoint { path: shown, state }))
 }
 
-/// Whether a mount shows the configured snapshots: one of ours bears the name of their first directory.
+/// Whether a mount shows the configured snapshots: one of ours bears the name of their first directory, or, from fstab, that
+/// of the configuration or one that names nothing.
 fn is_of(mounted: &MountLine, config: &Config) -> bool {
+    let source = Path::new(OsStr::from_bytes(&mounted.source));
     let first = config.source.snapshots.first();
-    mounted.kind.starts_with("fuse")
-        && first.is_some_and(|first| first.as_os_str().as_bytes() == mounted.source)
+    let file = config
+        .file
+        .as_ref()
+        .and_then(|file| file.canonicalize().ok());
+    let is_named = [first, config.file.as_ref(), file.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|name| name == source);
+    mounted.kind == TYPE && (is_named || is_word(source))
 }
 
 fn unmounted(path: &Path, shown: &str, findings: &mut Findings) -> MountState {

@@ -77,6 +77,9 @@ fn command_line(arguments: &Arguments, global: &Global) -> Vec<OsString> {
     if let Some(config) = &arguments.config {
         line.extend(["--config".into(), config.into()]);
     }
+    if let Some(device) = &arguments.device {
+        line.extend(["--device".into(), device.clone()]);
+    }
     for options in &arguments.options {
         line.extend(["-o".into(), options.into()]);
     }
@@ -143,9 +146,10 @@ mod tests {
             "/m",
         ];
         let cli = Cli::try_parse_from(given).unwrap();
-        let Command::Mount(arguments) = cli.command else {
+        let Command::Mount(mut arguments) = cli.command else {
             panic!("another command");
         };
+        arguments.device = Some("-odd device".into());
         let mut line = command_line(&arguments, &cli.global);
         line.insert(0, "mailtm".into());
         let again = Cli::try_parse_from(line).unwrap();
@@ -155,6 +159,7 @@ mod tests {
         assert!(detached.detached && !detached.background);
         assert_eq!(detached.config, arguments.config);
         assert_eq!(detached.options, arguments.options);
+        assert_eq!(detached.device, arguments.device);
         assert_eq!(detached.source, arguments.source);
         assert_eq!(detached.mountpoint, arguments.mountpoint);
         assert_eq!(again.global.verbose, 2);

@@ -101,10 +101,11 @@ fn as_mount_calls_it() {
     let arguments = helper(&file, "rw");
     assert_eq!(
         (arguments.config, arguments.source),
-        (Some(file.into()), None)
+        (Some(file.clone().into()), None)
     );
     assert!(arguments.background);
     assert_eq!(arguments.mountpoint, Some("/backups".into()));
+    assert_eq!(arguments.device, Some(file.into()));
 
     let snapshots = place.path("snapshots");
     let arguments = helper(&snapshots, "rw");
