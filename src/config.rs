@@ -2,7 +2,8 @@
 //!
 //! - All mistakes of a file are told at once, each with its file, line, key and cure; unknown keys are mistakes.
 //! - A [`Config`] that [`load`] returns is right in itself: paths are absolute, templates and patterns have meaning,
-//!   names are well formed. Whether paths exist and names resolve is for those to say who need them.
+//!   names are well formed. Whether paths exist and names resolve is for those to say who need them, with the line that
+//!   [`Config::mistake`] knows.
 //! - What the file leaves out has its default; without the default file, everything has.
 //!
 //! The cast: [`Config`] and the types of its settings; `portal` has those of one table; `read` makes them of a file, `document` walks
@@ -13,13 +14,13 @@ mod portal;
 mod read;
 mod value;
 
-pub use document::Mistake;
+pub use document::{Lines, Mistake};
 pub use portal::Portal;
 pub use read::{examine, load};
 pub use value::Choice;
 
 use crate::access::{Grant, OwnerRule, Policy, Principal};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::language::Language;
 use crate::restore::{self, imap::transport::Address};
 use crate::store::Format;
@@ -42,6 +43,8 @@ const MAX_DAYS: u32 = 36_500;
 pub struct Config {
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Where its values stand.
+    pub lines: Lines,
     pub mountpoint: Option<PathBuf>,
     pub timezone: Zone,
     pub granularity: Granularity,
@@ -207,6 +210,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             file: None,
+            lines: Lines::default(),
             mountpoint: None,
             timezone: Zone::System,
             granularity: Granularity::Day,
@@ -300,20 +304,36 @@ impl Config {
         differing.map(|(name, _)| name).collect()
     }
 
+    /// What shows only when a thing is looked at that the file names. The message begins with the key.
+    pub fn mistake(&self, message: impl Into<String>) -> Mistake {
+        let message = message.into();
+        let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        Mistake {
+            file: file.to_owned(),
+            line: self.lines.about(&message).unwrap_or(0),
+            message,
+        }
+    }
+
+    /// The same of an error, which stays what it is.
+    pub fn placed(&self, e: &Error) -> Error {
+        Error::new(e.kind(), self.mistake(e.to_string()).to_string())
+    }
+
     /// Fails unless it is known where the snapshots are.
     pub fn require_snapshots(&self) -> Result<()> {
-        if self.source.snapshots.is_empty() {
-            let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
-            return Err(Error::new(
-                Kind::Config,
-                format!(
-                    "{}: source.snapshots: missing: write snapshots = [\"/srv/vmail/.zfs/snapshot\"] under \
-                     [source], or name the directory of snapshots on the command line",
-                    file.display()
-                ),
-            ));
+        match self.no_snapshots() {
+            None => Ok(()),
+            Some(mistake) => wrong(mistake.to_string()),
         }
-        Ok(())
+    }
+
+    /// What is wrong if it is not known where the snapshots are.
+    pub fn no_snapshots(&self) -> Option<Mistake> {
+        let message = "source.snapshots: missing: write snapshots = [\"/srv/vmail/.zfs/snapshot\"] under \
+                       [source], or name the directory of snapshots on the command line";
+        let is_missing = self.source.snapshots.is_empty();
+        is_missing.then(|| self.mistake(message))
     }
 
     /// Who may see what.

@@ -26,7 +26,9 @@ pub mod sandbox;
 mod status;
 mod watchdog;
 
-pub use build::{about, build, catalogue, keys, layout, restorer, restorer_of, source};
+pub use build::{
+    about, build, catalogue, found_source, keys, layout, restorer, restorer_of, source,
+};
 pub use confine::confine_portal;
 pub use live::Following;
 pub use policy::{Reload, Reread};

@@ -274,6 +274,54 @@ fn mistakes_in_the_configuration_name_line_key_and_cure() {
             "to",
         ),
         (format!("{source}[access\n"), 3, "", ""),
+        (
+            format!("{source}name = \"%G-W%V-%u\"\n"),
+            3,
+            "source.name",
+            "%Y",
+        ),
+        (
+            format!("{source}mail_crypt_keys = [\n\"/nonexist\"]\n"),
+            4,
+            "source.mail_crypt_keys: /nonexist",
+            "correct the path",
+        ),
+        (
+            "[source]\nsnapshots = [\"/nonexist\"]\n".to_owned(),
+            2,
+            "source.snapshots",
+            "",
+        ),
+        (
+            format!("{source}[access]\n[[access.grant]]\nmailboxes = []\nto = [\"x\"]\n"),
+            5,
+            "access.grant.mailboxes",
+            "mailboxes = [",
+        ),
+        (
+            format!("{source}[access]\n[[access.grant]]\nmailboxes = [\"*\"]\nto = []\n"),
+            6,
+            "access.grant.to",
+            "to = [",
+        ),
+        (
+            format!("{source}[restore]\nmethod = \"imap\"\n"),
+            3,
+            "restore.imap",
+            "imaps://",
+        ),
+        (
+            format!("{source}[restore]\nimap = \"imaps://h\"\nmaster_user = \"m\"\n"),
+            3,
+            "restore.password_file",
+            "password_file =",
+        ),
+        (
+            format!("{source}[portal]\nurl = \"https://h/sub/\"\n"),
+            4,
+            "portal.url",
+            "https://mtm.example.com",
+        ),
     ];
     for (number, (text, line, key, cure)) in cases.iter().enumerate() {
         let path = scratch.join(format!("{number}.toml"));
@@ -285,8 +333,11 @@ fn mistakes_in_the_configuration_name_line_key_and_cure() {
         assert!(said.contains(&place), "no {place} in\n{said}\nfor\n{text}");
         assert!(said.contains(key), "no {key} in\n{said}");
         assert!(said.contains(cure), "no {cure} in\n{said}");
-        let mount = run(&["mount", "--config", path.to_str().unwrap()]);
+        let at = scratch.subdirectory("at").to_str().unwrap().to_owned();
+        let mount = run(&["mount", "--config", path.to_str().unwrap(), "--at", &at]);
         assert_eq!(code(&mount), 2, "{text}");
+        let said = stderr(&mount);
+        assert!(said.contains(&place), "no {place} in\n{said}\nfor\n{text}");
     }
 }
 

@@ -33,13 +33,14 @@
 //! Counts by name are objects with `name` and `count`, the largest first.
 //!
 //! The cast: [`report`] is the whole answer and `text` its form for people, with `words` for numbers; `findings` is what is wrong; `surroundings`, `snapshots`, `mailboxes`,
-//! `contents`, `entry` and `portal` each find out a part of it; `deep` reads every message.
+//! `contents`, `entry`, `named` and `portal` each find out a part of it; `deep` reads every message.
 
 mod contents;
 mod deep;
 mod entry;
 mod findings;
 mod mailboxes;
+mod named;
 mod portal;
 mod report;
 mod snapshots;
@@ -51,7 +52,7 @@ use super::terminal::printable;
 use super::{PARTLY_DONE, WRONG_USAGE, failed, print, use_source};
 use crate::config::{self, Config};
 use crate::disk::Root;
-use crate::error::{Kind, Result};
+use crate::error::{Context, Kind, Result};
 use crate::mount;
 use crate::mount::probe::{self, Silent};
 use clap::Args;
@@ -87,27 +88,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .file
             .as_ref()
             .map(|file| printable(&file.to_string_lossy())),
-        mistakes: mistakes.into_iter().map(Mistake::from).collect(),
+        mistakes: Vec::new(),
         facts: None,
     };
-    let of_source = |message: String| match arguments.source {
-        Some(_) => Mistake::new(None, message),
-        None => Mistake::new(config.file.as_deref(), message),
+    let of_source = |message: String| match config.source.typed {
+        true => Mistake::typed(&message),
+        false => config.mistake(message).into(),
     };
     let silent = probe::stores(&config)?;
+    let outside = [named::mistakes(&config), portal::mistakes(&config)].concat();
+    let outside = outside.into_iter().filter(|it| !follows(it, &mistakes));
     let missing = missing_directories(&config, &silent);
-    report.mistakes.extend(missing.into_iter().map(&of_source));
-    report.mistakes.extend(portal::mistakes(&config));
+    let mistakes = mistakes.iter().cloned().map(Mistake::from);
+    report.mistakes = mistakes
+        .chain(missing.into_iter().map(of_source))
+        .chain(outside.map(|message| config.mistake(message).into()))
+        .collect();
     if report.mistakes.is_empty() {
-        let found = config
-            .require_snapshots()
-            .and_then(|()| facts(&config, &silent, arguments.deep));
-        match found {
+        report
+            .mistakes
+            .extend(config.no_snapshots().map(Mistake::from));
+    }
+    if report.mistakes.is_empty() {
+        match facts(&config, &silent, arguments.deep) {
             Ok(facts) => report.facts = Some(facts),
-            Err(e) if e.kind() == Kind::Config => {
-                let message = printable(&e.to_string());
-                report.mistakes.push(Mistake::new(None, message));
-            }
+            Err(e) if e.kind() == Kind::Config => report.mistakes.push(of_source(e.to_string())),
             Err(e) => return Err(e),
         }
     }
@@ -146,17 +151,21 @@ fn missing_directories(config: &Config, silent: &[Silent]) -> Vec<String> {
                 // Whoever reads it says what is the matter.
                 Err(_) => return None,
             };
-            Some(format!(
-                "source.snapshots: {}: {why}",
-                printable(&path.to_string_lossy())
-            ))
+            Some(format!("source.snapshots: {}: {why}", path.display()))
         });
     wrong.collect()
 }
 
+/// Whether a mistake in a key is there because of one in its value, in whose place the default is.
+fn follows(message: &str, mistakes: &[config::Mistake]) -> bool {
+    let key = |message: &str| message.split_once(": ").map(|(key, _)| key.to_owned());
+    let is_same = |mistake: &config::Mistake| key(&mistake.message) == key(message);
+    mistakes.iter().any(is_same)
+}
+
 fn facts(config: &Config, silent: &[Silent], deep: bool) -> Result<Facts> {
     let mut findings = Findings::default();
-    let source = mount::source(config)?;
+    let source = mount::found_source(config).context(|| "source.snapshots")?;
     let layout = mount::layout(config)?;
     let keys = mount::keys(config)?;
     mount::about(config)?;

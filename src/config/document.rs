@@ -146,6 +146,57 @@ impl Mistakes {
     }
 }
 
+/// Where values stand, so that what turns out to be wrong later is told with its line, too.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(Vec<Line>);
+
+#[derive(Clone, Debug)]
+struct Line {
+    /// With its tables before it.
+    key: String,
+    /// The value, or an item of it, if that is a string.
+    text: String,
+    number: usize,
+}
+
+impl Lines {
+    pub(super) fn of(table: &DeTable<'_>, mistakes: &Mistakes) -> Self {
+        let mut lines = Self::default();
+        lines.take("", table, mistakes);
+        lines
+    }
+
+    fn take(&mut self, within: &str, table: &DeTable<'_>, mistakes: &Mistakes) {
+        for (name, value) in table {
+            let key = format!("{within}{}", name.get_ref());
+            if let Some(table) = value.get_ref().as_table() {
+                self.take(&format!("{key}."), table, mistakes);
+                continue;
+            }
+            let items = value.get_ref().as_array().into_iter();
+            for value in std::iter::once(value).chain(items.flat_map(|items| items.iter())) {
+                self.0.push(Line {
+                    key: key.clone(),
+                    text: value.get_ref().as_str().unwrap_or_default().to_owned(),
+                    number: mistakes.line(value.span().start),
+                });
+            }
+        }
+    }
+
+    /// That of the value which a message is about: the message begins with its key, and names the item of a list.
+    pub(super) fn about(&self, message: &str) -> Option<usize> {
+        let (key, why) = message.split_once(": ")?;
+        let named = |line: &&Line| line.key == key && why.contains(&line.text);
+        let line = self
+            .0
+            .iter()
+            .filter(named)
+            .max_by_key(|line| line.text.len())?;
+        Some(line.number)
+    }
+}
+
 /// A table of the document.
 pub(super) struct Section<'a> {
     name: &'static str,

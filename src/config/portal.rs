@@ -148,6 +148,9 @@ fn url(text: &str) -> Result<String> {
         .or_else(|| text.strip_prefix("http://"));
     let strange = |c: char| c.is_control() || c.is_whitespace() || "\"<>?#".contains(c);
     match rest {
+        Some(rest) if rest.trim_end_matches('/').contains('/') => wrong(format!(
+            "\"{text}\" has a path, and the pages stand at the top of their web site: write such as \"https://mtm.example.com\""
+        )),
         Some(rest) if !rest.is_empty() && !rest.contains(strange) => {
             Ok(text.trim_end_matches('/').to_owned())
         }

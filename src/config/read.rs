@@ -1,6 +1,6 @@
 //! From a file to a [`Config`].
 
-use super::document::{Mistake, Mistakes, Section};
+use super::document::{Lines, Mistake, Mistakes, Section};
 use super::portal;
 use super::value::{self, Choice, wrong};
 use super::{
@@ -96,7 +96,8 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> (Config, Vec<Mistake>) {
         mistakes.add(at, message);
     }
     let broken = mistakes.lines();
-    let config = walk(&Section::top(&table, &mistakes));
+    let mut config = walk(&Section::top(&table, &mistakes));
+    config.lines = Lines::of(table.get_ref(), &mistakes);
     (config, mistakes.finish(file, &broken))
 }
 
@@ -104,6 +105,7 @@ fn walk(top: &Section<'_>) -> Config {
     let defaults = Config::default();
     Config {
         file: None,
+        lines: Lines::default(),
         mountpoint: top.string("mountpoint", "\"/backups\"", value::absolute_path),
         timezone: top
             .string("timezone", "\"Europe/Rome\"", Zone::parse)
@@ -162,19 +164,9 @@ fn walk(top: &Section<'_>) -> Config {
                     .unwrap_or(defaults.index.warm),
                 bodies: s.boolean("bodies").unwrap_or(defaults.index.bodies),
             }),
-        restore: top.table("restore").map_or(defaults.restore, |s| Restore {
-            method: s
-                .string("method", "\"auto\"", restore::Method::parse)
-                .unwrap_or_default(),
-            imap: s.string("imap", "\"imaps://mail.example.com\"", Address::parse),
-            master_user: s.string("master_user", "\"restorer\"", value::login),
-            password_file: s.string(
-                "password_file",
-                "\"/etc/mailtm/imap.password\"",
-                value::absolute_path,
-            ),
-            ca_file: s.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
-        }),
+        restore: top
+            .table("restore")
+            .map_or(defaults.restore, |s| walk_restore(&s)),
         portal: top
             .table("portal")
             .map_or(defaults.portal, |s| portal::walk(&s)),
@@ -232,6 +224,28 @@ fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
     source
 }
 
+fn walk_restore(section: &Section<'_>) -> Restore {
+    let (server, user) = ("\"imaps://mail.example.com\"", "\"restorer\"");
+    let password = "\"/etc/mailtm/imap.password\"";
+    let restore = Restore {
+        method: section
+            .string("method", "\"auto\"", restore::Method::parse)
+            .unwrap_or_default(),
+        imap: section.string("imap", server, Address::parse),
+        master_user: section.string("master_user", user, value::login),
+        password_file: section.string("password_file", password, value::absolute_path),
+        ca_file: section.string("ca_file", "\"/etc/mailtm/ca.pem\"", value::absolute_path),
+    };
+    if restore.method == restore::Method::Imap {
+        section.require("imap", server);
+    }
+    if restore.imap.is_some() {
+        section.require("master_user", user);
+        section.require("password_file", password);
+    }
+    restore
+}
+
 fn walk_access(section: &Section<'_>, defaults: Access) -> Access {
     Access {
         owner: section
@@ -257,6 +271,14 @@ fn walk_grant(section: &Section<'_>) -> Option<Grant> {
         Grant::new(&[pattern.to_owned()], Vec::new()).map(|_| pattern.to_owned())
     });
     let to = section.list("to", names, Principal::parse);
+    if mailboxes.as_ref().is_some_and(Vec::is_empty) {
+        let why = format!("is empty, so it grants nothing: write such as mailboxes = {patterns}");
+        section.refuse("mailboxes", why);
+    }
+    if to.as_ref().is_some_and(Vec::is_empty) {
+        let why = format!("is empty, so it grants nothing: write such as to = {names}");
+        section.refuse("to", why);
+    }
     match Grant::new(&mailboxes?, to?) {
         Ok(grant) => Some(grant),
         Err(e) => {

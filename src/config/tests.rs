@@ -2,6 +2,7 @@
 
 use super::read::parse;
 use super::*;
+use crate::error::Kind;
 use proptest::prelude::*;
 use std::io::Write as _;
 

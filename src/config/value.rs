@@ -2,10 +2,9 @@
 
 use crate::access::OwnerRule;
 use crate::error::{Error, Kind, Result};
+use crate::snapshot::pattern::Pattern;
 use crate::store::Format;
 use crate::view::mailbox::hosting;
-use chrono::format::{Item, Parsed, StrftimeItems};
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
@@ -190,26 +189,7 @@ fn placeholders(text: &str) -> Result<Vec<&str>> {
 
 /// A strftime pattern that names a date.
 pub(super) fn snapshot_pattern(text: &str) -> Result<String> {
-    let items: Vec<Item> = StrftimeItems::new(text).collect();
-    if text.contains('/') || items.contains(&Item::Error) {
-        return wrong(format!(
-            "\"{text}\" is no pattern for a snapshot's name: write what strftime(3) knows, \
-             such as \"autosnap_%Y-%m-%d_%H:%M:%S_daily\" (%% for a percent sign)"
-        ));
-    }
-    // Whether a date comes back out of a name is known once one has been written.
-    let sample = chrono::DateTime::UNIX_EPOCH;
-    let mut name = String::new();
-    let written = write!(name, "{}", sample.format_with_items(items.iter()));
-    let mut parsed = Parsed::new();
-    let back = written.is_ok()
-        && chrono::format::parse(&mut parsed, &name, items.iter()).is_ok()
-        && (parsed.to_naive_date().is_ok() || parsed.timestamp().is_some());
-    if !back {
-        return wrong(format!(
-            "\"{text}\" does not say the date of a snapshot: write %Y, %m and %d (or %s) where they stand in its name"
-        ));
-    }
+    Pattern::parse(text)?;
     Ok(text.to_owned())
 }
 

@@ -146,18 +146,26 @@ pub fn layout(config: &Config) -> Result<mailbox::Layout> {
 
 /// The keys that the configuration names.
 pub fn keys(config: &Config) -> Result<Keys> {
-    Keys::read(&config.source.mail_crypt_keys)
+    Keys::read(&config.source.mail_crypt_keys).map_err(|e| config.placed(&e))
 }
 
 /// The administrator's words for the text in each mailbox.
 pub fn about(config: &Config) -> Result<Option<about::Template>> {
     let read = config.about.as_deref().map(about::Template::read);
     read.transpose()
-        .map_err(|e| Error::new(e.kind(), format!("about.template: {e}")))
+        .map_err(|e| config.placed(&e.context("about.template")))
 }
 
 /// The directories of snapshots that a configuration means, and the path of the mail store inside each snapshot.
 pub fn source(config: &Config) -> Result<Source> {
+    found_source(config).map_err(|e| match config.source.typed {
+        true => e,
+        false => config.placed(&e.context("source.snapshots")),
+    })
+}
+
+/// The same, with an error that says nothing of the configuration.
+pub fn found_source(config: &Config) -> Result<Source> {
     match config.source.snapshots.as_slice() {
         // One directory may be a live one that has snapshots.
         [one] => source::resolve(one, &said(config)?),

@@ -208,7 +208,11 @@ fn every_mistake_is_told_missing_directories_included() {
     assert_eq!(report["mistakes"].as_array().unwrap().len(), 3);
     assert_eq!(report["mistakes"][0]["file"], config.path.to_str().unwrap());
     assert_eq!(report["mistakes"][0]["line"], 1);
-    assert_eq!(report["mistakes"][1]["line"], Value::Null);
+    let text = fs::read_to_string(&config.path).unwrap();
+    for (at, name) in [(1, "/gone\""), (2, "/also-gone\"")] {
+        let line = text.lines().position(|line| line.contains(name));
+        assert_eq!(report["mistakes"][at]["line"], line.unwrap() + 1, "{text}");
+    }
     assert_eq!(report.get("dates"), None);
 
     let alone = output(&mut mailtm(&["check", gone.to_str().unwrap()]));
@@ -270,6 +274,50 @@ fn an_index_that_cannot_be_kept_and_a_live_store_that_is_not_there_are_told() {
     let (_, report) = json(&config, &[]);
     assert_eq!(report["live"]["present"], false);
     assert_warns(&report, &["live store", "no-live"]);
+}
+
+#[test]
+fn what_the_configuration_names_and_is_not_there_is_said_with_its_line() {
+    let (scratch, store, config) = setup();
+    store.mailbox(DAY, ALICE);
+    let password = scratch.join("password");
+    fs::write(&password, "a word\n").unwrap();
+    let imap = config
+        .clone()
+        .set("restore.imap", "imaps://mail.example.com")
+        .set("restore.master_user", "restorer")
+        .set("restore.password_file", password.to_str().unwrap());
+    assert_eq!(json(&imap, &[]).0, 0);
+    for key in [
+        "about.template",
+        "restore.ca_file",
+        "restore.password_file",
+        "source.mail_crypt_keys",
+    ] {
+        let config = match key {
+            "source.mail_crypt_keys" => imap.clone().set(key, vec!["/none/x".to_owned()]),
+            _ => imap.clone().set(key, "/none/x"),
+        };
+        let (code, report) = json(&config, &[]);
+        assert_eq!(code, 2, "{report}");
+        let [mistake] = report["mistakes"].as_array().unwrap().as_slice() else {
+            panic!("{report}");
+        };
+        let text = fs::read_to_string(&config.path).unwrap();
+        let line = text.lines().position(|line| line.contains("/none/x"));
+        assert_eq!(mistake["line"], line.unwrap() + 1, "{mistake}");
+        assert_eq!(mistake["file"], config.path.to_str().unwrap());
+        let message = mistake["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("{key}: /none/x: ")),
+            "{message}"
+        );
+    }
+    let nobody = config
+        .set("portal.smtp", "smtp://localhost:25")
+        .set("portal.from", "nobody");
+    let (_, report) = json(&nobody, &[]);
+    assert_eq!(report["mistakes"].as_array().unwrap().len(), 1, "{report}");
 }
 
 #[test]

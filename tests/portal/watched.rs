@@ -175,7 +175,15 @@ fn every_thread_of_the_portal_is_confined() {
         ("doveadm", None),
     ] {
         let mut world = World::new();
-        world.config = world.config.clone().set("restore.method", method);
+        let password = world.scratch.join("password");
+        std::fs::write(&password, "a word\n").unwrap();
+        world.config = world
+            .config
+            .clone()
+            .set("restore.imap", "imaps://mail.example.com")
+            .set("restore.master_user", "restorer")
+            .set("restore.password_file", password.to_str().unwrap())
+            .set("restore.method", method);
         let portal = world.portal();
         let mut alice = portal.signed_in(ALICE);
         assert_eq!(alice.get(&crate::reading::list("INBOX")).status, 200);

@@ -1,36 +1,32 @@
 //! The portal: whether it would start, and what would disappoint those who use it. No server is asked.
 
 use super::findings::Findings;
-use super::report::Mistake;
 use crate::cli::requests;
 use crate::cli::terminal::printable;
 use crate::config::{Config, Portal};
 use crate::restore::imap::transport::check_authorities;
 use std::os::unix::fs::MetadataExt;
 
-/// Mistakes that keep the portal from starting, or everybody from signing in; none where nothing of it is configured.
-pub fn mistakes(config: &Config) -> Vec<Mistake> {
+/// Mistakes that keep the portal from starting, or everybody from signing in, with their keys in front; none where nothing
+/// of it is configured.
+pub fn mistakes(config: &Config) -> Vec<String> {
     if config.portal == Portal::default() {
         return Vec::new();
     }
-    let file = config.file.as_deref();
-    let mut mistakes = Vec::new();
+    let mut mistakes: Vec<String> = Vec::new();
     if let Err(e) = requests::post(config) {
-        mistakes.push(printable(&e.to_string()));
+        mistakes.push(e.to_string());
     }
     if let Some(path) = &config.portal.ca_file
         && let Err(e) = check_authorities(path)
     {
-        let message = printable(&format!("portal.ca_file: {e}"));
+        let message = format!("portal.ca_file: {e}");
         // The post may have said so already.
         if !mistakes.iter().any(|said| said.contains("portal.ca_file")) {
             mistakes.push(message);
         }
     }
-    let mistakes = mistakes.into_iter();
     mistakes
-        .map(|message| Mistake::new(file, message))
-        .collect()
 }
 
 /// What works, and not as people expect it.

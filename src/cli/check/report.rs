@@ -13,7 +13,6 @@ use crate::cli::terminal::printable;
 use crate::config;
 use serde::Serialize;
 use std::fmt;
-use std::path::Path;
 
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -60,12 +59,12 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// One that is on no certain line.
-    pub fn new(file: Option<&Path>, message: String) -> Self {
+    /// One that is in no file.
+    pub fn typed(message: &str) -> Self {
         Self {
-            file: file.map(|file| printable(&file.to_string_lossy())),
+            file: None,
             line: None,
-            message,
+            message: printable(message),
         }
     }
 }
@@ -73,8 +72,9 @@ impl Mistake {
 impl From<config::Mistake> for Mistake {
     fn from(mistake: config::Mistake) -> Self {
         Self {
+            file: Some(printable(&mistake.file.to_string_lossy())),
             line: Some(mistake.line).filter(|line| *line > 0),
-            ..Self::new(Some(&mistake.file), printable(&mistake.message))
+            message: printable(&mistake.message),
         }
     }
 }
@@ -98,17 +98,20 @@ mod tests {
 
     #[test]
     fn mistakes_as_text_and_as_json() {
-        let mistake = Mistake::from(config::Mistake {
-            file: "/x.toml".into(),
-            line: 3,
-            message: "unknown key \"a\tb\"".to_owned(),
-        });
+        let at = |line: usize, message: &str| {
+            Mistake::from(config::Mistake {
+                file: "/x.toml".into(),
+                line,
+                message: message.to_owned(),
+            })
+        };
+        let mistake = at(3, "unknown key \"a\tb\"");
         assert_eq!(mistake.to_string(), "/x.toml:3: unknown key \"a\\tb\"");
-        let whole = Mistake::new(Some(Path::new("/x.toml")), "no".into());
+        let whole = at(0, "no");
         assert_eq!(whole.to_string(), "/x.toml: no");
         let report = Report {
             configuration: None,
-            mistakes: vec![whole, Mistake::new(None, "never".into())],
+            mistakes: vec![whole, Mistake::typed("never")],
             facts: None,
         };
         assert_eq!(

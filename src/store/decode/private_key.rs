@@ -83,10 +83,14 @@ impl Keys {
         let mut keys = Vec::new();
         for file in files {
             let wrong = |what: String| {
-                let message = format!("[source] mail_crypt_keys: {}: {what}", file.display());
+                let message = format!("source.mail_crypt_keys: {}: {what}", file.display());
                 Error::new(Kind::Config, message)
             };
-            let cannot = |e| wrong(format!("cannot be read ({e})"));
+            let cannot = |e| {
+                wrong(format!(
+                    "cannot be read ({e}): correct the path, or let mailtm's user read it"
+                ))
+            };
             let size = std::fs::metadata(file).map_err(cannot)?.len();
             if size > LONGEST_FILE {
                 return Err(wrong("is too long for a private key in PEM".into()));
