@@ -18,6 +18,7 @@ use super::{Shared, State};
 use crate::error::Kind;
 use crate::fs::browse::{Origin, When};
 use crate::requests::{LONGEST_NOTE, MOST_MESSAGES, New};
+use crate::restore::check_into;
 use askama::Template;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
@@ -336,6 +337,12 @@ async fn send(
     };
     if into.as_ref().is_some_and(|into| into.is_empty()) {
         return again(t.wants_a_folder).await;
+    }
+    if into
+        .as_deref()
+        .is_some_and(|into| check_into(into).is_err())
+    {
+        return again(t.odd_folder).await;
     }
     let new = wanted.portions.iter().map(|portion| New {
         token: portion.token(&nonce),

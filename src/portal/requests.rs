@@ -11,6 +11,7 @@ use crate::error::Kind;
 use crate::language::Language;
 use crate::requests::{Details, Filter, Id, LONGEST_NOTE, Report, Request, State as Stage};
 use crate::restore::Plan;
+use crate::restore::live::about_name;
 use askama::Template;
 use axum::Router;
 use axum::extract::Path;
@@ -287,8 +288,8 @@ async fn one(
     }))
 }
 
-/// Why a request came to a state, as far as this person is told: a decision's reason was written for him; what went wrong
-/// speaks to administrators, of places on the server.
+/// Why a request came to a state, as far as this person is told: a decision's reason was written for him, and the name of the
+/// folder is his own; what else went wrong speaks to administrators, of places on the server.
 fn told(
     t: &'static text::Requests,
     is_admin: bool,
@@ -297,7 +298,9 @@ fn told(
 ) -> Option<String> {
     match stage {
         Stage::Lapsed => why.map(|_| t.backup_is_gone.to_owned()),
-        _ => why.filter(|_| is_admin || stage == Stage::Declined),
+        _ if is_admin || stage == Stage::Declined => why,
+        Stage::Failed => about_name(&why?).map(str::to_owned),
+        _ => None,
     }
 }
 
@@ -406,6 +409,10 @@ mod tests {
             assert_eq!(told(t, false, stage, why()), None);
             assert_eq!(told(t, true, stage, why()), why());
         }
+        let name = "\"cur\" cannot name a folder of this mailbox: choose another name";
+        let why_not = Some(format!("/srv/vmail: {name}"));
+        let failed = told(t, false, Stage::Failed, why_not);
+        assert_eq!(failed.as_deref(), Some(name));
         assert_eq!(told(t, false, Stage::Declined, why()), why());
         let lapsed = told(t, false, Stage::Lapsed, why());
         assert_eq!(lapsed.as_deref(), Some(t.backup_is_gone));

@@ -1,6 +1,6 @@
 //! What of a backup is to be put back: a mailbox on a date, some of its folders, some of their messages.
 
-use super::live::Target;
+use super::live::{LONGEST_LEVEL, LONGEST_NAME, NO_NAME, Target, too_long};
 use super::maildir::name::LETTERS;
 use super::{Request, facts};
 use crate::disk::Root;
@@ -308,6 +308,21 @@ fn letters(store: &dyn Store, mailbox: &Mailbox, folder: &[u8]) -> Result<Option
     }
 }
 
+/// Whether the folder that `--into` names may be one, in whatever mailbox.
+///
+/// # Errors
+/// [`Kind::Config`] with what to write instead.
+pub fn check_into(into: &str) -> Result<()> {
+    let target = target(into)?;
+    // However it is stored, a character takes a byte at least.
+    let is_long = |name: &str, longest: usize| name.chars().count() > longest;
+    let has_long_level = target.path.iter().any(|l| is_long(l, LONGEST_LEVEL));
+    match has_long_level || is_long(&target.name(), LONGEST_NAME) {
+        true => Err(too_long(&target)),
+        false => Ok(()),
+    }
+}
+
 /// The folder that `--into` names.
 fn target(into: &str) -> Result<Target> {
     let path: Vec<String> = into
@@ -321,7 +336,7 @@ fn target(into: &str) -> Result<Target> {
     };
     if path.iter().any(odd) {
         return Err(wrong(format!(
-            "\"{}\" cannot name a folder: write a name, with \"/\" between its levels, without control characters and levels \
+            "\"{}\" {NO_NAME}: write a name, with \"/\" between its levels, without control characters and levels \
              that are empty, \".\" or \"..\"",
             into.escape_debug()
         )));
@@ -459,6 +474,12 @@ mod tests {
         assert_eq!(target("A/B").unwrap().path, ["A", "B"]);
         for wrong in ["", "/", "A//B", "A\nB", "A/..", "./A", " "] {
             assert!(target(wrong).is_err(), "{wrong}");
+            assert!(check_into(wrong).is_err(), "{wrong}");
+        }
+        assert!(check_into("/A/B/").is_ok());
+        for long in ["a".repeat(201), "a/".repeat(121)] {
+            assert!(check_into(&long).is_err());
+            assert!(check_into(&long[2..]).is_ok());
         }
     }
 }

@@ -16,8 +16,8 @@ pub mod transport;
 
 use super::journal::{Place, escape, unescape};
 use super::live::{
-    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NewMessage, Patience, Present, Removal,
-    Target, too_long,
+    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NO_NAME, NewMessage, Patience, Present,
+    Removal, Target, too_long,
 };
 use super::maildir::hex;
 use super::measure::{Basis, Ends, Measure};
@@ -251,7 +251,7 @@ impl Live for Mailbox {
         self.session.would_take(&name).map_err(|e| match e.kind() {
             Kind::Invalid => {
                 let name = target.name();
-                let message = format!("\"{name}\" cannot name a folder: {e}: choose another name");
+                let message = format!("\"{name}\" {NO_NAME}: {e}: choose another name");
                 Error::new(Kind::Config, message)
             }
             _ => e,

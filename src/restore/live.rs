@@ -41,10 +41,20 @@ pub const LONGEST_LEVEL: usize = 200;
 /// Longest name of such a folder, in bytes, where all its levels are, or may be, the name of one directory.
 pub const LONGEST_NAME: usize = 240;
 
+/// What is said behind a name in quotes that somebody wants a folder to have, and none can.
+pub const NO_NAME: &str = "cannot name a folder";
+
+/// What the message of an error says of such a name, if it is about one.
+pub fn about_name(message: &str) -> Option<&str> {
+    let at = message.find(&format!("\" {NO_NAME}"))?;
+    let start = message.get(..at)?.rfind('"')?;
+    message.get(start..)
+}
+
 /// The error about a name that is longer.
 pub fn too_long(target: &Target) -> Error {
     let name = target.name();
-    let message = format!("\"{name}\" is too long for the name of a folder: choose a shorter one");
+    let message = format!("\"{name}\" {NO_NAME}, as it is too long: choose a shorter one");
     Error::new(Kind::Config, message)
 }
 

@@ -22,8 +22,8 @@ use super::facts::{Fact, learn};
 use super::gate::{Dir, Gate, Ownership};
 use super::journal::{Place, escape, unescape};
 use super::live::{
-    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NewMessage, Patience, Present, Removal,
-    Target, too_long,
+    Content, Identities, LONGEST_LEVEL, LONGEST_NAME, Live, NO_NAME, NewMessage, Patience, Present,
+    Removal, Target, too_long,
 };
 use super::measure::{Basis, Measure};
 use crate::disk::Root;
@@ -249,7 +249,7 @@ impl<'a> Mailbox<'a> {
                 return Err(Error::new(
                     Kind::Config,
                     format!(
-                        "\"{name}\" cannot name a folder of this mailbox: choose another name, without \"{separator}\""
+                        "\"{name}\" {NO_NAME} of this mailbox: choose another name, without \"{separator}\""
                     ),
                 ));
             }

@@ -30,6 +30,7 @@ mod plan;
 mod undo;
 
 pub use apply::{Outcome, Progress};
+pub use backup::check_into;
 pub use plan::{FolderPlan, Plan, Unreadable};
 pub use undo::Undone;
 

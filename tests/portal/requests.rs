@@ -221,6 +221,14 @@ fn a_form_that_lacks_something_keeps_what_was_written() {
     assert_eq!(again.status, 422);
     assert!(again.text().contains("Please!") && again.text().contains("role=\"alert\""));
     assert_eq!(again.field("nonce"), nonce);
+    let long = "a".repeat(600);
+    for into in ["../../etc", ".", "a//b", "a\r\nb", "a\0b", &long] {
+        let fields = [&fields[..], &[("into", into)]].concat();
+        let again = alice.post("/ask/send", &fields);
+        assert_eq!(again.status, 422, "{into:?}");
+        assert!(again.text().contains("cannot name a folder"), "{into:?}");
+        assert_eq!(again.field("nonce"), nonce);
+    }
     for nonce in ["", "x", "../../../../../../../../../../../"] {
         let fields = [&what[..], &[("token", token.as_str()), ("nonce", nonce)]].concat();
         assert_eq!(alice.post("/ask/send", &fields).status, 400);

@@ -30,6 +30,8 @@ texts! {
         send: "Send the request", "Invia la richiesta";
         not_kept: "The request was not taken: there are too many of yours to be decided on, or something in it is too long.",
             "La richiesta non è stata accettata: ne hai già troppe in attesa, o qualcosa è troppo lungo.";
+        odd_folder: "That cannot name a folder. Write a name without control characters, with a slash between its levels; no level may be empty, “.” or “..”, and it must not be too long (200 characters a level, 240 in all).",
+            "Questo non può essere il nome di una cartella. Scrivi un nome senza caratteri di controllo, con una barra tra i livelli; nessun livello può essere vuoto, «.» o «..», e non dev’essere troppo lungo (200 caratteri per livello, 240 in tutto).";
         wants_a_folder: "Name the folder to put it into.", "Indica la cartella in cui metterlo.";
 
         mine: "My requests", "Le mie richieste";

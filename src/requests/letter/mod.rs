@@ -13,6 +13,7 @@ use super::outbox::{Due, LetterKind};
 use super::request::{Details, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::language::Language;
+use crate::restore::live::about_name;
 use crate::template::Values;
 use crate::time::Zone;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -169,7 +170,10 @@ impl Writer {
                 "decided_by",
                 line(request.decided_by.as_deref().unwrap_or_default()),
             ),
-            ("reason", block(request.why.as_deref().unwrap_or_default())),
+            (
+                "reason",
+                block(reason(due.kind, request).unwrap_or_default()),
+            ),
             (
                 "link",
                 link.map_or_else(String::new, |url| format!("{url}/requests/{}", request.id)),
@@ -201,6 +205,16 @@ impl Writer {
             values.insert("unread", block(&names.join("\n")));
         }
         values
+    }
+}
+
+/// Why it came to this, as far as it is for whom the letter is for: what went wrong speaks to administrators, of places on the
+/// server, but the name of a folder is of who asked.
+fn reason(kind: LetterKind, request: &Request) -> Option<&str> {
+    let why = request.why.as_deref()?;
+    match kind {
+        LetterKind::Failed => about_name(why),
+        _ => Some(why),
     }
 }
 

@@ -133,6 +133,20 @@ fn the_letters_say_what_they_must() {
     assert!(!partial.contains("there already: "), "{partial}");
     let declined = text(LetterKind::Declined, Language::Italian);
     assert!(declined.contains("Motivo: perché è già lì\n"), "{declined}");
+    let failed = |why: &str, kind| {
+        let mut details = details();
+        details.request.why = Some(why.into());
+        read(&written(&writer, &due(kind, Language::English), &details)).1
+    };
+    let secret = "/srv/vmail/secret: no Maildir is there now";
+    assert!(failed(secret, LetterKind::FailedAdmin).contains(secret));
+    let text_of_failed = failed(secret, LetterKind::Failed);
+    assert!(!text_of_failed.contains("Reason"), "{text_of_failed}");
+    let name = "\"cur\" cannot name a folder of this mailbox: choose another name";
+    let text_of_failed = failed(&format!("/srv/vmail/secret: {name}"), LetterKind::Failed);
+    let reason = format!("\nReason: {name}\n");
+    assert!(text_of_failed.contains(&reason), "{text_of_failed}");
+    assert!(!text_of_failed.contains("secret"), "{text_of_failed}");
     let asked = text(LetterKind::Asked, Language::English);
     for words in [
         "Cost: 80 EUR + VAT\n",

@@ -10,6 +10,7 @@ use super::answer::{
 };
 use super::transport::Transport;
 use crate::error::{Error, Kind, Result};
+use crate::restore::live::NO_NAME;
 use crate::store::folder_name;
 use base64ct::{Base64, Encoding as _};
 use std::io::{Read, Write};
@@ -257,7 +258,7 @@ impl Session {
         };
         if let Some(level) = path.iter().find(|level| odd(level)) {
             let message = format!(
-                "\"{level}\" cannot name a folder on this server: choose another name, without \"{}\"",
+                "\"{level}\" {NO_NAME} on this server: choose another name, without \"{}\"",
                 char::from(separator)
             );
             return Err(Error::new(Kind::Config, message));
