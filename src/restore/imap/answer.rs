@@ -17,6 +17,12 @@ pub fn tagged<'a>(text: &'a [u8], tag: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(tag)?.strip_prefix(b" ")
 }
 
+/// Whether what a server says begins with these words, and not with longer ones.
+pub fn says(text: &[u8], words: &[u8]) -> bool {
+    let rest = text.strip_prefix(words);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+}
+
 pub fn is_fetch(text: &[u8]) -> bool {
     let rest = text.strip_prefix(b"* ").unwrap_or_default();
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -167,6 +173,8 @@ mod tests {
             (after(text, b"UID "), after(text, b"RFC822.SIZE ")),
             (Some(7), Some(12))
         );
+        assert!(says(b"OK", b"OK") && says(b"OK [X] y", b"OK"));
+        assert!(!says(b"OKAY", b"OK") && !says(b"OK\tx", b"OK") && !says(b"O", b"OK"));
         assert_eq!(flags(text).unwrap(), b"\\Seen a b");
         assert_eq!(literal(b"x {12}"), Some((2, 12)));
         assert_eq!(literal(b"x {12} "), None);

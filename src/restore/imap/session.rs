@@ -6,7 +6,8 @@
 //! Source of the protocol: RFC 3501, RFC 4315 (UIDPLUS), RFC 4616 (PLAIN).
 
 use super::answer::{
-    Response, after, find, flags, is_fetch, literal, namespaces, number, quoted, strings, tagged,
+    Response, after, find, flags, is_fetch, literal, namespaces, number, quoted, says, strings,
+    tagged,
 };
 use super::transport::Transport;
 use crate::error::{Error, Kind, Result};
@@ -64,7 +65,7 @@ pub fn takes_password(stream: Box<dyn Transport>, user: &str, password: &str) ->
     }
     let greeting = session.response(None)?;
     // One that asks for no password says nothing about this one.
-    if !greeting.text.starts_with(b"* OK") {
+    if !says(&greeting.text, b"* OK") {
         return Err(session.odd("greets", &greeting.text));
     }
     let tag = session.send(format!("LOGIN {{{}}}", user.len()))?;
@@ -85,11 +86,11 @@ pub fn takes_password(stream: Box<dyn Transport>, user: &str, password: &str) ->
             // It may be unable to say, or not take passwords at all.
             let undecided = [&b"[UNAVAILABLE]"[..], b"[SERVERBUG]", b"[PRIVACYREQUIRED]"];
             return match said {
-                _ if said.starts_with(b"OK") => Ok(true),
+                _ if says(said, b"OK") => Ok(true),
                 _ if undecided.iter().any(|code| find(said, code).is_some()) => {
                     Err(session.odd("cannot check passwords now", said))
                 }
-                _ if said.starts_with(b"NO") => Ok(false),
+                _ if says(said, b"NO") => Ok(false),
                 _ => Err(session.odd("does not understand LOGIN", said)),
             };
         }
@@ -115,8 +116,8 @@ impl Session {
     pub fn begin(stream: Box<dyn Transport>, login: Option<(&str, &str, &str)>) -> Result<Self> {
         let mut session = Self::new(stream);
         let greeting = session.response(None)?;
-        let known = greeting.text.starts_with(b"* PREAUTH");
-        if !known && !greeting.text.starts_with(b"* OK") {
+        let known = says(&greeting.text, b"* PREAUTH");
+        if !known && !says(&greeting.text, b"* OK") {
             return Err(session.odd("greets", &greeting.text));
         }
         match login {
@@ -141,7 +142,7 @@ impl Session {
                 self.write(b"\r\n")?;
                 self.flush()?;
             } else if let Some(rest) = tagged(&response.text, &tag) {
-                if rest.starts_with(b"OK") {
+                if says(rest, b"OK") {
                     return Ok(());
                 }
                 let cure = "see that master_user and password_file under [restore] are right";
@@ -429,7 +430,7 @@ impl Session {
     }
 
     fn outcome(&self, rest: &[u8]) -> Result<()> {
-        if rest.starts_with(b"OK") {
+        if says(rest, b"OK") {
             return Ok(());
         }
         let text = String::from_utf8_lossy(rest).into_owned();

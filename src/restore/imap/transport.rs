@@ -3,6 +3,7 @@
 //! Nothing is said in the clear to another host: on `imap://` the conversation goes over to TLS (STARTTLS) before anything else
 //! is said, and what the server said until then is not believed.
 
+use super::answer::says;
 use crate::error::{Error, Kind, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -149,13 +150,13 @@ fn start_tls(socket: &mut (impl Read + Write)) -> io::Result<()> {
         io::Error::other(format!("it does not begin TLS, and says: {line}"))
     };
     let greeting = line(socket)?;
-    if !greeting.starts_with(b"* OK") {
+    if !says(greeting.trim_ascii_end(), b"* OK") {
         return Err(odd(&greeting));
     }
     socket.write_all(b"t STARTTLS\r\n")?;
     for _ in 0..10 {
         let said = line(socket)?;
-        if said.starts_with(b"t OK") {
+        if says(said.trim_ascii_end(), b"t OK") {
             return Ok(());
         }
         if !said.starts_with(b"* ") {
@@ -357,11 +358,15 @@ mod tests {
         let mut rest = String::new();
         said.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "TLS");
+        let bare = b"* OK\r\nt OK\r\n".to_vec();
+        assert!(start_tls(&mut Said(Cursor::new(bare), vec![])).is_ok());
         for odd in [
             "",
             "* PREAUTH hello\r\n",
             "* OK\r\nt NO\r\n",
             "* OK\r\nt BAD\r\n",
+            "* OK\r\nt OKAY\r\n",
+            "* OKAY\r\nt OK\r\n",
         ] {
             let mut said = Said(Cursor::new(odd.as_bytes().to_vec()), vec![]);
             assert!(start_tls(&mut said).is_err(), "{odd}");

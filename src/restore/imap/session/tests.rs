@@ -111,6 +111,19 @@ fn flags_told_unasked_hide_no_message() {
 }
 
 #[test]
+fn the_master_user_is_in_when_the_server_says_so() {
+    let begin = |said: &str| {
+        let said = format!("* OK hello\r\n+ go\r\nm1 {said}\r\nm2 OK\r\nm3 OK\r\n");
+        let script = Script(io::Cursor::new(said.into_bytes()));
+        Session::begin(Box::new(script), Some(("alice", "restorer", "x")))
+    };
+    assert!(begin("OK").is_ok() && begin("OK in").is_ok());
+    for refused in ["OKAY", "NO", "BAD OK", ""] {
+        assert!(begin(refused).is_err(), "{refused}");
+    }
+}
+
+#[test]
 fn passwords_are_taken_or_not() {
     let takes = |said: &str, user: &str, password: &str| {
         let script = Script(io::Cursor::new(said.as_bytes().to_vec()));
@@ -123,6 +136,10 @@ fn passwords_are_taken_or_not() {
     for undecided in [
         "* PREAUTH hello\r\nm1 OK\r\n",
         "* OK hello\r\nm1 BAD what\r\n",
+        "* OK hello\r\nm1 OKAY\r\n",
+        "* OK hello\r\nm1 OK\tx\r\n",
+        "* OK hello\r\nm1 NOT so\r\n",
+        "* OKAY hello\r\nm1 OK\r\n",
         "* OK hello\r\nm1 NO [UNAVAILABLE] later\r\n",
         "* OK hello\r\n+ go\r\n+ go\r\n+ go\r\n",
         "* OK hello\r\n* BYE\r\n",
