@@ -15,7 +15,7 @@
 //! | `more` | whether there are more than `--limit` |
 //! | `unreadable` | `count` of messages that could not be read, and so not searched, and `examples` of their paths |
 //! | `incomplete` | `count` of mailboxes on a date not all of which could be read, and `examples` (`date/mailbox`) |
-//! | `silent` | directories of snapshots that do not answer, whose dates were not searched |
+//! | `silent` | directories of snapshots that do not answer, whose dates were not searched, and the live store if it does not |
 //! | `behind` | whether another process is learning new dates, which are not all searched yet |
 //!
 //! | key of a message | what it holds |
@@ -114,6 +114,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
     let request = arguments.request(&config)?;
     let silent = probe::stores_beside_others(&config)?;
     let fs = crate::mount::build(&config, &silent)?;
+    let live = config.source.live.clone();
+    let live = live.filter(|live| probe::is_among(&silent, live));
+    if let Some(live) = &live {
+        let e = probe::unanswered_live(live);
+        tracing::warn!(
+            "{e}; until then it is not known what has been deleted since the newest date"
+        );
+        fs.leave_out_live();
+    }
     let stop = stop_on_signals()?;
     let mut groups = vec![rustix::process::getgid().as_raw()];
     let others =
@@ -134,7 +143,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
         let stopped = "stopped before all dates were known; what has been learned is kept, and another search goes on from there";
         return Err(Error::new(Kind::Failed, stopped));
     }
-    let silent = fs.catalogue().unreadable();
+    let mut silent = fs.catalogue().unreadable();
+    silent.extend(live);
     let report = Report::new(&answer, &silent, &config);
     print(if arguments.json {
         let json = serde_json::to_string(&report);

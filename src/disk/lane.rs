@@ -266,6 +266,7 @@ impl Lane {
             {
                 drop(queue);
                 workers.run_here(&beat, &job, Some(watched));
+                self.pass_on();
                 queue = lock(&self.queue);
                 continue;
             }
@@ -295,6 +296,8 @@ pub struct Workers {
     permits: AtomicIsize,
     next: AtomicU64,
     watched: Mutex<HashMap<u64, Watched>>,
+    /// Lanes on which somebody has waited for a turn.
+    taking_turns: Mutex<Vec<Weak<Lane>>>,
 }
 
 impl Workers {
@@ -307,6 +310,7 @@ impl Workers {
             permits: AtomicIsize::new(permits as isize),
             next: AtomicU64::new(0),
             watched: Mutex::default(),
+            taking_turns: Mutex::default(),
         });
         let weak = Arc::downgrade(&workers);
         std::thread::Builder::new()
@@ -380,6 +384,7 @@ impl Workers {
                 match current.refused_by.zip(current.awaits_turn_of) {
                     Some((lane, mailbox)) => {
                         beat.touch();
+                        self.watch_turns(&lane);
                         lane.await_turn(mailbox, self.queued(beat, job));
                     }
                     None => job.expire(),
@@ -414,7 +419,21 @@ impl Workers {
         id
     }
 
+    fn watch_turns(&self, lane: &Arc<Lane>) {
+        let mut lanes = lock(&self.taking_turns);
+        lanes.retain(|known| known.strong_count() > 0);
+        if !lanes
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(lane))
+        {
+            lanes.push(Arc::downgrade(lane));
+        }
+    }
+
     fn expire_overdue(&self) {
+        for lane in lock(&self.taking_turns).iter().filter_map(Weak::upgrade) {
+            lane.follow_turns();
+        }
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let limit = |beat: &Beat| {
             let silent = lock(&beat.lane)

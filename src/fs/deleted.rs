@@ -35,6 +35,7 @@ use everybody::Everybody;
 use moments::Nothing;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ const ATTEMPTS: usize = 3;
 /// What is kept of `deleted`.
 pub(super) struct Deleted {
     live: Option<Root>,
+    /// The live store is known not to answer.
+    live_is_left_out: AtomicBool,
     /// Of the live store.
     layout: Layout,
     everybody: Cache<u64, Everybody>,
@@ -125,6 +128,7 @@ impl Deleted {
         };
         Self {
             live: live.map(Root::new),
+            live_is_left_out: AtomicBool::new(false),
             layout,
             everybody: Cache::new(16 << 20),
             lost: Cache::new(16 << 20),
@@ -228,14 +232,16 @@ impl Fs {
         let shown = self.shown();
         let (live, _) = self.present(&shown, somebody)?;
         let state = (somebody.serial, shown.generation, live);
-        let kept = self
-            .deleted
-            .lost
-            .get(&state, somebody.open.root.lane(), || {
+        let kept = self.deleted.lost.get_for(
+            &state,
+            somebody.open.root.lane(),
+            shown.is_believed_for(),
+            || {
                 let kept = self.search(&shown, somebody)?;
                 let weight = kept.lost.weight() + kept.serials.len() * 48 + kept.dates.len() * 8;
                 Ok((kept, weight))
-            })?;
+            },
+        )?;
         if let Some(told) = self.deleted.told().get_mut(&somebody.serial) {
             for (position, branch) in (0..).zip(kept.lost.tree.iter()) {
                 let above = branch

@@ -125,6 +125,13 @@ impl Fs {
         Ok(permissions.acl.as_ref().map(|acl| acl.encode(dir)))
     }
 
+    /// Whether a name that is not in a directory will never be.
+    pub fn absence_stays(&self, parent: NodeId) -> bool {
+        let shown = self.shown();
+        let open = shown.by_serial.get(&parent.parts().snapshot);
+        open.is_some_and(|open| open.is_believed_for().is_none())
+    }
+
     /// What stat(2) tells of a node that means this.
     pub(super) fn attr(&self, meaning: &Meaning, id: NodeId) -> Result<Attr> {
         match meaning {

@@ -22,9 +22,13 @@ impl Fs {
             return Ok(None);
         };
         let key = self.cache_key(inside, position)?;
+        if let Some(layout) = self.layouts.peek(&key) {
+            return Ok(Some(layout));
+        }
         let lane = inside.open.root.lane();
+        // Who waits for another to lay it out takes a thread as well.
+        let _turn = lane.turn(inside.id.0)?;
         let layout = self.layouts.get(&key, lane, || {
-            let _turn = lane.turn(inside.id.0)?;
             let layout = self
                 .view
                 .lay_out(&*inside.store(), folder, &listing)

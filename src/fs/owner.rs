@@ -171,7 +171,7 @@ impl Fs {
     ) -> Result<Arc<Permissions>> {
         loop {
             let shown = self.shown();
-            let uid = match self.owners.known(shown.generation, &mailbox.path) {
+            let uid = match self.known_owner(&shown, &mailbox.path) {
                 Some(uid) => uid,
                 None if shown.newest_is(open) => Some(mailbox.uid),
                 None => self.newest_uid(&shown, &mailbox.path)?,
@@ -188,6 +188,14 @@ impl Fs {
             {
                 return Ok(permissions);
             }
+        }
+    }
+
+    /// The owner of a mailbox's directory, if that was found and is final: a program that copies gives directories to their owners last.
+    fn known_owner(&self, shown: &Shown, path: &[u8]) -> Option<Option<u32>> {
+        match shown.is_believed_for() {
+            None => self.owners.known(shown.generation, path),
+            Some(_) => None,
         }
     }
 
@@ -244,7 +252,7 @@ impl Fs {
             let Some(newest) = shown.by_time.last() else {
                 break;
             };
-            let uid = match self.owners.known(shown.generation, &mailbox.path) {
+            let uid = match self.known_owner(&shown, &mailbox.path) {
                 Some(uid) => Ok(uid),
                 None => self.newest_uid(&shown, &mailbox.path),
             };

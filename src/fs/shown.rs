@@ -13,13 +13,13 @@ use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long new roots are waited for; a store that hangs is gone on without.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// How long a snapshot may be filled after it has appeared, and how long a look at it is good meanwhile.
-const YOUTH: Duration = Duration::from_secs(60);
+pub(super) const YOUTH: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// A snapshot that is shown, or hidden behind a later one of its date.
@@ -37,7 +37,18 @@ impl Open {
     /// a program may be filling it that makes snapshots by copying.
     pub fn is_believed_for(&self) -> Option<Duration> {
         let is_young = self.appeared.is_some_and(|at| at.elapsed() < YOUTH);
-        is_young.then_some(GLANCE)
+        (is_young && self.has_just_changed()).then_some(GLANCE)
+    }
+
+    /// Whether something was put into its root a moment ago: into that of a true snapshot nothing is.
+    fn has_just_changed(&self) -> bool {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let mtime = self.root.stat(b"").map(|stat| stat.mtime.secs);
+        mtime.is_ok_and(|mtime| {
+            now.as_secs().cast_signed() - mtime < 2 * YOUTH.as_secs().cast_signed()
+        })
     }
 }
 
@@ -53,6 +64,8 @@ pub(super) struct Shown {
     /// The mtime of what lists the dates: another one for other dates, since an NFS client keeps its listing until that
     /// changes, and the same after a restart.
     pub changed: Time,
+    /// When the last of them that was not there at the start was seen first.
+    appeared: Option<Instant>,
 }
 
 /// The newest date's time to the second, and behind that a number which is another one for other dates.
@@ -82,7 +95,15 @@ impl Shown {
             by_label: BTreeMap::new(),
             by_time: Vec::new(),
             changed: Time::default(),
+            appeared: None,
         }
+    }
+
+    /// How long that is believed which rests on all dates; as [`Open::is_believed_for`].
+    pub fn is_believed_for(&self) -> Option<Duration> {
+        // There may be thousands, and this is asked for every name.
+        self.appeared.filter(|at| at.elapsed() < YOUTH)?;
+        self.by_time.iter().find_map(|open| open.is_believed_for())
     }
 
     pub fn newest_is(&self, open: &Open) -> bool {
@@ -107,6 +128,7 @@ impl Fs {
             by_label: before.by_label.clone(),
             by_time: before.by_time.clone(),
             changed: before.changed,
+            appeared: before.appeared,
         });
         self.owners.keep(shown.generation, || {
             *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
@@ -191,6 +213,7 @@ impl Fs {
             generation: before.generation + 1,
             policy: Arc::clone(&before.policy),
             changed: changed(&by_time),
+            appeared: by_time.iter().filter_map(|open| open.appeared).max(),
             by_serial,
             by_label,
             by_time,

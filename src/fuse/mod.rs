@@ -146,16 +146,17 @@ impl Filesystem for Mail {
             Context::Name
         };
         // Elsewhere a name may appear at any time.
-        let below_a_date = id(parent).snapshot().is_some();
         self.answer(
             reply,
             context,
-            move |fs| fs.lookup(id(parent), &name),
-            move |_, reply, attr| {
+            move |fs| Ok((fs.lookup(id(parent), &name)?, fs.absence_stays(id(parent)))),
+            move |_, reply, (attr, absence_stays)| {
                 match attr {
                     Some(attr) => reply.entry(&attr.ttl, &file_attr(&attr), GENERATION),
                     // Node id 0 tells the kernel to remember that the name is not there.
-                    None if below_a_date => reply.entry(&ABSENT, &file_attr(&absent()), GENERATION),
+                    None if absence_stays => {
+                        reply.entry(&ABSENT, &file_attr(&absent()), GENERATION)
+                    }
                     None => reply.error(Errno::ENOENT),
                 }
                 Ok(())

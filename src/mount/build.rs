@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::{self, Fs, MboxListed};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
-use crate::restore::{Restorer, Server};
+use crate::restore::{Method, Restorer, Server};
 use crate::snapshot::pattern::Pattern;
 use crate::snapshot::source::{self, Said, Source};
 use crate::snapshot::{self, Catalogue, Dates};
@@ -74,6 +74,11 @@ fn view(config: &Config) -> Result<View> {
 /// What puts mail back, as a configuration means it, from those directories of snapshots that answer. Its logs are beside the index.
 pub fn restorer(config: &Config) -> Result<Restorer> {
     let silent = probe::stores_beside_others(config)?;
+    let as_files = matches!(config.restore.method, Method::Auto | Method::Maildir);
+    let live = config.source.live.as_ref().filter(|_| as_files);
+    if let Some(live) = live.filter(|live| probe::is_among(&silent, live)) {
+        return Err(probe::unanswered_live(live));
+    }
     restorer_of(
         config,
         catalogue(config, &source(config)?, &silent)?.dates(),

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// their numbers given to others.
 const NAMES_AGAIN: Duration = Duration::from_secs(600);
 
+/// When a date that has appeared is no longer being filled.
+const GROWN: Duration = Duration::from_secs(65);
+
 /// Reads the configuration again, from where it was read at first.
 pub type Reread = Box<dyn Fn() -> Result<Config> + Send>;
 
@@ -147,14 +150,18 @@ pub(super) fn follow(fs: &Fs, forget: &Forget, changes: &Receiver<()>, refresh: 
     let mut due = false;
     let mut warned = false;
     let mut reviewed = Instant::now();
+    let mut appeared = None;
     fs.prepare();
     loop {
         match changes.recv_timeout(refresh.clamp(Duration::from_secs(1), NAMES_AGAIN)) {
             Ok(()) => {
                 fs.prepare();
-                due = true;
+                (due, appeared) = (true, Some(Instant::now()));
             }
-            Err(RecvTimeoutError::Timeout) => due |= reviewed.elapsed() > NAMES_AGAIN,
+            Err(RecvTimeoutError::Timeout) => {
+                let is_final = appeared.take_if(|at| at.elapsed() > GROWN).is_some();
+                due |= is_final || reviewed.elapsed() > NAMES_AGAIN;
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let result = if due {

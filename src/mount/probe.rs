@@ -10,7 +10,7 @@
 
 use super::failed;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::snapshot;
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
@@ -67,6 +67,15 @@ pub fn stores_beside_others(config: &Config) -> Result<Vec<Silent>> {
         0 | 1 => Ok(Vec::new()),
         _ => stores(config),
     }
+}
+
+/// That the live store does not answer, and what to do.
+pub fn unanswered_live(live: &Path) -> Error {
+    let message = format!(
+        "source.live: {} does not answer: see whether its file system's server does",
+        live.display()
+    );
+    Error::new(Kind::Unreadable, message)
 }
 
 /// Whether a directory is one of those.

@@ -435,6 +435,10 @@ impl Layout {
             false => Err(Error::new(Kind::NotFound, "a mailbox of many places")),
         };
         let store = match at_path {
+            // A spool that somebody has emptied is a file as before.
+            Ok(None) if mailbox.inbox.as_ref() == Some(&mailbox.path) => {
+                Some((mailbox.path.clone(), mailbox.format))
+            }
             Ok(None) => Some((mailbox.path.clone(), self.presumed())),
             Err(e) if missing(&e) => {
                 match home(&mailbox.path).map(|home| self.store_at(root, home)) {

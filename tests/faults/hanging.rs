@@ -378,6 +378,21 @@ fn commands_go_on_with_the_sources_that_answer_and_say_which_does_not() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("or does not answer"), "{said}");
 
+    // The live store is another that may be dead.
+    let dead = config.clone().set(
+        "source.live",
+        hanging.path.join("2026-11-19").to_str().unwrap(),
+    );
+    dead.write();
+    let (code, found, said) = with("find", &["--json", "--mailbox", ALICE]);
+    assert_eq!(code, Some(3), "{said}");
+    assert_eq!(json(&found)["found"].as_array().unwrap().len(), 3);
+    assert!(said.contains("source.live"), "{said}");
+    let (code, _, said) = with("restore", &["--date", "2026-11-20", "--mailbox", ALICE]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("source.live"), "{said}");
+    config.write();
+
     hanging.signal(Signal::CONT);
     for (code, answer, said) in all() {
         assert_eq!(code, Some(0), "{answer}{said}");

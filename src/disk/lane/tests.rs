@@ -175,17 +175,17 @@ fn long_work_of_one_mailbox_leaves_threads_for_others_and_takes_turns() {
 }
 
 #[test]
-fn who_waits_too_long_for_a_turn_is_given_up_and_takes_none() {
+fn who_waits_too_long_for_the_turn_of_others_is_given_up_and_takes_none() {
     let workers = Workers::start(Duration::from_millis(200), 0).unwrap();
     let (answers, results) = mpsc::channel();
     let lane = Arc::new(Lane::new("busy".into()));
     let mut gates = Vec::new();
-    for _ in 0..5 {
+    for mailbox in 0..8 {
         let (stuck, gate) = stuck(&lane, &answers);
-        workers.run(Arc::new(Long { mailbox: 1, stuck }));
+        workers.run(Arc::new(Long { mailbox, stuck }));
         gates.push(gate);
     }
-    for _ in 0..5 {
+    for _ in 0..8 {
         let answer = results.recv_timeout(Duration::from_secs(20)).unwrap();
         assert_eq!(answer, "expired");
     }
@@ -198,6 +198,49 @@ fn who_waits_too_long_for_a_turn_is_given_up_and_takes_none() {
     workers.run(Arc::new(Long { mailbox: 1, stuck }));
     let answer = results.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(answer, "done");
+}
+
+/// Has a turn and makes progress until it is let go.
+struct Busy(Long);
+
+impl Job for Busy {
+    fn run(&self) -> Outcome {
+        let lane = &self.0.stuck.lane;
+        let (Ok(()), Ok(turn)) = (lane.enter(), lane.turn(self.0.mailbox)) else {
+            return Outcome::Refused;
+        };
+        let gate = self.0.stuck.gate.lock().unwrap();
+        while gate.recv_timeout(Duration::from_millis(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = lane.enter();
+        }
+        drop(turn);
+        self.0.stuck.answers.send("done").unwrap();
+        Outcome::Answered
+    }
+
+    fn expire(&self) {
+        self.0.expire();
+    }
+}
+
+#[test]
+fn who_waits_for_work_of_its_own_mailbox_waits_as_long_as_that_goes_on() {
+    let workers = Workers::start(Duration::from_millis(300), 0).unwrap();
+    let (answers, results) = mpsc::channel();
+    let lane = Arc::new(Lane::new("busy".into()));
+    let gates: Vec<_> = (0..5)
+        .map(|_| {
+            let (stuck, gate) = stuck(&lane, &answers);
+            workers.run(Arc::new(Busy(Long { mailbox: 1, stuck })));
+            gate
+        })
+        .collect();
+    assert!(results.recv_timeout(Duration::from_millis(1500)).is_err());
+    for gate in gates {
+        drop(gate);
+        let answer = results.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(answer, "done");
+    }
 }
 
 /// Uses one lane, and then another.

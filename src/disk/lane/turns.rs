@@ -1,27 +1,36 @@
 //! Turns for work on a lane that may take very long, such as measuring all messages of a folder: whoever owns a mailbox can make it
-//! take hours. Such work gets half of a lane's threads at most, and that of one mailbox half of those; what finds none free waits in a
-//! queue, where it takes no thread, and is given up there after the timeout like everything else.
+//! take hours. Such work gets most of a lane's threads, never all, and that of one mailbox two; what finds no turn free waits in a queue,
+//! where it takes no thread. Who waits for work of its own mailbox waits as long as that makes progress; for that of others, it is given up
+//! after the timeout like everything else.
 
-use super::{CURRENT, LANE_THREADS, Lane, Queued, lock};
+use super::{Beat, CURRENT, LANE_THREADS, Lane, Queued, lock};
 use crate::error::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How many turns there are on a lane at once, and how many of them for one mailbox.
-const TURNS: usize = LANE_THREADS / 2;
-const TURNS_OF_ONE: usize = TURNS / 2;
+const TURNS: usize = LANE_THREADS * 3 / 4;
+const TURNS_OF_ONE: usize = 2;
 
 /// The turns that are taken on a lane, by what stands for the mailbox, and the requests that wait for one.
 #[derive(Default)]
 pub(super) struct Turns {
-    taken: Vec<u64>,
+    taken: Vec<(u64, Arc<Beat>)>,
     waiting: VecDeque<(u64, Queued)>,
 }
 
 impl Turns {
     fn has_room(&self, mailbox: u64) -> bool {
-        let its_own = self.taken.iter().filter(|&&other| other == mailbox);
-        self.taken.len() < TURNS && its_own.count() < TURNS_OF_ONE
+        self.taken.len() < TURNS && self.of(mailbox).count() < TURNS_OF_ONE
+    }
+
+    /// The pulses of those that have a turn for a mailbox.
+    fn of(&self, mailbox: u64) -> impl Iterator<Item = &Arc<Beat>> {
+        let its_own = self
+            .taken
+            .iter()
+            .filter(move |(other, _)| *other == mailbox);
+        its_own.map(|(_, beat)| beat)
     }
 
     /// The next request that may go on.
@@ -46,6 +55,7 @@ impl std::fmt::Debug for Turns {
 pub struct Turn {
     lane: Arc<Lane>,
     mailbox: u64,
+    beat: Arc<Beat>,
 }
 
 impl Lane {
@@ -60,9 +70,12 @@ impl Lane {
             };
             let mut turns = lock(&self.turns);
             if turns.has_room(mailbox) {
-                turns.taken.push(mailbox);
-                let lane = self.clone();
-                return Ok(Some(Turn { lane, mailbox }));
+                turns.taken.push((mailbox, current.beat.clone()));
+                return Ok(Some(Turn {
+                    lane: self.clone(),
+                    mailbox,
+                    beat: current.beat.clone(),
+                }));
             }
             current.refused_by = Some(self.clone());
             current.awaits_turn_of = Some(mailbox);
@@ -82,6 +95,20 @@ impl Lane {
         self.go_on(next);
     }
 
+    /// Lets the next go on that waits, if there is a turn: one that was let go on may have needed none, or have been given up.
+    pub(super) fn pass_on(self: &Arc<Self>) {
+        let next = lock(&self.turns).next();
+        self.go_on(next);
+    }
+
+    /// Lets those that wait take over the progress of the work that they wait for.
+    pub(super) fn follow_turns(&self) {
+        let turns = lock(&self.turns);
+        for (mailbox, queued) in &turns.waiting {
+            turns.of(*mailbox).for_each(|beat| queued.beat.follow(beat));
+        }
+    }
+
     fn go_on(self: &Arc<Self>, next: Option<Queued>) {
         if let Some(queued) = next {
             self.submit_or_expire(queued);
@@ -93,7 +120,10 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = {
             let mut turns = lock(&self.lane.turns);
-            if let Some(place) = turns.taken.iter().position(|&other| other == self.mailbox) {
+            let is_this = |(mailbox, beat): &(u64, Arc<Beat>)| {
+                *mailbox == self.mailbox && Arc::ptr_eq(beat, &self.beat)
+            };
+            if let Some(place) = turns.taken.iter().position(is_this) {
                 turns.taken.swap_remove(place);
             }
             turns.next()

@@ -52,9 +52,10 @@ impl Fs {
                 ..Everybody::default()
             }));
         };
+        let good_for = shown.is_believed_for();
         self.deleted
             .everybody
-            .get(&shown.generation, newest.root.lane(), || {
+            .get_for(&shown.generation, newest.root.lane(), good_for, || {
                 let everybody = self.gather(&shown)?;
                 let weight = everybody.all.iter().map(|somebody| {
                     size_of::<Somebody>()

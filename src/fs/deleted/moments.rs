@@ -11,6 +11,7 @@ use crate::view::listing::Listing;
 use crate::view::mailbox::{Mailbox, Mailboxes};
 use crate::view::tree::{Source, Tree};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -144,11 +145,20 @@ impl Moment for Nothing {
 }
 
 impl Fs {
+    /// Never waits for the live store from now on: it is known not to answer.
+    pub fn leave_out_live(&self) {
+        self.deleted.live_is_left_out.store(true, Ordering::Relaxed);
+    }
+
     /// The live mailbox; `None` if there is no live store.
     pub(in crate::fs) fn live(&self, mailbox: &Mailbox) -> Result<Option<Live<'_>>> {
         let Some(root) = &self.deleted.live else {
             return Ok(None);
         };
+        if self.deleted.live_is_left_out.load(Ordering::Relaxed) {
+            let message = format!("{}: does not answer", root.path().display());
+            return Err(Error::new(Kind::Unreadable, message));
+        }
         // Not what was there at another time, which may have been unmounted since.
         let root = root.anew();
         let found = self

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 const LARGEST: u64 = 64 << 10;
 
 /// Longest file of the numbers of messages that is read, in bytes.
-const LARGEST_UIDS: u64 = 1 << 30;
+const LARGEST_UIDS: u64 = 64 << 20;
 
 /// Keywords of messages by their store names.
 pub type Indexed = HashMap<Vec<u8>, Vec<Vec<u8>>>;

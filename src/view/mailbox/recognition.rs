@@ -24,9 +24,6 @@ const MOST_DIRECTORIES: usize = 1_000_000;
 /// Directories at most that are looked at to see whether one beside them is a user's.
 const MOST_BESIDE: usize = 32;
 
-/// Folders of a directory at most that are looked at to see whether it is a mailbox.
-const MOST_FOLDERS: usize = 8;
-
 /// Where hosting systems have mailboxes in a home: DirectAdmin, Virtualmin.
 const HOSTED: [&[u8]; 2] = [b"imap", b"homes"];
 
@@ -187,7 +184,7 @@ impl Layout {
         for store in STORE_NAMES.map(str::as_bytes) {
             if directories(listing).any(|name| name == store)
                 && let Some(format) = self.format_at(root, &below(path, store))?
-                && !self.holds_accounts(root, &below(path, store))?
+                && !(format == Format::MAILDIR && self.holds_accounts(root, &below(path, store))?)
             {
                 found.push((store, format));
             }
@@ -212,15 +209,14 @@ impl Layout {
             name.contains('@') || looks_like_domain(&name)
         };
         for name in others(&listing).take(MOST_BESIDE) {
-            if is_account(name) {
-                return Ok(true);
-            }
             match root.list(&below(path, name)) {
                 Err(e) if is_for_all(&e) => return Err(e),
                 Err(_) => {}
                 Ok(below) => {
                     let is_folder = directories(&below).any(|name| PARTS.contains(&name));
-                    if !is_folder && directories(&below).any(is_account) {
+                    // A folder of mailing lists may be called like a domain.
+                    let is_one = is_account(name) && (!is_folder || name.contains(&b'@'));
+                    if is_one || (!is_folder && directories(&below).any(is_account)) {
                         return Ok(true);
                     }
                 }
@@ -373,11 +369,34 @@ impl Layout {
             }
             Ok(false)
         };
-        match (parts.next(), parts.next()) {
-            (Some(one), None) => is_users(one),
-            (Some(one), Some(other)) => Ok(is_users(one)? && is_users(other)?),
-            _ => Ok(false),
+        let all_are = match (parts.next(), parts.next()) {
+            (Some(one), None) => is_users(one)?,
+            (Some(one), Some(other)) => is_users(one)? && is_users(other)?,
+            _ => false,
+        };
+        // One who has no mail yet, beside others.
+        let is_whole = directories(listing).filter(|n| is_part(n)).count() == 3;
+        Ok(all_are
+            || (!is_whole
+                && !self.has_messages(root, path, listing, out)?
+                && self.has_users(root, path, listing, out)?))
+    }
+
+    /// Whether there are files in what may be a Maildir's `cur` and `new`.
+    fn has_messages(
+        &self,
+        root: &Root,
+        path: &[u8],
+        listing: &Listing,
+        out: &mut Mailboxes,
+    ) -> Result<bool> {
+        for part in directories(listing).filter(|name| PARTS.contains(name)) {
+            let within = list(root, &below(path, part), out)?;
+            if within.is_some_and(|l| l.iter().any(|entry| entry.kind == FileKind::File)) {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// The format of a mailbox that shows itself by its folders only: a Maildir whose INBOX is a folder like the others.
@@ -391,10 +410,8 @@ impl Layout {
         if !self.formats().any(|format| format == Format::MAILDIR) || is_of_domain(path, listing) {
             return Ok(None);
         }
-        let is_dotted = |name: &&[u8]| name.starts_with(b".") && !is_store_name(name);
-        let dotted = directories(listing).filter(is_dotted).take(MOST_FOLDERS);
-        let inbox = directories(listing).filter(|name| *name == b"INBOX");
-        for name in inbox.chain(dotted) {
+        let is_inbox = |name: &&[u8]| matches!(*name, b"INBOX" | b".INBOX");
+        for name in directories(listing).filter(is_inbox) {
             for part in PARTS {
                 if is_directory(root, &below(&below(path, name), part), out)? {
                     return Ok(Some(Format::MAILDIR));
@@ -450,6 +467,11 @@ fn list(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<Option<Listing>
 /// Whose a directory is.
 fn owner(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<Option<u32>> {
     or_none(root.stat(path).map(|stat| stat.uid), out)
+}
+
+/// Whether a name is that of a directory in a Maildir.
+fn is_part(name: &[u8]) -> bool {
+    PARTS.contains(&name) || name == b"tmp"
 }
 
 fn is_directory(root: &Root, path: &[u8], out: &mut Mailboxes) -> Result<bool> {

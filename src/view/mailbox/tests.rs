@@ -202,6 +202,14 @@ fn users_called_like_parts_of_a_store_hide_nobody() {
         }
         assert_eq!(found(&[&format!("{part}/cur"), "bob/cur"]), ["bob", part]);
     }
+    // One who has no mail yet, or no Maildir.
+    for new in ["ex.com/new", "ex.com/new/mailboxes", "ex.com/new/tmp"] {
+        let whose = found(&[new, "ex.com/alice/cur", "ex.com/bob/cur"]);
+        assert!(
+            whose.starts_with(&["alice@ex.com".into(), "bob@ex.com".into()]),
+            "{whose:?}"
+        );
+    }
     // A Maildir is one, wherever it stands.
     for path in ["", "j.doe/", "ex.com/j.doe/", "home/j/"] {
         let paths = ["cur", "new", "tmp", ".Sent/cur"].map(|part| format!("{path}{part}"));
@@ -225,7 +233,10 @@ fn a_directory_called_mail_is_no_mailbox_of_all() {
         let lists = "home/carl/mail/Lists/x.org/cur";
         assert_eq!(found(&[&format!("home/carl/{folder}"), lists]), ["carl"]);
     }
-    assert_eq!(found(&["home/carl/mail/Lists/cur"]), ["carl"]);
+    for folder in ["Lists", "acme.com", "Customers/acme.com"] {
+        let path = format!("home/carl/mail/{folder}/cur");
+        assert_eq!(found(&[&path, "home/carl/mail/Customers/cur"]), ["carl"]);
+    }
 }
 
 #[test]
@@ -236,6 +247,11 @@ fn a_maildir_whose_inbox_is_a_folder_is_a_mailbox() {
     let both = [dotted, nested].concat();
     assert_eq!(found(&both), ["alice@ex.com", "bob@ex.com"]);
     assert_eq!(found(&["INBOX/cur", "Sent/cur"]), ["mailbox"]);
+    // One that an administrator has put aside makes none of those beside it.
+    assert_eq!(
+        found(&["alice/cur", "bob/cur", ".old/cur"]),
+        ["alice", "bob"]
+    );
     // A domain is none, and a home has its store.
     assert_eq!(
         found(&["ex.com/INBOX/cur", "ex.com/bob/cur"]),
