@@ -62,6 +62,13 @@ impl Fs {
         ))
     }
 
+    /// The size that the kernel may remember.
+    fn told_mbox_size(&self, id: NodeId) -> Option<u64> {
+        let sizes = self.mbox_sizes.lock();
+        let sizes = sizes.unwrap_or_else(PoisonError::into_inner);
+        sizes.get(&id).copied()
+    }
+
     /// Reads no message.
     pub(super) fn known_mbox_size(
         &self,
@@ -69,12 +76,7 @@ impl Fs {
         position: u32,
         id: NodeId,
     ) -> Result<Option<u64>> {
-        let told = self
-            .mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .copied();
+        let told = self.told_mbox_size(id);
         let Some(folder) = inside.folder(position) else {
             return Ok(None);
         };
@@ -99,12 +101,7 @@ impl Fs {
         let folder = inside.folder(position).ok_or_else(|| id.stale())?;
         let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
         let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
-        let told = self
-            .mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .copied();
+        let told = self.told_mbox_size(id);
         if told.is_some_and(|told| told != layout.size()) {
             return Err(Error::new(
                 Kind::Unreadable,

@@ -331,10 +331,7 @@ impl Layout {
             if directory(&path).is_none_or(|directory| !spools.contains(&directory)) {
                 continue;
             }
-            match first(self.formats(), |format| match format.is_at(root, &path) {
-                Err(e) if e.kind() == Kind::NotADirectory => Ok(false),
-                other => other,
-            }) {
+            match self.format_of_file(root, &path) {
                 Ok(Some(format)) => self.add(root, path, found, format, out)?,
                 Ok(None) => {}
                 Err(e) => out.do_without(e)?,
@@ -389,10 +386,7 @@ impl Layout {
             if stat.size == 0 && self.format.is_none() {
                 return Ok(None);
             }
-            let format = first(self.formats(), |format| match format.is_at(root, path) {
-                Err(e) if e.kind() == Kind::NotADirectory => Ok(false),
-                other => other,
-            })?;
+            let format = self.format_of_file(root, path)?;
             return Ok(format.map(|format| (path.to_vec(), format)));
         }
         let listing = root.list(path)?;
@@ -487,6 +481,14 @@ impl Layout {
     /// The format that the names in a directory show.
     fn shown_by(&self, root: &Root, path: &[u8], names: &Listing) -> Result<Option<Format>> {
         first(self.formats(), |format| format.shown_by(root, path, names))
+    }
+
+    /// The format of a file, if it is a mailbox: most are directories only.
+    fn format_of_file(&self, root: &Root, path: &[u8]) -> Result<Option<Format>> {
+        first(self.formats(), |format| match format.is_at(root, path) {
+            Err(e) if e.kind() == Kind::NotADirectory => Ok(false),
+            other => other,
+        })
     }
 
     /// The format of a directory with a store's name, if it holds mail. One that cannot be read is taken for a store,

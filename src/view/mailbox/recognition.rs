@@ -372,7 +372,8 @@ impl Layout {
         let all_are = match (parts.next(), parts.next()) {
             (Some(one), None) => is_users(one)?,
             (Some(one), Some(other)) => is_users(one)? && is_users(other)?,
-            _ => false,
+            // It is a store of another format.
+            (None, _) => return Ok(false),
         };
         // One who has no mail yet, beside others.
         let is_whole = directories(listing).filter(|n| is_part(n)).count() == 3;
