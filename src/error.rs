@@ -17,6 +17,8 @@ pub enum Kind {
     IsADirectory,
     /// The store refused, is damaged, or took too long: the bytes can't be had.
     Unreadable,
+    /// A stored message that is not what was learned of it.
+    Altered,
     /// A stored message whose encoding is damaged or unknown.
     Undecodable,
     /// A stored message that is encrypted for a key that mailtm does not have.

@@ -10,6 +10,7 @@
 //! the mount answers, `memory` gives back what is not needed any more, `metrics` and `status` tell how it goes, `begun` knows a lost index
 //! from a new one.
 
+mod altered;
 mod begun;
 mod build;
 mod confine;
@@ -207,6 +208,7 @@ pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
             let _ = tell.send(());
         }
     })?;
+    altered::follow(&fs, forget.clone()).map_err(|e| failed("starting threads", &e))?;
     let (reviewed, refresh) = (fs.clone(), config.refresh);
     let following = Following::start(fs.clone(), forget.clone(), refresh)
         .map_err(|e| failed("starting threads", &e))?;

@@ -4,13 +4,18 @@
 
 mod harness;
 
-use harness::tree::{dates, messages};
-use harness::{Config, Mount, Scratch, Store, Subject, able, eventually};
+use harness::mount::mailtm;
+use harness::tree::{self, dates, messages};
+use harness::{Config, Mount, Scratch, Store, Subject, able, eventually, run, store};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const ALICE: &str = "alice@example.com";
+const DAY: &str = "2026-11-19";
 const BEFORE: u32 = 1_900_001;
 const AFTER: u32 = 1_900_002;
 
@@ -84,4 +89,93 @@ fn a_rotation_shows_each_date_what_it_showed_before() {
     assert_eq!(messages(&inbox).len(), 1);
     let inbox = mount.join("2026-11-20").join(ALICE).join("INBOX");
     assert_eq!(messages(inbox).len(), 2);
+}
+
+/// As on snapshots that share their inodes: the directories say that nothing has changed.
+#[test]
+fn messages_changed_in_place_are_found_out_by_who_reads_them() {
+    if !able(&["gzip"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    let mailbox = store.mailbox(DAY, ALICE);
+    for number in 0..20 {
+        mailbox.number("cur", number);
+    }
+    let plain = store::mail("bob@example.com", "Hello", &"lines\n".repeat(90));
+    let name = format!("1795.M1P1.mx,S={}:2,S", plain.len());
+    let put = |place: &str, bytes: &[u8]| mailbox.put(place, &name, bytes, 1795);
+    let packed = put("Packed/cur", &gzip(&plain));
+    let [torn, grown, emptied, other] =
+        ["Torn/cur", "Grown/cur", "Emptied/cur", "Other/cur"].map(|place| put(place, &plain));
+    let config = Config::new(&scratch, &store).set("index.warm", "off");
+    run(&mut mailtm(&[
+        "warm",
+        "--config",
+        config.write().to_str().unwrap(),
+    ]));
+
+    let cut = |path: &Path, len: usize| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(len as u64).unwrap();
+    };
+    cut(&packed, 60);
+    cut(&torn, 100);
+    cut(&emptied, 0);
+    fs::write(&grown, [&plain[..], b"and more\nFrom here on\n"].concat()).unwrap();
+    fs::write(&other, store::mail("eve@example.com", "Changed", "x\n")).unwrap();
+    store::set_time(&other, 1795);
+
+    let mount = Mount::new(&config).expecting_warnings();
+    let top = mount.join(DAY).join(ALICE);
+    for folder in ["Torn", "Grown", "Emptied", "Other", "Packed"] {
+        let message = top.join(folder).join(tree::only(top.join(folder)));
+        let told = message.metadata().unwrap().len();
+        let first = match folder {
+            // The mbox is another way to come across it.
+            "Other" => top.join("Other.mbox"),
+            _ => message.clone(),
+        };
+        first.metadata().unwrap();
+        // The kernel itself may have asked twice.
+        if let Err(e) = fs::read(first) {
+            assert_eq!(e.raw_os_error(), Some(libc::EIO), "{folder}");
+        }
+        let path = || top.join(folder).join(tree::only(top.join(folder)));
+        let limit = Duration::from_secs(10);
+        if folder == "Packed" {
+            let mbox = top.join("Packed.mbox");
+            eventually(limit, "a place is taken", || fs::read(&mbox).is_ok());
+            let mbox = String::from_utf8(fs::read(&mbox).unwrap()).unwrap();
+            assert!(mbox.contains("X-Mailtm-Unreadable:"), "{mbox}");
+            continue;
+        }
+        eventually(limit, folder, || {
+            path().metadata().is_ok_and(|now| now.len() != told) && fs::read(path()).is_ok()
+        });
+        assert_eq!(
+            fs::read(path()).unwrap().len() as u64,
+            path().metadata().unwrap().len()
+        );
+    }
+    mount.wait_for_warning(&["was changed in place", "Torn"]);
+    let seen = tree::manifest(&mount.path);
+    let anew = Mount::new(&Config::new(&scratch, &store)).expecting_warnings();
+    tree::same(
+        "listed with nothing known",
+        &seen,
+        &tree::manifest(&anew.path),
+    );
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = Command::new("gzip");
+    let mut child = gzip
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    child.wait_with_output().unwrap().stdout
 }

@@ -124,6 +124,10 @@ impl Fs {
                     let taken = inside.nested.tree.taken(position);
                     self.view.finish(&*store, folder, &taken, draft)
                 }
+                None if self.altered.has(&key) => {
+                    let taken = inside.nested.tree.taken(position);
+                    self.apart.list_apart(&*store, folder, &taken)
+                }
                 None => self.with_neighbours(inside, position, is_reachable, |taken, beside| {
                     self.view.list(&*store, folder, taken, beside)
                 }),
@@ -148,7 +152,7 @@ impl Fs {
         is_reachable: bool,
     ) -> Result<Option<Arc<Draft>>> {
         let key = self.cache_key(inside, position)?;
-        if self.listings.peek(&key).is_some() {
+        if self.listings.peek(&key).is_some() || self.altered.has(&key) {
             return Ok(None);
         }
         let begun = self.drafts.get(&key, inside.open.root.lane(), || {

@@ -30,7 +30,7 @@ impl Fs {
         let _turn = lane.turn(inside.id.0)?;
         let layout = self.layouts.get(&key, lane, || {
             let layout = self
-                .view
+                .view_of(&listing)
                 .lay_out(&*inside.store(), folder, &listing)
                 .map_err(gone)?;
             let weight = layout.weight();
@@ -82,6 +82,7 @@ impl Fs {
         };
         match told {
             Some(size) => Ok(Some(size)),
+            None if self.altered.has(&self.cache_key(inside, position)?) => Ok(None),
             None => {
                 let known = self.view.known_mbox(&*inside.store(), folder);
                 Ok(known.map_err(gone)?.map(|known| known.size))
@@ -116,5 +117,6 @@ impl Fs {
         };
         self.view
             .read_mbox(&*store, folder, &listing, &layout, &decoded, offset, len)
+            .map_err(|e| self.heed(inside, position, &listing, e))
     }
 }

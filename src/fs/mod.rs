@@ -9,7 +9,7 @@
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `shown` are the snapshots there are, `inside` is a
 //! mailbox on a date, `listing` a folder's messages and `mbox` the file beside it, `attr` makes what stat(2) tells. `deleted` is the
-//! directory of that name, `maildir` is `.maildir`, `owner` says who may enter and what changes in that. `resolve` finds what an id
+//! directory of that name, `maildir` is `.maildir`, `owner` says who may enter and what changes in that, `altered` which folders are not what they seem. `resolve` finds what an id
 //! means; then `lookup` finds a name, `directory` lists, `read` reads. [`warm`] learns what there is to learn, [`search`] finds messages
 //! on all dates, [`browse`] is what people are shown who have no file manager, [`reader`] says which mailboxes are theirs. [`Fs`] has
 //! one method for each operation.
@@ -21,6 +21,7 @@ pub mod reader;
 pub mod search;
 pub mod warm;
 
+mod altered;
 mod attr;
 mod deleted;
 mod directory;
@@ -34,6 +35,7 @@ mod read;
 mod resolve;
 mod shown;
 
+pub use altered::Folder as AlteredFolder;
 pub use attr::{Attr, NodeKind};
 pub use directory::{Directory, Entry};
 pub use node::{Cookie, NodeId};
@@ -49,6 +51,7 @@ use crate::view::listing::Listing;
 use crate::view::mbox::Layout;
 use crate::view::tree::Source;
 use crate::view::{View, about};
+use altered::Altered;
 use browse::{SortBy, Tally};
 use cache::Cache;
 use deleted::Deleted;
@@ -112,6 +115,8 @@ pub struct Options {
 /// The file system.
 pub struct Fs {
     view: View,
+    /// The same without the index, for what is `altered`.
+    apart: View,
     catalogue: Catalogue,
     options: Options,
     index: Arc<Index>,
@@ -139,6 +144,7 @@ pub struct Fs {
     searched: Mutex<HashSet<u32>>,
     /// Snapshots of which everything was learned.
     warmed: Mutex<HashSet<u32>>,
+    altered: Altered,
     /// Of the snapshot with this serial.
     space: Mutex<Option<(u32, Space)>>,
 }
@@ -164,7 +170,9 @@ impl Fs {
             mbox_sizes: Mutex::default(),
             searched: Mutex::default(),
             warmed: Mutex::default(),
+            altered: Altered::default(),
             space: Mutex::default(),
+            apart: view.without_index(),
             view,
             catalogue,
             options,

@@ -23,6 +23,7 @@ impl Fs {
                 let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
                 let item = listing.get(message).ok_or_else(|| id.stale())?;
                 self.read_message(&inside, position, &listing, &item, id, offset, len)
+                    .map_err(|e| self.heed(&inside, position, &listing, e))
             }
             Meaning::Maildir(inside, folder, Part::Keywords) => {
                 let file = self.keywords(&inside, folder)?.ok_or_else(|| id.stale())?;
@@ -156,7 +157,7 @@ impl Fs {
                     return Ok(part(&plain, offset, len));
                 }
                 if stored.size() != item.size {
-                    return Err(error(Kind::Unreadable, "is not what it was listed as"));
+                    return Err(altered(locator, "is not what it was listed as"));
                 }
                 let rest = usize::try_from(item.size.saturating_sub(offset)).unwrap_or(usize::MAX);
                 let mut buffer = vec![0; len.min(rest)];
@@ -168,6 +169,9 @@ impl Fs {
     }
 
     /// A message that is stored compressed or encrypted.
+    ///
+    /// # Errors
+    /// [`Kind::Altered`]: it could be decoded when that was learned of it.
     pub(super) fn decoded(
         &self,
         store: &dyn Store,
@@ -178,11 +182,22 @@ impl Fs {
     ) -> Result<Arc<Vec<u8>>> {
         self.decoded.get(&id, store.root().lane(), || {
             let stored = store.open(folder, listing.messages(), item.stored)?;
-            let plain = content::decode_whole(&stored, &self.view.keys, item.size)?;
+            let plain = content::decode_whole(&stored, &self.view.keys, item.size);
+            let plain = plain.map_err(|e| match (item.encoding, e.kind()) {
+                (Encoding::Encoded, Kind::Undecodable) => {
+                    altered(listing.messages().locator(item.stored), &e.to_string())
+                }
+                _ => e,
+            })?;
             let bytes = plain.len();
             Ok((plain, bytes))
         })
     }
+}
+
+fn altered(locator: &[u8], what: &str) -> Error {
+    let name = String::from_utf8_lossy(locator);
+    Error::new(Kind::Altered, format!("{name}: {what}"))
 }
 
 fn part(bytes: &[u8], offset: u64, len: usize) -> Vec<u8> {

@@ -242,6 +242,7 @@ impl Fs {
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|serial| !gone.contains(serial));
         self.warmed().retain(|serial| !gone.contains(serial));
+        self.altered.forget_snapshots(gone);
     }
 
     pub(super) fn shown(&self) -> Arc<Shown> {

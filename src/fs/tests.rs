@@ -5,7 +5,6 @@ use crate::access::{OwnerRule, Principal};
 use crate::error::{Error, Kind};
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot;
-use crate::store::decode::Keys;
 use crate::time::Zone;
 use crate::view::Names;
 use crate::view::mailbox::{Layout, Template};
@@ -38,7 +37,7 @@ impl World {
                 templates: vec![Template::parse("{domain}/{user}/Maildir").unwrap()],
                 ..Layout::default()
             },
-            keys: Keys::default(),
+            keys: Arc::default(),
             index: Arc::new(Index::in_memory()),
             told: Arc::default(),
         };

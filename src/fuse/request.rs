@@ -136,6 +136,7 @@ fn errno(kind: Kind, context: Context) -> Errno {
         (Kind::Invalid, _) => Errno::EINVAL,
         (
             Kind::Unreadable
+            | Kind::Altered
             | Kind::Undecodable
             | Kind::NoKey
             | Kind::WouldBlock

@@ -65,7 +65,7 @@ fn view(config: &Config) -> Result<View> {
             config::MboxFlags::None => FlagLines::None,
         },
         layout: layout(config)?,
-        keys: keys(config)?,
+        keys: Arc::new(keys(config)?),
         index: Arc::new(index),
         told: Arc::default(),
     })

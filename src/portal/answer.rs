@@ -53,7 +53,7 @@ impl From<Error> for Refusal {
                 tracing::debug!("{e}");
                 Self::NotFound
             }
-            Kind::Unreadable | Kind::Undecodable | Kind::NoKey => {
+            Kind::Unreadable | Kind::Altered | Kind::Undecodable | Kind::NoKey => {
                 tracing::warn!("{e}");
                 Self::Unreadable
             }

@@ -42,7 +42,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Listing {
     /// Shared with the index until that has written them, and with the same folder on other dates.
     rows: Arc<Rows>,
-    /// What the index keeps it under.
+    /// What the index keeps it under; empty for what it does not keep.
     key: Vec<u8>,
     /// Positions in order of the shown names.
     by_name: OnceLock<Box<[u32]>>,
@@ -107,6 +107,11 @@ impl Listing {
 
     pub fn is_empty(&self) -> bool {
         self.rows.shown.is_empty()
+    }
+
+    /// Whether it is of its date's files alone: as good as it can be, and of no use to other dates.
+    pub fn is_apart(&self) -> bool {
+        self.key.is_empty()
     }
 
     /// Whether every message could be read.
@@ -251,6 +256,19 @@ impl View {
         taken: &HashSet<String>,
     ) -> Result<Listing> {
         self.list_as(store, folder, taken, Keep::Facts, &[])
+    }
+
+    /// Lists a folder that is not what its stamp and the index say: each of its files is looked at. To be asked of a view
+    /// [without an index](View::without_index).
+    pub fn list_apart(
+        &self,
+        store: &dyn Store,
+        folder: &[u8],
+        taken: &HashSet<String>,
+    ) -> Result<Listing> {
+        let listing = self.list_live(store, folder, taken)?;
+        let key = Vec::new();
+        Ok(Listing { key, ..listing })
     }
 
     fn list_as(

@@ -404,7 +404,7 @@ fn go_on(stop: &Stop) -> Result<()> {
 
 fn changed(what: &str) -> Error {
     Error::new(
-        Kind::Unreadable,
+        Kind::Altered,
         format!("{what}: the stored message is not what it was when it was measured"),
     )
 }

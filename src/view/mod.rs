@@ -46,13 +46,27 @@ pub struct View {
     pub flags: FlagLines,
     pub layout: mailbox::Layout,
     /// What opens encrypted messages.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     pub index: Arc<Index>,
     /// What was warned of.
     pub told: Arc<Told>,
 }
 
 impl View {
+    /// The same without what the index keeps: every message is looked at, and nothing that is learned is kept.
+    #[must_use]
+    pub fn without_index(&self) -> Self {
+        Self {
+            zone: self.zone,
+            names: self.names,
+            flags: self.flags,
+            layout: self.layout.clone(),
+            keys: self.keys.clone(),
+            index: Arc::new(Index::in_memory()),
+            told: self.told.clone(),
+        }
+    }
+
     /// Changes whenever the names made from the same facts would; part of the key of what is kept.
     pub fn fingerprint(&self) -> Vec<u8> {
         const FORMAT: u8 = 3;

@@ -6,7 +6,6 @@ use crate::fs::{MboxListed, Options};
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
 use crate::snapshot::{self, Catalogue};
-use crate::store::decode::Keys;
 use crate::time::Zone;
 use crate::view::mailbox::{Layout, Template};
 use crate::view::{Names, View};
@@ -63,7 +62,7 @@ fn open(dir: TempDir, policy: Policy) -> (TempDir, Fs) {
             ],
             ..Layout::default()
         },
-        keys: Keys::default(),
+        keys: Arc::default(),
         index: Arc::new(Index::in_memory()),
         told: Arc::default(),
     };

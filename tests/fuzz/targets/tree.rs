@@ -9,7 +9,7 @@ use mailtm::language::Language;
 use mailtm::message::mboxrd::FlagLines;
 use mailtm::portal::archive::{Archive, Folder};
 use mailtm::snapshot::{self, Catalogue};
-use mailtm::store::decode::{Keys, detect};
+use mailtm::store::decode::detect;
 use mailtm::time::Zone;
 use mailtm::view::mailbox::{Layout, Template};
 use mailtm::view::name::{fold, is_safe};
@@ -50,7 +50,7 @@ impl World {
                 templates: vec![Template::parse("{domain}/{user}/Maildir").unwrap()],
                 ..Layout::default()
             },
-            keys: Keys::default(),
+            keys: Arc::default(),
             index: Arc::new(Index::in_memory()),
             told: Arc::default(),
         };

@@ -4,7 +4,6 @@ use super::*;
 use crate::disk::Root;
 use crate::index::Index;
 use crate::message::mboxrd::FlagLines;
-use crate::store::decode::Keys;
 use crate::store::maildir::Maildir;
 use crate::view::mailbox::Layout;
 use std::collections::HashMap;
@@ -22,7 +21,7 @@ fn view(index: Index) -> View {
         names: Names::Readable,
         flags: FlagLines::Status,
         layout: Layout::default(),
-        keys: Keys::default(),
+        keys: Arc::default(),
         index: Arc::new(index),
         told: Arc::default(),
     }

@@ -1,0 +1,153 @@
+//! Messages that were changed in place: a folder may hold other bytes than on a date on which its directories were the same.
+//!
+//! Where snapshots share their inodes, a directory that is unchanged says which names there are, and not that nobody has written
+//! to a file since. Looking at every file of every date for that would cost as if all had changed, so nobody does. Who reads such
+//! a message finds out: it is not of the size that its folder's listing says, or does not decode. He gets an error, once; then
+//! every file of that folder on that date is looked at, and the kernel is told what to forget.
+//!
+//! Invariant: a folder of a date that was found to be so takes nothing from the index any more, and puts nothing there.
+
+use super::inside::Inside;
+use super::node::{FIRST_MESSAGE, NodeId};
+use super::{Fs, Invalidation};
+use crate::error::{Error, Kind, Result};
+use crate::view::View;
+use crate::view::listing::{Item, Listing};
+use std::collections::HashSet;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A folder of a date that was listed as it is on another one.
+pub struct Folder {
+    inside: Inside,
+    position: u32,
+    /// As the kernel was told of it.
+    told: Arc<Listing>,
+}
+
+/// What was found to be so.
+#[derive(Default)]
+pub(super) struct Altered(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Snapshot and place.
+    folders: HashSet<(u32, u32)>,
+    tell: Option<Sender<Folder>>,
+}
+
+impl Altered {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn has(&self, key: &(u32, u32)) -> bool {
+        self.lock().folders.contains(key)
+    }
+
+    pub fn forget_snapshots(&self, gone: &HashSet<u32>) {
+        let folders = &mut self.lock().folders;
+        folders.retain(|(snapshot, _)| !gone.contains(snapshot));
+    }
+}
+
+impl Fs {
+    /// Where it is told of folders in which somebody has come across a message that was changed in place; each is to be given to
+    /// [`look_again`](Self::look_again). Ends with the file system.
+    pub fn altered(&self) -> Receiver<Folder> {
+        let (tell, told) = mpsc::channel();
+        self.altered.lock().tell = Some(tell);
+        told
+    }
+
+    /// Sees to it that a folder is listed anew of which a message is not what its listing says, if that is what went wrong.
+    pub(super) fn heed(
+        &self,
+        inside: &Inside,
+        position: u32,
+        listing: &Arc<Listing>,
+        error: Error,
+    ) -> Error {
+        if error.kind() != Kind::Altered {
+            return error;
+        }
+        let (label, mailbox) = (&inside.open.snapshot.label, &inside.mailbox.name);
+        let folder = inside.nested.tree.path(position);
+        let message = format!("{label}/{mailbox}/{folder}: {error}");
+        let key = self.cache_key(inside, position);
+        let Some(key) = key.ok().filter(|_| !listing.is_apart()) else {
+            return Error::new(Kind::Unreadable, message);
+        };
+        let tell = {
+            let mut state = self.altered.lock();
+            state.folders.insert(key);
+            state.tell.clone()
+        };
+        self.forget_folder(key);
+        if let Some(tell) = tell {
+            let (inside, told) = (inside.clone(), listing.clone());
+            // Who does not listen has ended with the mount.
+            let _ = tell.send(Folder {
+                inside,
+                position,
+                told,
+            });
+        }
+        let then = "it was changed in place since another date; now each message of that folder is looked at, so try again";
+        Error::new(Kind::Unreadable, format!("{message}: {then}"))
+    }
+
+    /// Drops what was worked out of a folder's messages.
+    fn forget_folder(&self, key: (u32, u32)) {
+        let is_it = |(snapshot, place)| (snapshot, place) == key;
+        let of_node = |id: &NodeId| is_it((id.parts().snapshot, id.parts().place));
+        self.listings.forget(|key| is_it(*key));
+        self.drafts.forget(|key| is_it(*key));
+        self.parts
+            .forget(|(snapshot, place, _)| is_it((*snapshot, *place)));
+        self.layouts.forget(|key| is_it(*key));
+        self.orders
+            .forget(|(snapshot, place, _)| is_it((*snapshot, *place)));
+        self.tallies.forget(|key| is_it(*key));
+        self.decoded.forget(of_node);
+        self.mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| !of_node(id));
+    }
+
+    /// What works with a listing: for one that is of its files alone, what takes nothing else from the index either.
+    pub(super) fn view_of(&self, listing: &Listing) -> &View {
+        match listing.is_apart() {
+            true => &self.apart,
+            false => &self.view,
+        }
+    }
+
+    /// Lists such a folder as it is, and pushes what the kernel has to forget. Waits as long as the disk does: to be called from
+    /// a thread of its own.
+    pub fn look_again(&self, folder: &Folder, mut push: impl FnMut(Invalidation)) -> Result<()> {
+        let id = self.branch_id(&folder.inside, folder.position)?;
+        let Some(listing) = self.listing(&folder.inside, folder.position)? else {
+            return Ok(());
+        };
+        let shown = |item: Item<'_>| (item.size, item.stored.received, item.encoding);
+        for at in 0..folder.told.len().max(listing.len()) {
+            let (told, now) = (folder.told.get(at), listing.get(at));
+            let (old, new) = (told.map(|item| item.name), now.map(|item| item.name));
+            if old == new && told.map(shown) == now.map(shown) {
+                continue;
+            }
+            push(Invalidation::Node(
+                id.with_ordinal(FIRST_MESSAGE + at as u32),
+            ));
+            if old != new {
+                let names = old.into_iter().chain(new);
+                names.for_each(|name| push(Invalidation::Name(id, name.to_owned())));
+            }
+        }
+        push(Invalidation::Node(id.with_ordinal(1)));
+        push(Invalidation::Node(id));
+        Ok(())
+    }
+}

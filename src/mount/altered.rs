@@ -1,0 +1,24 @@
+//! Telling the kernel of messages that were changed in place, once somebody has come across one. A thread of its own: their
+//! folder is listed anew meanwhile.
+
+use super::policy::Forget;
+use crate::fs::Fs;
+use std::sync::Arc;
+
+/// Ends with the file system.
+pub(super) fn follow(fs: &Arc<Fs>, forget: Forget) -> std::io::Result<()> {
+    let found = fs.altered();
+    let fs = Arc::downgrade(fs);
+    let follow = move || {
+        for folder in found {
+            let Some(fs) = fs.upgrade() else {
+                return;
+            };
+            if let Err(e) = fs.look_again(&folder, |change| forget(change)) {
+                tracing::warn!("a folder with a message that was changed in place: {e}");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("mailtm-altered".into());
+    thread.spawn(follow).map(drop)
+}
