@@ -5,7 +5,8 @@
 //! a message finds out: it is not of the size that its folder's listing says, or does not decode. He gets an error, once; then
 //! every file of that folder on that date is looked at, and the kernel is told what to forget.
 //!
-//! Invariant: a folder of a date that was found to be so takes nothing from the index any more, and puts nothing there.
+//! Invariants: a folder of a date that was found to be so takes nothing from the index any more, and puts nothing there. Until the
+//! kernel has been told, nothing is read with another size than it knows: it would end there, or not at its end.
 
 use super::inside::Inside;
 use super::node::{FIRST_MESSAGE, NodeId};
@@ -13,7 +14,8 @@ use super::{Fs, Invalidation};
 use crate::error::{Error, Kind, Result};
 use crate::view::View;
 use crate::view::listing::{Item, Listing};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,27 +29,49 @@ pub struct Folder {
 
 /// What was found to be so.
 #[derive(Default)]
-pub(super) struct Altered(Mutex<State>);
+pub(super) struct Altered {
+    state: Mutex<State>,
+    /// Whether the kernel goes by a listing that does not hold.
+    is_due: AtomicBool,
+}
 
 #[derive(Default)]
 struct State {
-    /// Snapshot and place.
-    folders: HashSet<(u32, u32)>,
+    /// By snapshot and place, with the listing that the kernel still goes by, if it does.
+    folders: HashMap<(u32, u32), Option<Arc<Listing>>>,
     tell: Option<Sender<Folder>>,
 }
 
 impl Altered {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let is_due = state.folders.values().any(Option::is_some);
+        self.is_due.store(is_due, Ordering::Release);
+        result
     }
 
     pub fn has(&self, key: &(u32, u32)) -> bool {
-        self.lock().folders.contains(key)
+        self.lock().folders.contains_key(key)
     }
 
     pub fn forget_snapshots(&self, gone: &HashSet<u32>) {
-        let folders = &mut self.lock().folders;
-        folders.retain(|(snapshot, _)| !gone.contains(snapshot));
+        self.change(|state| {
+            let folders = &mut state.folders;
+            folders.retain(|(snapshot, _), _| !gone.contains(snapshot));
+        });
+    }
+
+    /// The listing of a folder that does not hold and that the kernel still goes by.
+    fn due(&self, key: &(u32, u32)) -> Option<Arc<Listing>> {
+        match self.is_due.load(Ordering::Acquire) {
+            true => self.lock().folders.get(key)?.clone(),
+            false => None,
+        }
     }
 }
 
@@ -78,11 +102,14 @@ impl Fs {
         let Some(key) = key.ok().filter(|_| !listing.is_apart()) else {
             return Error::new(Kind::Unreadable, message);
         };
-        let tell = {
-            let mut state = self.altered.lock();
-            state.folders.insert(key);
-            state.tell.clone()
-        };
+        let tell = self.altered.change(|state| {
+            let due = state.folders.entry(key).or_default();
+            let is_due = due.is_some();
+            if state.tell.is_some() && !is_due {
+                *due = Some(listing.clone());
+            }
+            state.tell.clone().filter(|_| !is_due)
+        });
         self.forget_folder(key);
         if let Some(tell) = tell {
             let (inside, told) = (inside.clone(), listing.clone());
@@ -95,6 +122,28 @@ impl Fs {
         }
         let then = "it was changed in place since another date; now each message of that folder is looked at, so try again";
         Error::new(Kind::Unreadable, format!("{message}: {then}"))
+    }
+
+    /// An error while the kernel goes by another listing, in which the message at a position has not the size that it has in this
+    /// one; of the folder's mbox, if none is given.
+    pub(super) fn require_told(
+        &self,
+        inside: &Inside,
+        position: u32,
+        message: Option<usize>,
+        listing: &Listing,
+    ) -> Result<()> {
+        let Some(told) = self.altered.due(&self.cache_key(inside, position)?) else {
+            return Ok(());
+        };
+        let size = |listing: &Listing, at| listing.get(at).map(|item| item.size);
+        match message {
+            Some(at) if size(&told, at) == size(listing, at) => Ok(()),
+            _ => Err(Error::new(
+                Kind::Unreadable,
+                "its folder is being looked at again: try again",
+            )),
+        }
     }
 
     /// Drops what was worked out of a folder's messages.
@@ -125,8 +174,21 @@ impl Fs {
     }
 
     /// Lists such a folder as it is, and pushes what the kernel has to forget. Waits as long as the disk does: to be called from
-    /// a thread of its own.
-    pub fn look_again(&self, folder: &Folder, mut push: impl FnMut(Invalidation)) -> Result<()> {
+    /// a thread of its own. After an error it is as if nobody had come across it.
+    pub fn look_again(&self, folder: &Folder, push: impl FnMut(Invalidation)) -> Result<()> {
+        let key = self.cache_key(&folder.inside, folder.position)?;
+        let result = self.push_altered(folder, push);
+        self.altered.change(|state| match result {
+            Ok(()) => state.folders.insert(key, None),
+            Err(_) => state.folders.remove(&key),
+        });
+        if result.is_err() {
+            self.forget_folder(key);
+        }
+        result
+    }
+
+    fn push_altered(&self, folder: &Folder, mut push: impl FnMut(Invalidation)) -> Result<()> {
         let id = self.branch_id(&folder.inside, folder.position)?;
         let Some(listing) = self.listing(&folder.inside, folder.position)? else {
             return Ok(());

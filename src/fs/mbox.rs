@@ -101,6 +101,7 @@ impl Fs {
     ) -> Result<Vec<u8>> {
         let folder = inside.folder(position).ok_or_else(|| id.stale())?;
         let listing = self.listing(inside, position)?.ok_or_else(|| id.stale())?;
+        self.require_told(inside, position, None, &listing)?;
         let layout = self.layout(inside, position)?.ok_or_else(|| id.stale())?;
         let told = self.told_mbox_size(id);
         if told.is_some_and(|told| told != layout.size()) {

@@ -22,6 +22,7 @@ impl Fs {
             Meaning::Message(inside, position, message) => {
                 let listing = self.listing(&inside, position)?.ok_or_else(|| id.stale())?;
                 let item = listing.get(message).ok_or_else(|| id.stale())?;
+                self.require_told(&inside, position, Some(message), &listing)?;
                 self.read_message(&inside, position, &listing, &item, id, offset, len)
                     .map_err(|e| self.heed(&inside, position, &listing, e))
             }
