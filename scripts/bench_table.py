@@ -85,6 +85,17 @@ def disturbance(disturbed):
     return f"{sum(map(int, disturbed))} of {len(disturbed)} measurements found pages gone from a warm cache, four times"
 
 
+def names_of_day2(middle):
+    """What warming day 2 cannot do without: the names that its largest directory has, which one call after another tells."""
+    names, all_read, day1 = middle.get(("names-day2", "native")), middle.get(("head", "native")), middle.get(("warm-day1", "mailtm"))
+    if None in (names, all_read, day1):
+        return
+    print(
+        f"\nday 2: the names in its largest directory alone take {show(names, 's')} natively, {names / all_read:.1%} of "
+        f"reading the beginnings of its messages, {names / day1:.1%} of what day 1 takes mailtm"
+    )
+
+
 def plot_growth(middle):
     """A line for each number of messages, with bars; ten times the messages at a constant cost for each is ten times the bar."""
     for figure, title, unit in GROWTH:
@@ -154,6 +165,7 @@ def main(measurements, results, date, commit, scale, machine):
     for row in rows:
         first, *rest = (cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
         print("  ".join([first, *rest]).rstrip())
+    names_of_day2(middle)
     plot_growth(middle)
     disturbed = disturbance(values["disturbed", "system"])
     print("\n" + "; ".join(filter(None, [noise(spread), disturbed, f"scale {scale}", machine])))
