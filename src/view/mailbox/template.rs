@@ -1,7 +1,7 @@
 //! Where mailboxes are, as an administrator writes it: `{domain}/{user}/Maildir`.
 
-use super::recognition::looks_like_domain;
-use super::{Layout, Mailboxes, below};
+use super::path::{below, looks_like_domain};
+use super::{Layout, Mailboxes};
 use crate::disk::{FileKind, Root};
 use crate::error::{Error, Kind, Result};
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::fs;
+use std::sync::Arc;
 
 fn names(paths: &[&str], layout: &Layout) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
