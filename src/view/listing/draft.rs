@@ -11,8 +11,9 @@
 //! who needs all of it has the rest made at once.
 
 use super::beside::Earlier;
+use super::making::{Unlisted, is_complete};
 use super::rows::Rows;
-use super::{Begun, Keep, Listing, Unlisted};
+use super::{Begun, Keep, Listing};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Found, Messages, Store, behind};
 use crate::time::Time;
@@ -142,7 +143,7 @@ impl View {
             names,
         };
         let mut listing = Listing::of(Arc::new(rows), Vec::new(), draft.changed);
-        listing.complete = super::is_complete(&known);
+        listing.complete = is_complete(&known);
         // Somebody may have been faster; he has told names already.
         Ok(place.get_or_init(|| Arc::new(listing)).clone())
     }
