@@ -5,11 +5,12 @@
 //! when a file is rewritten without what was deleted, and then the old file is gone.
 
 use super::folders::guid;
+use super::found::{Before, Found, assemble};
 use super::index::{Column, Index, IndexState, field};
 use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
 use super::refcount::Unaccounted;
-use super::{Before, Dbox, Found, INDEX, assemble, at, damage, is_of_one};
+use super::{Dbox, INDEX, at, damage, is_of_one};
 use crate::disk::{File, FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;

@@ -1,9 +1,10 @@
 //! The messages of an sdbox folder: a file `u.<uid>` for each.
 
+use super::found::{Before, Found, assemble, name_of};
 use super::index::{Index, Row};
 use super::locator::{Locator, State, Storage};
 use super::record::{FileHeader, Record};
-use super::{Before, Dbox, Found, INDEX, assemble, at, damage, is_of_one, name_of};
+use super::{Dbox, INDEX, at, damage, is_of_one};
 use crate::disk::{Dir, FileKind, Stat};
 use crate::error::{Error, Kind, Result};
 use crate::message::Flags;
