@@ -14,6 +14,7 @@ mod altered;
 mod begun;
 mod build;
 mod confine;
+mod growth;
 mod lateness;
 mod live;
 mod memory;
@@ -31,6 +32,7 @@ pub use build::{
     about, build, catalogue, found_source, keys, layout, restorer, restorer_of, source,
 };
 pub use confine::confine_portal;
+pub use growth::Growing;
 pub use live::Following;
 pub use policy::{Reload, Reread};
 
@@ -83,6 +85,7 @@ pub struct Mounted {
     signals: Handle,
     _quiet: Option<Quiet>,
     _following: Following,
+    _growing: Growing,
     _watchdog: Option<Watchdog>,
     _lateness: Lateness,
     _metrics: Option<Metrics>,
@@ -195,6 +198,16 @@ pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
         }
         config::Switch::Off => (None, None),
     };
+    let (again, warm_again) = (review.clone(), new_snapshots.clone());
+    let grown = move || {
+        // Who does not listen has ended with the mount.
+        let _ = again.send(());
+        if let Some(tell) = &warm_again {
+            let _ = tell.send(());
+        }
+    };
+    let growing = Growing::start(fs.clone(), forget.clone(), grown)
+        .map_err(|e| failed("starting threads", &e))?;
     let changing = fs.clone();
     let watch = fs.catalogue().watch(move |changes| {
         match changing.update(&changes) {
@@ -231,6 +244,7 @@ pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
         signals: handle,
         _quiet: quiet,
         _following: following,
+        _growing: growing,
         _watchdog: watchdog,
         _lateness: lateness,
         _metrics: metrics,

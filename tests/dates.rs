@@ -4,8 +4,8 @@
 
 mod harness;
 
-use harness::tree::{dates, messages, only, without_id};
-use harness::{Config, Mount, Scratch, Store, able, eventually, ls, utc};
+use harness::tree::{dates, messages, only, try_walk, without_id};
+use harness::{Config, Mount, Scratch, Store, able, eventually, ls, store, utc};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -290,4 +290,57 @@ fn latest_is_the_one_taken_last_whatever_its_name() {
         fs::read_link(mount.join("latest")).unwrap().to_str(),
         Some("2026-11-20_1006")
     );
+}
+
+#[test]
+fn a_date_that_is_filled_while_somebody_looks_is_shown_whole_in_the_end() {
+    if !able(&[]) {
+        return;
+    }
+    const NEW: &str = "2026-11-21";
+    let (scratch, store) = setup();
+    let fill = |snapshot: &str, numbers: std::ops::Range<u32>| {
+        for address in [ALICE, "bob@example.com"] {
+            let mailbox = store.mailbox(snapshot, address);
+            for number in numbers.clone() {
+                mailbox.number(["cur", "Sent/cur"][number as usize % 2], number);
+            }
+        }
+    };
+    fill("2026-11-20", 0..12);
+    let mount = Mount::new(&Config::new(&scratch, &store));
+    store.mailbox(NEW, ALICE).number("cur", 6);
+    // As rsync does: the root gets its time at the beginning.
+    let root = store.path.join(NEW);
+    store::set_time(&root, utc("2026-11-21 03:00:00"));
+    let top = mount.join(NEW).join(ALICE);
+    let limit = Duration::from_secs(20);
+    eventually(limit, "the date appears", || top.exists());
+    let before = std::collections::BTreeSet::from_iter(ls(top.join("INBOX")));
+    assert!(before.len() <= 1, "{before:?}");
+    fs::read(top.join("INBOX.mbox")).unwrap();
+    fill(NEW, 0..12);
+    store::set_time(&root, utc("2026-11-21 03:00:00"));
+    // It may become another snapshot at any moment.
+    let shown = |date: &str| -> Result<Vec<_>, String> {
+        let (top, mut all) = (mount.join(date), Vec::new());
+        try_walk(&top, &mut |path, told| {
+            let read = fs::read(top.join(path)).unwrap_or_default();
+            if told.is_file() && !path.ends_with("ABOUT THIS BACKUP.txt") {
+                all.push((path.to_owned(), told.len() == read.len() as u64, read));
+            }
+        })?;
+        Ok(all)
+    };
+    let whole = shown("2026-11-20");
+    assert_eq!(whole.as_ref().map(Vec::len), Ok(2 * (12 + 2)));
+    eventually(Duration::from_secs(60), "all of it is shown", || {
+        shown(NEW) == whole
+    });
+    eventually(limit, "nothing is deleted", || {
+        try_walk(&mount.join("deleted"), &mut |path, told| {
+            assert!(told.is_dir(), "{}", path.display());
+        })
+        .is_ok()
+    });
 }

@@ -310,3 +310,35 @@ fn a_terminal_shows_how_far_it_is_and_nothing_else_does() {
         "{text}"
     );
 }
+
+#[test]
+fn told_to_stop_it_does_not_finish_a_message_of_terabytes() {
+    if !able(&[]) {
+        return;
+    }
+    let (_scratch, store, config) = setup(3);
+    let sparse = store
+        .mailbox(DAY, ALICE)
+        .put("cur", "1795.sparse:2,", "Subject: x\n\n", 1795);
+    let file = fs::File::options().write(true).open(&sparse).unwrap();
+    file.set_len(4 << 40).unwrap();
+    let mut run = warm(&config).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(run.try_wait().unwrap(), None);
+    harness::run(Command::new("kill").arg(run.id().to_string()));
+    let begun = std::time::Instant::now();
+    while run.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(10) {
+            run.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let done = run.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("another run goes on from there") && !told.contains("given up"),
+        "{told}"
+    );
+}

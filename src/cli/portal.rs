@@ -3,7 +3,7 @@
 use super::{failed, requests, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::mount::{Following, Reload, probe};
+use crate::mount::{Following, Growing, Reload, probe};
 use crate::portal::{self, Asked, Options, Sockets, State};
 use crate::requests::Worker;
 use clap::Args;
@@ -48,6 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     // There is no kernel here that remembers anything.
     let _following = Following::start(fs.clone(), Arc::new(|_| ()), config.refresh)
+        .map_err(|e| failed(&e, "starting threads"))?;
+    let _growing = Growing::start(fs.clone(), Arc::new(|_| ()), || ())
         .map_err(|e| failed(&e, "starting threads"))?;
     let preparing = fs.clone();
     std::thread::Builder::new()

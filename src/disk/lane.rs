@@ -291,7 +291,8 @@ type Watched = (Arc<Beat>, Weak<dyn Job>);
 /// Runs requests and watches them.
 pub struct Workers {
     timeout: Duration,
-    /// How long a request may wait on a lane that is silent, and how often is looked.
+    /// How long a request may wait on a lane that is silent. One call of a program may be two requests, and both together are to
+    /// take hardly longer than the timeout.
     moment: Duration,
     permits: AtomicIsize,
     next: AtomicU64,
@@ -303,7 +304,7 @@ pub struct Workers {
 impl Workers {
     /// `permits`: how many of the threads that receive requests may wait for a disk at once.
     pub fn start(timeout: Duration, permits: usize) -> std::io::Result<Arc<Self>> {
-        let moment = (timeout / 8).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        let moment = (timeout / 8).clamp(Duration::from_millis(20), Duration::from_millis(150));
         let workers = Arc::new(Self {
             timeout,
             moment,
@@ -318,8 +319,12 @@ impl Workers {
             .spawn(move || {
                 while let Some(workers) = weak.upgrade() {
                     workers.expire_overdue();
+                    let pause = match lock(&workers.watched).is_empty() {
+                        true => moment,
+                        false => moment / 4,
+                    };
                     drop(workers);
-                    std::thread::sleep(moment);
+                    std::thread::sleep(pause);
                 }
             })?;
         Ok(workers)

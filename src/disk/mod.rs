@@ -75,6 +75,19 @@ pub struct Stat {
     pub dev: u64,
     pub mtime: Time,
     pub ctime: Time,
+    /// Whether it has no other name: each that comes or goes sets its ctime.
+    pub has_one_name: bool,
+}
+
+impl Stat {
+    /// When it was last written to, by the clock of the file system, which no program can set back; a file with other names
+    /// at its mtime.
+    pub fn touched(&self) -> Time {
+        match self.kind {
+            FileKind::File if !self.has_one_name => self.mtime,
+            _ => self.ctime,
+        }
+    }
 }
 
 impl From<fs::Stat> for Stat {
@@ -87,6 +100,7 @@ impl From<fs::Stat> for Stat {
             dev: stat.st_dev,
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+            has_one_name: stat.st_nlink == 1,
         }
     }
 }
@@ -365,10 +379,15 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// Reads until the buffer is full or the file ends; returns how many bytes.
+    /// Reads until the buffer is full or the file ends; returns how many bytes. An error in [long work](stop) that is to end: a sparse
+    /// file may be of many terabytes.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            if stop::is_set() {
+                let message = format!("{}: given up, as was told", self.name());
+                return Err(Error::new(Kind::Unreadable, message));
+            }
             self.root.lane.enter()?;
             match rustix::io::pread(&self.fd, rest, offset + done as u64) {
                 Ok(0) => break,

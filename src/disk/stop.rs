@@ -38,6 +38,11 @@ impl Stop {
     }
 }
 
+/// Whether the work on this thread is to end.
+pub fn is_set() -> bool {
+    CURRENT.with_borrow(|current| current.as_ref().is_some_and(Stop::is_set))
+}
+
 /// What ends the work on this thread, if anything can; nothing does so far.
 pub fn current() -> Stop {
     CURRENT.with_borrow(|current| current.clone().unwrap_or_default())

@@ -106,6 +106,7 @@ impl Fs {
     }
 
     pub(super) fn populated(&self, open: &Arc<Open>) -> Result<Arc<Populated>> {
+        open.filling.look();
         let good_for = open.is_believed_for();
         let mailboxes = &self.mailboxes;
         mailboxes.get_for(&open.serial, open.root.lane(), good_for, || {

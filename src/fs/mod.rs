@@ -9,7 +9,8 @@
 //!
 //! The cast: [`node`] turns ids into places and back, [`cache`] keeps what was read, `shown` are the snapshots there are, `inside` is a
 //! mailbox on a date, `listing` a folder's messages and `mbox` the file beside it, `attr` makes what stat(2) tells. `deleted` is the
-//! directory of that name, `maildir` is `.maildir`, `owner` says who may enter and what changes in that, `altered` which folders are not what they seem. `resolve` finds what an id
+//! directory of that name, `maildir` is `.maildir`, `owner` says who may enter and what changes in that, `altered` which folders are not what they seem, `growth`
+//! which dates are still being filled. `resolve` finds what an id
 //! means; then `lookup` finds a name, `directory` lists, `read` reads. [`warm`] learns what there is to learn, [`search`] finds messages
 //! on all dates, [`browse`] is what people are shown who have no file manager, [`reader`] says which mailboxes are theirs. [`Fs`] has
 //! one method for each operation.
@@ -25,6 +26,7 @@ mod altered;
 mod attr;
 mod deleted;
 mod directory;
+mod growth;
 mod inside;
 mod listing;
 mod lookup;
@@ -38,6 +40,7 @@ mod shown;
 pub use altered::Folder as AlteredFolder;
 pub use attr::{Attr, NodeKind};
 pub use directory::{Directory, Entry};
+pub use growth::Found as FoundGrowth;
 pub use node::{Cookie, NodeId};
 pub use shown::Open;
 
@@ -55,6 +58,7 @@ use altered::Altered;
 use browse::{SortBy, Tally};
 use cache::Cache;
 use deleted::Deleted;
+use growth::Growth;
 use inside::{Inside, Nested, Populated};
 use listing::Drafted;
 use owner::Owners;
@@ -145,6 +149,7 @@ pub struct Fs {
     /// Snapshots of which everything was learned.
     warmed: Mutex<HashSet<u32>>,
     altered: Altered,
+    growth: Growth,
     /// Of the snapshot with this serial.
     space: Mutex<Option<(u32, Space)>>,
 }
@@ -171,6 +176,7 @@ impl Fs {
             searched: Mutex::default(),
             warmed: Mutex::default(),
             altered: Altered::default(),
+            growth: Growth::default(),
             space: Mutex::default(),
             apart: view.without_index(),
             view,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the state is replaced as a whole and counts its generations. Who answers takes it once and works with that, so that no answer mixes two states.
 
+use super::growth::Filling;
 use super::node::{self, NodeId};
 use super::{Fs, Invalidation};
 use crate::access::Policy;
@@ -28,8 +29,11 @@ pub struct Open {
     pub snapshot: Arc<Snapshot>,
     pub serial: u32,
     pub root: Root,
+    /// Tells it from all others that ever were; as the snapshot's key, as long as it has not grown.
+    pub identity: Vec<u8>,
     /// When it was seen first, if it was not there at the start.
-    appeared: Option<Instant>,
+    pub(super) appeared: Option<Instant>,
+    pub(super) filling: Arc<Filling>,
 }
 
 impl Open {
@@ -74,7 +78,7 @@ fn changed(by_time: &[Arc<Open>]) -> Time {
     for open in by_time {
         dates.update(&open.snapshot.label);
         dates.update([0]);
-        dates.update(&open.snapshot.key);
+        dates.update(&open.identity);
         dates.update([0]);
     }
     let [a, b, c, d, ..] = <[u8; 32]>::from(dates.finalize());
@@ -166,16 +170,19 @@ impl Fs {
     /// What the catalogue has found, after what was shown before; and the roots that are new in it.
     fn show(&self, before: &Shown) -> Result<(Shown, Vec<Root>)> {
         let dates = self.catalogue.dates();
-        let keys: Vec<(&[u8], u64)> = dates
-            .all
-            .iter()
-            .map(|s| (s.key.as_slice(), s.seed))
-            .collect();
+        let identities = dates.all.iter();
+        let identities = identities.map(|s| self.growth.identity(&self.index, &s.key));
+        let identities: Vec<Vec<u8>> = identities.collect();
+        self.growth
+            .keep(&dates.all.iter().map(|s| s.key.as_slice()).collect());
+        let seeds = dates.all.iter().map(|s| s.seed);
+        let keys = identities.iter().map(Vec::as_slice).zip(seeds);
+        let keys: Vec<(&[u8], u64)> = keys.collect();
         let serials = self.index.serials(Table::Snapshot, &keys)?;
         let mut by_serial = HashMap::with_capacity(serials.len());
         let mut by_key = HashMap::with_capacity(serials.len());
         let mut new_roots = Vec::new();
-        for (snapshot, serial) in dates.all.iter().zip(serials) {
+        for ((snapshot, serial), identity) in dates.all.iter().zip(serials).zip(identities) {
             let kept = before
                 .by_serial
                 .get(&serial)
@@ -193,6 +200,8 @@ impl Fs {
                 snapshot: snapshot.clone(),
                 serial,
                 root,
+                identity,
+                filling: kept.map(|open| open.filling.clone()).unwrap_or_default(),
                 appeared: match kept {
                     Some(open) => open.appeared,
                     None => (before.generation > 0).then(Instant::now),

@@ -24,8 +24,19 @@ impl World {
     pub(super) fn new(build: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         build(dir.path());
+        let fs = Self::mount(dir.path(), Arc::new(Index::in_memory()));
+        Self { dir, fs }
+    }
+
+    /// The same snapshots and index, with nothing in memory.
+    pub(super) fn restarted(self) -> Self {
+        let fs = Self::mount(self.dir.path(), self.fs.index.clone());
+        Self { fs, ..self }
+    }
+
+    fn mount(dir: &Path, index: Arc<Index>) -> Fs {
         let options = snapshot::Options {
-            dirs: vec![dir.path().into()],
+            dirs: vec![dir.into()],
             zone: Zone::parse("UTC").unwrap(),
             ..Default::default()
         };
@@ -38,7 +49,7 @@ impl World {
                 ..Layout::default()
             },
             keys: Arc::default(),
-            index: Arc::new(Index::in_memory()),
+            index,
             told: Arc::default(),
         };
         let policy = Policy::new(OwnerRule::Store, Vec::new(), Vec::new(), false, false);
@@ -54,8 +65,7 @@ impl World {
             about: None,
             live: None,
         };
-        let fs = Fs::new(view, policy, catalogue, options).unwrap();
-        Self { dir, fs }
+        Fs::new(view, policy, catalogue, options).unwrap()
     }
 
     /// Where the snapshots are.
@@ -97,7 +107,7 @@ impl World {
         }
     }
 
-    fn catch_up(&self) -> Vec<Invalidation> {
+    pub(super) fn catch_up(&self) -> Vec<Invalidation> {
         let changes = self.fs.catalogue().refresh().unwrap().unwrap();
         self.fs.update(&changes).unwrap()
     }

@@ -166,7 +166,8 @@ impl Fs {
         let Some(listing) = self.listing(inside, position)? else {
             return Ok(0);
         };
-        if self.view.size_mbox(&*store, folder, &listing)?.is_none() {
+        let view = self.view_of(&listing);
+        if view.size_mbox(&*store, folder, &listing)?.is_none() {
             self.layout(inside, position)?;
         }
         Ok(listing.len() as u64)

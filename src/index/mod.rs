@@ -263,6 +263,11 @@ impl Index {
         self.serials.assign(table, wanted)
     }
 
+    /// Whether a thing has a serial number.
+    pub fn has(&self, table: Table, key: &[u8]) -> bool {
+        self.serials.has(table, key)
+    }
+
     /// The thing that a serial number was given to.
     pub fn key_of(&self, table: Table, serial: u32) -> Option<Arc<[u8]>> {
         self.serials.key_of(table, serial)

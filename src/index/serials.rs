@@ -203,6 +203,10 @@ impl Serials {
         })
     }
 
+    pub fn has(&self, table: Table, key: &[u8]) -> bool {
+        self.read(table).number(key).is_some()
+    }
+
     /// See [`Index::key_of`](super::Index::key_of).
     pub fn key_of(&self, table: Table, number: u32) -> Option<Arc<[u8]>> {
         if let Some(key) = self.read(table).key(number) {

@@ -14,7 +14,6 @@ use super::directory::{Directory, Listed, Rules, unanswered};
 use super::{DatedBy, Options, Snapshot};
 use crate::error::{Error, Kind, Result};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,8 +42,8 @@ struct Place {
     turn: Mutex<Turn>,
     finished: Condvar,
     listed: Mutex<Listed>,
-    /// Whether it was warned that it cannot be read.
-    warned: AtomicBool,
+    /// What was warned of, while it cannot be read.
+    warned: Mutex<Option<String>>,
 }
 
 /// Scans are counted from 1.
@@ -83,7 +82,7 @@ impl Catalogue {
                 others: Vec::new(),
                 trouble: None,
             }),
-            warned: AtomicBool::new(false),
+            warned: Mutex::default(),
         });
         let shared = Arc::new(Shared {
             places: places.collect(),
@@ -260,8 +259,11 @@ impl Shared {
                 Report::Error => return Err(error),
                 Report::Warning => "what was known of it stays",
             };
-            if !place.warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{error}; {rest}");
+            let warning = format!("{error}; {rest}");
+            let before = lock(&place.warned).replace(warning.clone());
+            // What helps may be something else than before.
+            if before.as_ref() != Some(&warning) {
+                tracing::warn!("{warning}");
             }
         }
         self.merge();
@@ -360,7 +362,7 @@ impl Place {
                 Ok(listed) => {
                     let path = listed.path.clone();
                     *lock(&self.listed) = listed;
-                    if self.warned.swap(false, Ordering::Relaxed) {
+                    if lock(&self.warned).take().is_some() {
                         tracing::info!(
                             "the snapshot directory {} can be read again",
                             path.display()

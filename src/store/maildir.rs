@@ -326,6 +326,19 @@ impl Store for Maildir<'_> {
         })
     }
 
+    fn touched(&self, folder: &[u8]) -> Result<Time> {
+        let dir = self.dir(folder)?;
+        let mut touched = dir.stat_self()?.touched();
+        for sub in ["cur", "new"] {
+            match dir.stat(sub.as_bytes()) {
+                Ok(stat) => touched = touched.max(stat.touched()),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(touched)
+    }
+
     fn device(&self, folder: &[u8]) -> Result<Option<u64>> {
         let dir = self.dir(folder)?;
         let device = dir.device()?;

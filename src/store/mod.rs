@@ -239,6 +239,9 @@ pub trait Store: Sync {
     /// What changes whenever a message comes, goes, changes its flags, or is found elsewhere.
     fn stamp(&self, folder: &[u8]) -> Result<Stamp>;
 
+    /// When something was last done where a folder's messages are, as [`Stat::touched`](crate::disk::Stat::touched) tells.
+    fn touched(&self, folder: &[u8]) -> Result<Time>;
+
     /// The device that a folder's files are on, if they can be told apart by their inode numbers.
     fn device(&self, _folder: &[u8]) -> Result<Option<u64>> {
         Ok(None)

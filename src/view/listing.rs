@@ -25,7 +25,7 @@ pub use draft::{Draft, PART};
 
 use super::View;
 use super::content::{Encoding, Learned};
-use crate::disk::lane;
+use crate::disk::{lane, stop};
 use crate::error::{Kind, Result};
 use crate::index::FactKey;
 use crate::message::mboxrd::BodySize;
@@ -329,5 +329,6 @@ pub fn key<'a>(message: &Message, identity: &'a [u8]) -> FactKey<'a> {
 /// Whether an error is not about one message but about the whole snapshot, or the request was given up.
 pub fn is_for_all(error: &crate::Error) -> bool {
     matches!(error.kind(), Kind::Stale | Kind::WouldBlock)
+        || stop::is_set()
         || lane::current_beat().is_some_and(|beat| beat.is_expired())
 }

@@ -64,7 +64,7 @@ impl Fs {
             Date {
                 open: open.clone(),
                 moment,
-                key: number(&[&open.snapshot.key]),
+                key: number(&[&open.identity]),
             }
         });
         dates.collect()

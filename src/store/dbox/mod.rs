@@ -383,6 +383,29 @@ impl Store for Dbox<'_> {
         Ok(Stamp { bytes, changed })
     }
 
+    fn touched(&self, folder: &[u8]) -> Result<Time> {
+        let dir = self.folder(folder)?;
+        let mut touched = dir.stat_self()?.touched();
+        // Both are written without a new name.
+        for name in [INDEX.to_owned(), format!("{INDEX}.log")] {
+            match dir.stat(name.as_bytes()) {
+                Ok(stat) => touched = touched.max(stat.touched()),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if self.driver == Driver::Mdbox
+            && let Some(storage) = self.storage(Storage::Primary, b"")?
+        {
+            match self.root.stat(&storage) {
+                Ok(stat) => touched = touched.max(stat.touched()),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(touched)
+    }
+
     fn messages_since(&self, folder: &[u8], before: &AskBefore<'_>) -> Result<super::Found> {
         let before = before().messages;
         let messages = match self.driver {

@@ -308,6 +308,10 @@ impl Store for Mbox<'_> {
         })
     }
 
+    fn touched(&self, folder: &[u8]) -> Result<Time> {
+        Ok(self.root.stat(&self.file(folder))?.touched())
+    }
+
     fn messages_since(&self, folder: &[u8], _before: &AskBefore<'_>) -> Result<Found> {
         let file = self.root.open(&self.file(folder))?;
         let mut collector = Collector::default();

@@ -1,0 +1,80 @@
+//! Looking whether the dates that somebody has looked at are still being filled. A thread of its own, at the lowest priority, for
+//! a store may hang, and there may be many mailboxes.
+
+use super::policy::Forget;
+use crate::fs::{FoundGrowth, Fs};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether a look is due.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// The longest time between two looks at a date. The first comes after a [`ROUND`], each other after twice the time.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// When a date is looked at next, and how long after the last time.
+struct Next {
+    due: Instant,
+    interval: Duration,
+}
+
+/// The thread that looks; it stops when this is dropped.
+pub struct Growing {
+    _stop: Sender<()>,
+}
+
+impl Growing {
+    /// `forget` is told what the kernel has to forget; `grown` hears of each date that is shown anew.
+    pub fn start(
+        fs: Arc<Fs>,
+        forget: Forget,
+        grown: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("mailtm-growth".into());
+        thread.spawn(move || follow(&fs, &forget, &grown, &stopped))?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+fn follow(fs: &Fs, forget: &Forget, grown: &dyn Fn(), stopped: &Receiver<()>) {
+    // Of the thread alone, not of the process.
+    if let Err(e) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!("dates are looked at for growth at the usual priority: {e}");
+    }
+    let mut known = HashMap::new();
+    while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+        look(fs, forget, grown, &mut known);
+    }
+}
+
+/// Looks at the dates that are due; they are known by their snapshots' keys, which stay when they grow.
+fn look(fs: &Fs, forget: &Forget, grown: &dyn Fn(), known: &mut HashMap<Vec<u8>, Next>) {
+    let dates = fs.may_grow();
+    known.retain(|key, _| fs.is_snapshot(key));
+    for open in dates {
+        let next = known.entry(open.snapshot.key.clone()).or_insert(Next {
+            due: Instant::now(),
+            interval: ROUND,
+        });
+        if Instant::now() < next.due {
+            continue;
+        }
+        let found = fs.look_for_growth(&open);
+        next.due = Instant::now() + next.interval;
+        next.interval = (next.interval * 2).min(LONGEST);
+        match found {
+            Ok(FoundGrowth::Grown) => match fs.show_grown(&open) {
+                Ok(changes) => {
+                    changes.into_iter().for_each(|change| forget(change));
+                    grown();
+                }
+                Err(e) => tracing::warn!("{}: not shown anew: {e}", open.snapshot.label),
+            },
+            Ok(FoundGrowth::Nothing | FoundGrowth::Over) => {}
+            Err(e) => tracing::debug!("{}: looking for growth: {e}", open.snapshot.label),
+        }
+    }
+}
