@@ -3,7 +3,8 @@
 //! The kernel decides, on what is reported here; so whatever is in doubt is denied here. Of all the rules, only
 //! three things reach the kernel: the uid that owns the mailbox, one group, or an ACL.
 //!
-//! - A name that does not resolve gives nobody anything. An owner that does not resolve is [`NOBODYS_UID`].
+//! - A name that does not resolve gives nobody anything. An owner that does not resolve is [`NOBODYS_UID`], and the
+//!   owner's bits are 0 then: a process may take any uid, and an NFS client may name any.
 //! - What a mail store says of itself is never taken for an id: an owner worked out of a mailbox's name is looked
 //!   up as a name, even where it is all digits. Only names in the configuration may be numeric ids.
 //! - One group that says it all becomes the file's group. Otherwise the file's group is [`NOBODYS_GID`], so that
@@ -186,15 +187,22 @@ pub struct Permissions {
 }
 
 impl Permissions {
+    /// Whether the mailbox is anybody's. If not, the uid is a number alone, and who has it may nothing.
+    pub fn has_owner(&self) -> bool {
+        self.uid != NOBODYS_UID
+    }
+
     /// Permission bits, without the file's type. With an ACL the group bits are its mask, as on any file system.
     pub fn mode(&self, dir: bool) -> u32 {
-        let group = self.group_bits || self.acl.is_some();
-        match (dir, group) {
-            (true, true) => 0o550,
-            (true, false) => 0o500,
-            (false, true) => 0o440,
-            (false, false) => 0o400,
-        }
+        let read = if dir { 0o5 } else { 0o4 };
+        let bits = |given: bool| if given { read } else { 0 };
+        bits(self.has_owner()) << 6 | bits(self.group_bits || self.acl.is_some()) << 3
+    }
+
+    /// The ACL as an extended attribute, where there is one.
+    pub fn acl_value(&self, dir: bool) -> Option<Vec<u8>> {
+        let acl = self.acl.as_ref()?;
+        Some(acl.encode(dir, self.has_owner()))
     }
 }
 
@@ -366,8 +374,12 @@ impl Policy {
     /// Whether a caller can enter a mailbox, for leaving it out of a listing. This is courtesy, on groups that may
     /// be a minute old; what protects the mailbox is the kernel, on the same permissions.
     pub fn may_enter(&self, caller_uid: u32, caller_gid: u32, permissions: &Permissions) -> bool {
-        if caller_uid == 0 || caller_uid == permissions.uid {
+        if caller_uid == 0 {
             return true;
+        }
+        // The kernel, too, asks for nothing else of who has the owner's uid.
+        if caller_uid == permissions.uid {
+            return permissions.has_owner();
         }
         let acl = permissions.acl.as_ref();
         if acl.is_some_and(|acl| acl.users().contains(&caller_uid)) {

@@ -55,8 +55,8 @@ impl Acl {
     }
 
     /// The attribute's value: a little-endian version, then entries of tag (u16), permissions (u16) and id (u32),
-    /// in the order that the kernel demands.
-    pub fn encode(&self, dir: bool) -> Vec<u8> {
+    /// in the order that the kernel demands. Without an owner the owner's entry gives nothing.
+    pub(super) fn encode(&self, dir: bool, has_owner: bool) -> Vec<u8> {
         let read = if dir { 0o5 } else { 0o4 };
         let mut value = VERSION.to_le_bytes().to_vec();
         let mut entry = |tag: u16, permissions: u16, id: u32| {
@@ -64,7 +64,7 @@ impl Acl {
             value.extend(permissions.to_le_bytes());
             value.extend(id.to_le_bytes());
         };
-        entry(USER_OBJ, read, NO_ID);
+        entry(USER_OBJ, if has_owner { read } else { 0 }, NO_ID);
         for uid in &self.users {
             entry(USER, read, *uid);
         }
@@ -99,8 +99,11 @@ mod tests {
             &[0x20, 0, 0, 0, 255, 255, 255, 255],
         ]
         .concat();
-        assert_eq!(acl.encode(false), file);
-        assert_eq!(acl.encode(true)[6], 5);
+        assert_eq!(acl.encode(false, true), file);
+        assert_eq!(acl.encode(true, true)[6], 5);
+        let mut nobodys = file;
+        nobodys[6] = 0;
+        assert_eq!(acl.encode(false, false), nobodys);
     }
 
     proptest! {
@@ -110,10 +113,11 @@ mod tests {
         fn the_kernel_agrees(
             users in proptest::collection::btree_set(1..4_000_000_000_u32, 0..300),
             groups in proptest::collection::btree_set(1..4_000_000_000_u32, 0..300),
+            has_owner: bool,
         ) {
             let acl = Acl::new(users, groups);
             let file = tempfile::NamedTempFile::new().unwrap();
-            let value = acl.encode(false);
+            let value = acl.encode(false, has_owner);
             match setxattr(file.path(), NAME, &value, XattrFlags::empty()) {
                 Err(rustix::io::Errno::OPNOTSUPP) => eprintln!("SKIPPED: no ACLs on {:?}", file.path()),
                 // A small block holds fewer entries than the kernel allows us.
@@ -134,7 +138,7 @@ mod tests {
         assert!(acl.is_cut());
         assert_eq!(acl.groups().len(), 20);
         assert_eq!(acl.users().len(), Acl::MAX_NAMED - 20);
-        assert!(acl.encode(true).len() <= 4096);
+        assert!(acl.encode(true, true).len() <= 4096);
         assert!(!Acl::new((1..=500).collect(), (1..=7).collect()).is_cut());
     }
 }

@@ -106,6 +106,41 @@ fn owners_are_looked_up_by_name() {
 }
 
 #[test]
+fn nobodys_uid_may_nothing() {
+    let owner = || template("{user}");
+    let of = |policy: &Policy| policy.permissions("x", "no such person", "", 1000);
+    let none = policy(owner(), &[], vec![]);
+    let one_group = policy(owner(), &["@4000"], vec![]);
+    let several = policy(owner(), &["7000", "@4000", "4294967293"], vec![]);
+    for (policy, modes) in [
+        (&none, (0, 0)),
+        (&one_group, (0o050, 0o040)),
+        (&several, (0o050, 0o040)),
+    ] {
+        let p = of(policy);
+        assert_eq!((p.mode(true), p.mode(false)), modes);
+        assert!(!policy.may_enter(NOBODYS_UID, NOBODYS_GID, &p));
+        // The owner's class comes before any group.
+        assert!(!policy.may_enter(NOBODYS_UID, 4000, &p));
+        assert!(policy.may_enter(0, 0, &p));
+    }
+    let p = of(&several);
+    for (dir, may) in [(true, 5), (false, 4)] {
+        let value = p.acl_value(dir).unwrap();
+        let entries: Vec<_> = value[4..].chunks(8).map(|e| (e[0], e[2])).collect();
+        let expected = [(1, 0), (2, may), (4, 0), (8, may), (0x10, may), (0x20, 0)];
+        assert_eq!(entries, expected);
+    }
+    assert!(several.may_enter(7000, 1, &p) && several.may_enter(9, 4000, &p));
+
+    // Nor where that uid owns the directory in the store.
+    let store = policy(OwnerRule::Store, &[], vec![]);
+    let p = store.permissions("x", "x", "", NOBODYS_UID);
+    assert_eq!((p.mode(true), p.mode(false)), (0, 0));
+    assert!(!store.may_enter(NOBODYS_UID, NOBODYS_GID, &p));
+}
+
+#[test]
 fn mailboxes_of_one_name_keep_their_owners() {
     let policy = policy(template("{user}"), &[], vec![]);
     let ids = ["daemon", "bin"].map(|user| {

@@ -122,7 +122,7 @@ impl Fs {
                 (self.permissions_of(open, mailbox)?, true)
             }
         };
-        Ok(permissions.acl.as_ref().map(|acl| acl.encode(dir)))
+        Ok(permissions.acl_value(dir))
     }
 
     /// Whether a name that is not in a directory will never be.

@@ -6,7 +6,7 @@
 use super::contents::{QUICK, spread};
 use super::findings::{EXAMPLES, Findings, Sample};
 use super::words::{list, number, things};
-use crate::access::{Grant, NOBODYS_UID, OwnerRule, Permissions, Policy, group_name, user_name};
+use crate::access::{Grant, OwnerRule, Permissions, Policy, group_name, user_name};
 use crate::cli::terminal::printable;
 use crate::config::Config;
 use crate::view::mailbox::{Mailbox, Mailboxes};
@@ -119,11 +119,10 @@ pub fn facts(config: &Config, mailboxes: &Mailboxes, findings: &mut Findings) ->
             mailbox.domain.as_deref().unwrap_or_default(),
             mailbox.uid,
         );
-        if permissions.uid == NOBODYS_UID {
+        if !permissions.has_owner() {
             access.owners_unresolved.add(1, &mailbox.name);
         }
-        let has_owner = !matches!(permissions.uid, 0 | NOBODYS_UID);
-        if has_owner {
+        if permissions.has_owner() && permissions.uid != 0 {
             owners.add(permissions.uid, mailbox);
         } else if !effective
             .iter()
@@ -193,7 +192,7 @@ fn entry(mailbox: &Mailbox, permissions: &Permissions) -> Entry {
     }
     Entry {
         mailbox: mailbox.name.clone(),
-        owner: (permissions.uid != NOBODYS_UID).then(|| printable(&user_name(permissions.uid))),
+        owner: permissions.has_owner().then(|| printable(&user_name(permissions.uid))),
         users: names(acl.map(|acl| acl.users()), user_name),
         groups,
     }
