@@ -15,16 +15,19 @@
 //! has to ask from a thread that may.
 //!
 //! The cast: [`Policy`] is the configuration and the cache; [`Permissions`] is its answer for one mailbox; [`Acl`]
-//! is the kernel's form of it; `name_service` asks NSS.
+//! is the kernel's form of it; [`Asking`] is who may be shown some of them; `name_service` asks NSS.
 
 mod acl;
+mod asking;
 mod name_service;
 
 pub use acl::Acl;
+pub use asking::Asking;
 
 use crate::error::{Error, Kind, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use name_service::NameService;
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,6 +207,24 @@ impl Permissions {
         let acl = self.acl.as_ref()?;
         Some(acl.encode(dir, self.has_owner()))
     }
+
+    /// Whether who acts as this user and with these groups may enter, as the kernel decides. The groups are asked for only if
+    /// they matter.
+    pub fn admits<G: AsRef<[u32]>>(&self, uid: u32, groups: impl FnOnce() -> G) -> bool {
+        if uid == 0 {
+            return true;
+        }
+        // Of who has the owner's uid nothing else is asked.
+        if uid == self.uid {
+            return self.has_owner();
+        }
+        if let Some(acl) = &self.acl {
+            let named = |gid: &u32| acl.groups().contains(gid);
+            return acl.users().contains(&uid)
+                || !acl.groups().is_empty() && groups().as_ref().iter().any(named);
+        }
+        self.group_bits && groups().as_ref().contains(&self.gid)
+    }
 }
 
 /// The configured policy. Immutable: a changed configuration makes a new one.
@@ -371,32 +392,22 @@ impl Policy {
         self.names.id(principal, Instant::now())
     }
 
-    /// Whether a caller can enter a mailbox, for leaving it out of a listing. This is courtesy, on groups that may
-    /// be a minute old; what protects the mailbox is the kernel, on the same permissions.
-    pub fn may_enter(&self, caller_uid: u32, caller_gid: u32, permissions: &Permissions) -> bool {
-        if caller_uid == 0 {
-            return true;
+    /// Whether a user can enter a mailbox, by this group or one of those that the name service says he is in, which may be a
+    /// minute old.
+    pub fn may_enter(&self, uid: u32, gid: u32, permissions: &Permissions) -> bool {
+        let groups = || self.names.groups_of(uid, Instant::now());
+        permissions.admits(uid, || [gid]) || permissions.admits(uid, groups)
+    }
+
+    /// Who asks for a listing: a user and a group, by one of the threads of this machine; 0 if that is not known.
+    pub fn asking(&self, uid: u32, gid: u32, thread: u32) -> Asking<'_> {
+        Asking {
+            policy: self,
+            uid,
+            gid,
+            thread,
+            groups: OnceCell::new(),
         }
-        // The kernel, too, asks for nothing else of who has the owner's uid.
-        if caller_uid == permissions.uid {
-            return permissions.has_owner();
-        }
-        let acl = permissions.acl.as_ref();
-        if acl.is_some_and(|acl| acl.users().contains(&caller_uid)) {
-            return true;
-        }
-        let by_group = |gid: u32| {
-            permissions.group_bits && gid == permissions.gid
-                || acl.is_some_and(|acl| acl.groups().contains(&gid))
-        };
-        let any_group = permissions.group_bits || acl.is_some_and(|acl| !acl.groups().is_empty());
-        any_group
-            && (by_group(caller_gid)
-                || self
-                    .names
-                    .groups_of(caller_uid, Instant::now())
-                    .iter()
-                    .any(|gid| by_group(*gid)))
     }
 }
 

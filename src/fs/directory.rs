@@ -252,10 +252,11 @@ impl Fs {
         mut add: impl FnMut(Entry) -> bool,
     ) -> Result<()> {
         let policy = self.policy();
+        let asking = policy.asking(caller.uid, caller.gid, caller.thread);
         let populated = self.populated(open)?;
         for (position, mailbox) in populated.mailboxes.iter().enumerate().skip(from.index()) {
             let permissions = self.permissions_of(open, mailbox)?;
-            if policy.hide_unreadable && !policy.may_enter(caller.uid, caller.gid, &permissions) {
+            if policy.hide_unreadable && !asking.may_enter(&permissions) {
                 continue;
             }
             let serial = populated.serials.get(position).copied().unwrap_or_default();

@@ -84,6 +84,8 @@ pub enum MboxListed {
 pub struct Caller {
     pub uid: u32,
     pub gid: u32,
+    /// The thread, which waits for the answer; 0 if it has no number here.
+    pub thread: u32,
 }
 
 /// What the kernel should forget.

@@ -268,11 +268,7 @@ impl Fs {
             return true;
         }
         match self.permissions_of(open, mailbox) {
-            Ok(permissions) => {
-                let policy = self.policy();
-                let by = |gid: &u32| policy.may_enter(caller.uid, *gid, &permissions);
-                caller.groups.iter().any(by)
-            }
+            Ok(permissions) => permissions.admits(caller.uid, || &caller.groups),
             Err(e) => {
                 tracing::warn!("{}: not searched: {e}", mailbox.name);
                 false

@@ -88,7 +88,11 @@ impl World {
     /// Names as a kernel would list them that has room for so many in a reply.
     fn list(&self, path: &str, room: usize) -> Vec<String> {
         let id = self.find(path).unwrap().id;
-        let caller = Caller { uid: 0, gid: 0 };
+        let caller = Caller {
+            uid: 0,
+            gid: 0,
+            thread: 0,
+        };
         let (mut names, mut from) = (Vec::new(), Cookie(0));
         loop {
             let directory = self.fs.directory(id, caller, from).unwrap();

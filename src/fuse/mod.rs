@@ -93,6 +93,7 @@ fn caller(request: &Request) -> Caller {
     Caller {
         uid: request.uid(),
         gid: request.gid(),
+        thread: request.pid(),
     }
 }
 

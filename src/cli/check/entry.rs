@@ -192,7 +192,9 @@ fn entry(mailbox: &Mailbox, permissions: &Permissions) -> Entry {
     }
     Entry {
         mailbox: mailbox.name.clone(),
-        owner: permissions.has_owner().then(|| printable(&user_name(permissions.uid))),
+        owner: permissions
+            .has_owner()
+            .then(|| printable(&user_name(permissions.uid))),
         users: names(acl.map(|acl| acl.users()), user_name),
         groups,
     }

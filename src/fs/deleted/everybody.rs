@@ -154,9 +154,10 @@ impl Fs {
         let everybody = self.everybody()?;
         let newest = self.deleted_attr().mtime;
         let policy = self.policy();
+        let asking = policy.asking(caller.uid, caller.gid, caller.thread);
         for (position, somebody) in everybody.all.iter().enumerate().skip(from.index()) {
             let permissions = self.permissions_of(&somebody.open, &somebody.mailbox)?;
-            if policy.hide_unreadable && !policy.may_enter(caller.uid, caller.gid, &permissions) {
+            if policy.hide_unreadable && !asking.may_enter(&permissions) {
                 continue;
             }
             let mut attr = self.directory_attr(somebody, somebody.id(), newest)?;

@@ -38,7 +38,11 @@ fn inbox(world: &World) -> NodeId {
 
 /// The names from a cookie on, with where to go on after each; as many as one reply has room for.
 fn some(fs: &Fs, inbox: NodeId, from: Cookie) -> Vec<(String, Cookie, u64)> {
-    let caller = Caller { uid: 0, gid: 0 };
+    let caller = Caller {
+        uid: 0,
+        gid: 0,
+        thread: 0,
+    };
     let mut entries = Vec::new();
     let directory = fs.directory(inbox, caller, from).unwrap();
     directory.entries(from, |entry| {
@@ -100,7 +104,11 @@ fn the_next_part_is_made_while_the_caller_looks_at_this_one() {
     let world = World::new(large);
     let at = inbox(&world);
     let cur = maildir(world.dir(), DATE).join("cur");
-    let caller = Caller { uid: 0, gid: 0 };
+    let caller = Caller {
+        uid: 0,
+        gid: 0,
+        thread: 0,
+    };
     let prepare = |from| {
         let directory = world.fs.directory(at, caller, from).unwrap();
         world.fs.prepare_next(&directory, from).unwrap();

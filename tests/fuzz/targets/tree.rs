@@ -23,7 +23,11 @@ use tempfile::TempDir;
 
 const ANN: &str = "ann@a.example";
 const MAILBOX: &str = "a.example/ann/Maildir";
-const ROOT: Caller = Caller { uid: 0, gid: 0 };
+const ROOT: Caller = Caller {
+    uid: 0,
+    gid: 0,
+    thread: 0,
+};
 
 /// Snapshots, and a file system of them.
 struct World {
