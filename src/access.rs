@@ -6,7 +6,8 @@
 //! - A name that does not resolve gives nobody anything. An owner that does not resolve is [`NOBODYS_UID`], and the
 //!   owner's bits are 0 then: a process may take any uid, and an NFS client may name any.
 //! - What a mail store says of itself is never taken for an id: an owner worked out of a mailbox's name is looked
-//!   up as a name, even where it is all digits. Only names in the configuration may be numeric ids.
+//!   up as a name, even where it is all digits. Only names in the configuration may be numeric ids, and only where nobody
+//!   has the number for a name.
 //! - One group that says it all becomes the file's group. Otherwise the file's group is [`NOBODYS_GID`], so that
 //!   belonging to a real group never means anything that was not granted.
 //!
@@ -63,9 +64,9 @@ pub enum OwnerRule {
 /// Somebody named in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// A user's name, or a uid in digits.
+    /// A user's name, or a uid in digits that are nobody's name.
     User(String),
-    /// A group's name, or a gid in digits; written with a leading `@`.
+    /// A group's name, or a gid in digits that are no group's name; written with a leading `@`.
     Group(String),
 }
 
@@ -92,16 +93,19 @@ impl Principal {
         if name.contains(char::is_control) {
             return wrong("contains a control character, which no name has");
         }
-        let digits = name.bytes().all(|b| b.is_ascii_digit());
-        let is_id = || name.parse::<u32>().is_ok_and(|id| id != u32::MAX);
-        if digits && !is_id() {
-            return wrong("is no id: ids go up to 4294967294");
-        }
         Ok(if group {
             Self::Group(name.to_owned())
         } else {
             Self::User(name.to_owned())
         })
+    }
+
+    /// The id that the name is if it is nobody's.
+    fn number(&self) -> Option<u32> {
+        let (Self::User(name) | Self::Group(name)) = self;
+        let digits = name.bytes().all(|b| b.is_ascii_digit());
+        let number = name.parse().ok().filter(|_| digits);
+        number.filter(|id| *id != u32::MAX)
     }
 }
 
