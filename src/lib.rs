@@ -154,7 +154,7 @@
 //! whoever the caller came through: a shell, Samba, knfsd. SIGHUP puts another policy in force; what the kernel was told under
 //! the old one is found by comparing, like a change of owners, and pushed. The root and the dates are 0505 with a group
 //! that nobody is in, so that no ACL is fetched on the way down. That a date's listing leaves out what
-//! its caller cannot enter is courtesy.
+//! its caller cannot enter is courtesy, by the groups of the thread that asks ([`access::Asking`]).
 //!
 //! # Threads and deadlines
 //!

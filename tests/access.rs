@@ -405,6 +405,102 @@ fn the_owner_by_template() {
     assert_refused(&vmail, &mount, &hers);
 }
 
+/// Any process may take the uid that such files have, and an NFS client name it.
+#[test]
+fn nobodys_uid_opens_nothing() {
+    if !able(&["useradd", "getfacl"]) {
+        return;
+    }
+    const LOST: &str = "nobody-of-that-name@example.com";
+    let mut users = Users::new();
+    let admins = users.group("admins");
+    let admin = users.user("admin", &[&admins]);
+    let carla = users.user("carla", &[]);
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.join("snapshots"));
+    for (day, numbers) in [("2026-11-19", 0..3), (DAY, 0..1)] {
+        for number in numbers {
+            store.mailbox(day, LOST).number("cur", number);
+            store.mailbox(day, LOST).number("Old/cur", 10 + number);
+        }
+    }
+    let config = Config::new(&scratch, &store).set("access.owner", "{user}");
+    let one_group = config
+        .clone()
+        .set("access.admins", vec![format!("@{}", admins.0)]);
+    let several = one_group.clone().grant(&["*"], &[&carla.name]);
+    for (config, group, has_acl) in [
+        (config, 0, false),
+        (one_group, 5, false),
+        (several, 5, true),
+    ] {
+        let mount = Mount::new(&config);
+        let mut paths: Vec<(PathBuf, fs::Metadata)> = Vec::new();
+        tree::walk(&mount.path, &mut |path, meta| {
+            if path.iter().any(|part| part == LOST) {
+                paths.push((mount.join(path), meta.clone()));
+            }
+        });
+        // Each of its shapes is there.
+        for part in ["deleted/", ".maildir/", ".mbox", ".eml", ABOUT] {
+            let has = |path: &Path| path.to_str().unwrap().contains(part);
+            assert!(paths.iter().any(|(path, _)| has(path)), "{part}");
+        }
+        let nobody = Subject::uid(paths[0].1.uid());
+        for (path, meta) in &paths {
+            let may = if meta.is_dir() { group } else { group & 4 };
+            let name = path.display();
+            assert_eq!(
+                (meta.uid(), meta.mode() & 0o7777),
+                (nobody.uid, may << 3),
+                "{name}"
+            );
+            if has_acl {
+                let acl = run(Command::new("getfacl").args(["-cpE"]).arg(path));
+                let acl = String::from_utf8(acl).unwrap();
+                let rwx = if meta.is_dir() { "r-x" } else { "r--" };
+                let expected = format!(
+                    "user::---\nuser:{}:{rwx}\ngroup::---\ngroup:{}:{rwx}\nmask::{rwx}\nother::---\n\n",
+                    carla.name, admins.0
+                );
+                assert_eq!(acl, expected, "{name}");
+            }
+        }
+        let tops = [DAY, ".maildir/2026-11-20", "deleted"];
+        let in_group = |subject: &Subject| Subject {
+            groups: vec![admins.1],
+            ..subject.clone()
+        };
+        for nobody in [in_group(&nobody), nobody] {
+            for top in tops {
+                assert_eq!(nobody.list(mount.join(top)).unwrap(), [""; 0], "{top}");
+                nobody.refused(mount.join(top).join(LOST));
+            }
+            for path in samples(&mount, LOST) {
+                nobody.refused(path);
+            }
+        }
+        let root = Subject::root();
+        for (subject, may) in [(&root, true), (&admin, group > 0), (&carla, has_acl)] {
+            if !may {
+                assert_refused(subject, &mount, LOST);
+                continue;
+            }
+            assert_reads(subject, &mount, LOST);
+            for top in tops {
+                assert_eq!(subject.list(mount.join(top)).unwrap(), [LOST], "{top}");
+            }
+            for (path, meta) in paths.iter().filter(|_| subject.uid != 0) {
+                let seen = match meta.is_dir() {
+                    true => subject.list(path).map(drop),
+                    false => subject.read(path).map(drop),
+                };
+                seen.unwrap_or_else(|e| panic!("{}: {e}", subject.name));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_grant_to_a_name_that_does_not_resolve_is_warned_of() {
     if !able(&["useradd"]) {

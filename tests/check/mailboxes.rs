@@ -2,11 +2,13 @@
 
 use crate::harness::store::{mail, uid_of};
 use crate::harness::{Layout, Mailbox};
+use crate::harness::{able, output};
 use crate::{ALICE, BOB, DAY, assert_warns, gzip, json, setup};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 #[test]
 fn mailboxes_of_a_hosting_system_that_are_not_shown_are_told() {
@@ -67,6 +69,37 @@ fn who_gets_in_is_told() {
         &["nobody but root and the admins", BOB, "set owner"],
     );
     assert_eq!(access["only_admins"]["count"], 1);
+}
+
+/// The name service is one here that knows nobody, as while its server is away.
+#[test]
+fn a_number_is_nobody_where_it_is_not_sure_to_be_no_name() {
+    if !able(&["unshare"]) {
+        return;
+    }
+    let (scratch, store, config) = setup();
+    store.mailbox(DAY, ALICE);
+    let config = config
+        .set("access.admins", vec!["4001".to_owned()])
+        .grant(&[ALICE], &["@4003"]);
+    let broken = scratch.join("nsswitch.conf");
+    fs::write(&broken, "passwd: nowhere\ngroup: nowhere\n").unwrap();
+    let script = "mount --bind \"$0\" /etc/nsswitch.conf && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(&broken);
+    command.arg(env!("CARGO_BIN_EXE_mailtm"));
+    command
+        .args(["check", "--json", "--config"])
+        .arg(config.write());
+    let report: Value = serde_json::from_slice(&output(&mut command).stdout).unwrap();
+    let access = &report["access"];
+    assert_eq!(access["unresolved"], serde_json::json!(["4001", "@4003"]));
+    for list in ["users", "groups"] {
+        assert_eq!(access["entries"][0][list], serde_json::json!([]));
+    }
+    assert_warns(&report, &["no such user or group", "4001", "@4003"]);
+    let (_, report) = json(&config, &[]);
+    assert_eq!(report["access"]["unresolved"], serde_json::json!([]));
 }
 
 #[test]

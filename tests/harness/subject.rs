@@ -1,6 +1,8 @@
 //! Doing things as somebody else: numeric users through `setpriv`, named ones made with `useradd` and removed again.
 
 use super::{output, run};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +45,21 @@ impl Subject {
         }
         command.arg(program).args(args).env("LC_ALL", "C");
         output(command.current_dir("/"))
+    }
+
+    /// Does something on a thread that acts as this user, in a process that does not.
+    pub fn on_a_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                set_thread_groups(&groups).unwrap();
+                set_thread_res_gid(gid, gid, gid).unwrap();
+                set_thread_res_uid(uid, uid, uid).unwrap();
+                work()
+            });
+            thread.join().unwrap()
+        })
     }
 
     /// A file's bytes, or what `cat` says.
@@ -112,6 +129,43 @@ impl Users {
         let entry = String::from_utf8(run(Command::new("getent").args(["group", &name]))).unwrap();
         let gid = entry.split(':').nth(2).unwrap().parse().unwrap();
         (name, gid)
+    }
+
+    /// A user, and a group, whose name is a number that is another one than theirs.
+    pub fn user_of_digits(&mut self) -> Subject {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = (2_000_000_000 + std::process::id() * 8 + number).to_string();
+        account(&[
+            "useradd",
+            "--badname",
+            "--no-create-home",
+            "--user-group",
+            "--shell",
+            "/usr/sbin/nologin",
+            &name,
+        ]);
+        self.users.push(name.clone());
+        // Asked for by these digits, getent takes them for a number.
+        let entries = String::from_utf8(run(Command::new("getent").arg("passwd"))).unwrap();
+        let entry = entries
+            .lines()
+            .find(|line| line.split(':').next() == Some(&name));
+        let number = |field: usize| {
+            entry
+                .unwrap()
+                .split(':')
+                .nth(field)
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        Subject {
+            uid: number(2),
+            gid: number(3),
+            groups: Vec::new(),
+            name,
+        }
     }
 
     /// A user `mtmt-ROLE-…` with a group of its own and the given supplementary groups.

@@ -31,7 +31,8 @@ const NAME_SERVICE: &[&str] = &[
     "/dev/urandom",
 ];
 
-/// What is known of this process and the machine: how many processors it may use, what is mounted.
+/// What is known of this process and the machine: how many processors it may use, what is mounted; and of the threads that
+/// wait for an answer, which appear at any time: in which groups they are.
 const MACHINE: &[&str] = &["/proc", "/sys/fs/cgroup"];
 
 /// What the daemon needs of its own.
