@@ -214,6 +214,9 @@ fn supplementary_groups_are_seen() {
     let policy = policy(OwnerRule::Store, &[&admins], vec![]);
     let p = policy.permissions("a", "a", "", NOBODYS_UID);
     assert!(policy.may_enter(uid, primary, &p));
+    // Where the groups that somebody acts with are known, his others count for nothing.
+    assert!(p.admits(uid, || [primary, other]));
+    assert!(!p.admits(uid, || [primary]));
 }
 
 #[test]
