@@ -22,7 +22,11 @@ fn looked_at() -> (World, Arc<Open>) {
 /// How many messages a folder has.
 fn names(world: &World, folder: &str) -> usize {
     let id = world.find(&format!("{DAY}/{ANN}/{folder}")).unwrap().id;
-    let caller = Caller { uid: 0, gid: 0 };
+    let caller = Caller {
+        uid: 0,
+        gid: 0,
+        thread: 0,
+    };
     let directory = world.fs.directory(id, caller, Cookie(0)).unwrap();
     let mut names = 0;
     directory.entries(Cookie(0), |entry| {
