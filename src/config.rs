@@ -336,6 +336,15 @@ impl Config {
         is_missing.then(|| self.mistake(message))
     }
 
+    /// Whether it was told already why it is not known where the snapshots are.
+    pub fn tells_of_snapshots(&self, mistakes: &[Mistake]) -> bool {
+        let is_unread = self.lines.is_empty() && !mistakes.is_empty();
+        is_unread
+            || mistakes
+                .iter()
+                .any(|mistake| mistake.message.contains("snapshots"))
+    }
+
     /// Who may see what.
     pub fn policy(&self) -> Policy {
         Policy::new(

@@ -95,19 +95,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         true => Mistake::typed(&message),
         false => config.mistake(message).into(),
     };
-    let silent = probe::stores(&config)?;
-    let outside = [named::mistakes(&config), portal::mistakes(&config)].concat();
+    let (silent, unanswered) = match probe::stores(&config) {
+        Ok(silent) => (silent, None),
+        Err(e) => (all_silent(&config), Some(e)),
+    };
+    let outside = [named::mistakes(&config, &silent), portal::mistakes(&config)].concat();
     let outside = outside.into_iter().filter(|it| !follows(it, &mistakes));
-    let missing = missing_directories(&config, &silent);
-    let mistakes = mistakes.iter().cloned().map(Mistake::from);
+    let missing = unusable_directories(&config, &silent);
+    let unnamed = config
+        .no_snapshots()
+        .filter(|_| !config.tells_of_snapshots(&mistakes));
     report.mistakes = mistakes
+        .iter()
+        .cloned()
+        .chain(unnamed)
+        .map(Mistake::from)
         .chain(missing.into_iter().map(of_source))
         .chain(outside.map(|message| config.mistake(message).into()))
         .collect();
-    if report.mistakes.is_empty() {
-        report
-            .mistakes
-            .extend(config.no_snapshots().map(Mistake::from));
+    let line = |mistake: &Mistake| mistake.line.unwrap_or(usize::MAX);
+    report.mistakes.sort_by_key(line);
+    if let Some(e) = unanswered.filter(|_| report.mistakes.is_empty()) {
+        return Err(e);
     }
     if report.mistakes.is_empty() {
         match facts(&config, &silent, arguments.deep) {
@@ -130,8 +139,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// What is wrong with each snapshot directory that is not there. Those that are silent are not looked at.
-fn missing_directories(config: &Config, silent: &[Silent]) -> Vec<String> {
+/// None of the directories that mail is read from is looked at.
+fn all_silent(config: &Config) -> Vec<Silent> {
+    let source = &config.source;
+    let paths = source.snapshots.iter().chain(&source.live);
+    let silent = |path: &PathBuf| Silent {
+        path: path.clone(),
+        above: PathBuf::from("/"),
+    };
+    paths.map(silent).collect()
+}
+
+/// What is wrong with each snapshot directory: it is not there, or has none. Those that are silent are not looked at.
+fn unusable_directories(config: &Config, silent: &[Silent]) -> Vec<String> {
     let answers = |path: &&PathBuf| !probe::is_among(silent, path);
     let wrong = config
         .source
@@ -153,11 +173,23 @@ fn missing_directories(config: &Config, silent: &[Silent]) -> Vec<String> {
             };
             Some(format!("source.snapshots: {}: {why}", path.display()))
         });
-    wrong.collect()
+    let wrong: Vec<String> = wrong.collect();
+    let is_one = matches!(config.source.snapshots.as_slice(), [one] if answers(&one));
+    if !wrong.is_empty() || !is_one {
+        return wrong;
+    }
+    let none = mount::found_source(config).err();
+    let none = none.filter(|e| e.kind() == Kind::Config);
+    none.map(|e| e.context("source.snapshots").to_string())
+        .into_iter()
+        .collect()
 }
 
-/// Whether a mistake in a key is there because of one in its value, in whose place the default is.
+/// Whether a key is told to be missing because of a mistake that was told of it.
 fn follows(message: &str, mistakes: &[config::Mistake]) -> bool {
+    if !message.contains(": missing") {
+        return false;
+    }
     let key = |message: &str| message.split_once(": ").map(|(key, _)| key.to_owned());
     let is_same = |mistake: &config::Mistake| key(&mistake.message) == key(message);
     mistakes.iter().any(is_same)

@@ -106,10 +106,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn options(config: &Config) -> Result<Options> {
     let portal = &config.portal;
     let Some(auth) = portal.auth.clone() else {
-        return usage(
-            "portal.auth: missing: write auth = \"imaps://mail.example.com\" under [portal], the mail server that \
-             knows the passwords",
-        );
+        let message = "portal.auth: missing: write auth = \"imaps://mail.example.com\" under [portal], the mail server that \
+                       knows the passwords";
+        return usage(config.mistake(message).to_string());
     };
     Ok(Options {
         metrics: portal.metrics,

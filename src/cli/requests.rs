@@ -33,7 +33,7 @@ mod text;
 
 use super::progress::stop_on_signals;
 use super::restore::{bar, say};
-use super::{Global, PARTLY_DONE, print};
+use super::{Global, PARTLY_DONE, print, usage};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::requests::{
@@ -158,6 +158,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<ExitCode> {
             };
         }
         Action::Decline { id, reason, json } => {
+            if reason.trim().is_empty() {
+                return usage("--reason: is empty: write why, as who asked gets to read it");
+            }
             let post = post(&config)?;
             let stop = stop_on_signals()?;
             store.decline(*id, &who()?, reason)?;
@@ -205,6 +208,14 @@ pub(super) fn store(config: &Config) -> Result<Store> {
 
 /// What writes and sends letters, as a configuration says.
 pub(super) fn post(config: &Config) -> Result<Post> {
+    post_or_mistakes(config).or_else(|wrong| {
+        let told = wrong.iter().map(|e| config.placed(e).to_string());
+        usage(told.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// The same, or all that is wrong with it.
+pub(super) fn post_or_mistakes(config: &Config) -> Result<Post, Vec<Error>> {
     let portal = &config.portal;
     let style = Style {
         templates: portal.templates.clone(),

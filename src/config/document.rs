@@ -3,6 +3,7 @@
 //! A [`Section`] is one table. Each of its getters gives the value if it is there and right; what is wrong goes to
 //! the [`Mistakes`], and the caller goes on with the default.
 
+use super::value::absolute_path;
 use crate::error::Result;
 use std::cell::RefCell;
 use std::fmt;
@@ -170,6 +171,11 @@ impl Lines {
         for (name, value) in table {
             let key = format!("{within}{}", name.get_ref());
             if let Some(table) = value.get_ref().as_table() {
+                self.0.push(Line {
+                    key: key.clone(),
+                    text: String::new(),
+                    number: mistakes.line(value.span().start),
+                });
                 self.take(&format!("{key}."), table, mistakes);
                 continue;
             }
@@ -184,16 +190,23 @@ impl Lines {
         }
     }
 
-    /// That of the value which a message is about: the message begins with its key, and names the item of a list.
+    /// That of the value which a message is about: the message begins with its key, and names the item of a list. Of a key
+    /// that is not there, that of its table.
     pub(super) fn about(&self, message: &str) -> Option<usize> {
         let (key, why) = message.split_once(": ")?;
-        let named = |line: &&Line| line.key == key && why.contains(&line.text);
-        let line = self
-            .0
-            .iter()
-            .filter(named)
-            .max_by_key(|line| line.text.len())?;
-        Some(line.number)
+        let of = |key: &str| {
+            let named = |line: &&Line| line.key == key && why.contains(&line.text);
+            let lines = self.0.iter().filter(named);
+            lines
+                .max_by_key(|line| line.text.len())
+                .map(|line| line.number)
+        };
+        of(key).or_else(|| of(key.rsplit_once('.')?.0))
+    }
+
+    /// Whether nothing of the file could be made out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -293,6 +306,23 @@ impl<'a> Section<'a> {
         example: &str,
         parse: impl Fn(&str) -> Result<T>,
     ) -> Option<Vec<T>> {
+        let (values, all_right) = self.items(key, example, parse)?;
+        all_right.then_some(values)
+    }
+
+    /// The same of paths: those that are right, whatever others are, so that it is seen whether they are there.
+    pub(super) fn paths(&self, key: &str, example: &str) -> Vec<PathBuf> {
+        let found = self.items(key, example, absolute_path);
+        found.map(|(paths, _)| paths).unwrap_or_default()
+    }
+
+    /// The items that are right, and whether all are.
+    fn items<T>(
+        &self,
+        key: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T>,
+    ) -> Option<(Vec<T>, bool)> {
         let (items, _) = self.typed(key, "a list", example, DeValue::as_array)?;
         let mut values = Vec::new();
         let mut all_right = true;
@@ -312,7 +342,15 @@ impl<'a> Section<'a> {
                 }
             }
         }
-        all_right.then_some(values)
+        Some((values, all_right))
+    }
+
+    /// Says what is wrong with a list that has no items.
+    pub(super) fn refuse_empty(&self, key: &str, why: impl fmt::Display) {
+        let items = self.get(key).and_then(|value| value.get_ref().as_array());
+        if items.is_some_and(|items| items.is_empty()) {
+            self.refuse(key, format!("is empty{why}"));
+        }
     }
 
     /// A list of strings, or one string that stands for a list of one.
@@ -335,6 +373,22 @@ impl<'a> Section<'a> {
             let why = format!("missing: write {key} = {example}");
             self.wrong(key, &self.span, why);
         }
+    }
+
+    /// Says that a key is missing that goes with another one, if that is there and it is not.
+    pub(super) fn require_beside(&self, key: &str, other: &str, example: &str) {
+        if let (None, Some(value)) = (self.get(key), self.get(other)) {
+            let why = format!(
+                "missing beside {other}: write {key} = {example} under {}",
+                place(self.name)
+            );
+            self.wrong(key, &value.span(), why);
+        }
+    }
+
+    /// Whether a key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
     }
 
     /// Says what is wrong with a key that is there.

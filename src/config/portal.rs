@@ -64,7 +64,12 @@ impl Default for Portal {
 pub(super) fn walk(section: &Section<'_>) -> Portal {
     let defaults = Portal::default();
     let listen = "\"127.0.0.1:8025\"";
-    Portal {
+    let from = "\"Mail Time Machine <mtm@example.com>\"";
+    let (user, password) = ("\"mailtm\"", "\"/etc/mailtm/smtp.password\"");
+    section.require_beside("from", "smtp", from);
+    section.require_beside("smtp_password_file", "smtp_user", password);
+    section.require_beside("smtp_user", "smtp_password_file", user);
+    let portal = Portal {
         listen: section
             .string("listen", listen, value::socket)
             .unwrap_or(defaults.listen),
@@ -77,13 +82,9 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
             })
             .unwrap_or_default(),
         smtp: section.string("smtp", "\"smtp://localhost:25\"", smtp),
-        smtp_user: section.string("smtp_user", "\"mailtm\"", value::login),
-        smtp_password_file: section.string(
-            "smtp_password_file",
-            "\"/etc/mailtm/smtp.password\"",
-            value::absolute_path,
-        ),
-        from: section.string("from", "\"Mail Time Machine <mtm@example.com>\"", sender),
+        smtp_user: section.string("smtp_user", user, value::login),
+        smtp_password_file: section.string("smtp_password_file", password, value::absolute_path),
+        from: section.string("from", from, sender),
         url: section.string("url", "\"https://mtm.example.com\"", url),
         cost: section.string("cost", "\"80 EUR + VAT\"", line),
         keep_requests: section
@@ -95,7 +96,18 @@ pub(super) fn walk(section: &Section<'_>) -> Portal {
             "\"/etc/mailtm/templates\"",
             value::absolute_path,
         ),
+    };
+    if portal
+        .metrics
+        .is_some_and(|at| value::clash(at, portal.listen))
+    {
+        let why = format!(
+            "the pages are served at {} already: write another port, such as \"127.0.0.1:8026\"",
+            portal.listen
+        );
+        section.refuse("metrics", why);
     }
+    portal
 }
 
 /// A text of one line.
@@ -132,8 +144,14 @@ fn smtp(text: &str) -> Result<String> {
     let rest = text
         .strip_prefix("smtp://")
         .or_else(|| text.strip_prefix("smtps://"));
+    let has_port = |rest: &str| match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => !host.is_empty() && value::is_port(port),
+        _ => true,
+    };
     match rest.map(|rest| rest.trim_end_matches('/')) {
-        Some(rest) if !rest.is_empty() && !rest.contains(['/', '@', ' ', '?']) => {
+        Some(rest)
+            if !rest.is_empty() && !rest.contains(['/', '@', ' ', '?']) && has_port(rest) =>
+        {
             Ok(text.trim_end_matches('/').to_owned())
         }
         _ => wrong(format!(

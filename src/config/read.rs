@@ -14,6 +14,7 @@ use crate::restore::{self, imap::transport::Address};
 use crate::time::Zone;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use toml::de::DeTable;
@@ -32,8 +33,8 @@ pub fn load(path: Option<&Path>) -> Result<Config> {
     wrong(lines.join("\n"))
 }
 
-/// Reads the file like [`load`] and tells its mistakes one by one; what they concern has its default. An error is
-/// a file that cannot be read at all.
+/// Reads the file like [`load`] and tells its mistakes one by one; what they concern has its default, or is left out of its list.
+/// An error is a file that cannot be read at all.
 pub fn examine(path: Option<&Path>) -> Result<(Config, Vec<Mistake>)> {
     let file = path.unwrap_or(Path::new(DEFAULT_FILE));
     let bytes = match read(file) {
@@ -103,7 +104,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> (Config, Vec<Mistake>) {
 
 fn walk(top: &Section<'_>) -> Config {
     let defaults = Config::default();
-    Config {
+    let mut config = Config {
         file: None,
         lines: Lines::default(),
         mountpoint: top.string("mountpoint", "\"/backups\"", value::absolute_path),
@@ -170,25 +171,43 @@ fn walk(top: &Section<'_>) -> Config {
         portal: top
             .table("portal")
             .map_or(defaults.portal, |s| portal::walk(&s)),
-        metrics: top
-            .table("metrics")
-            .and_then(|s| s.string("listen", "\"127.0.0.1:9464\"", value::socket)),
+        metrics: None,
+    };
+    let portal = top.has("portal").then_some(&config.portal);
+    config.metrics = top.table("metrics").and_then(|s| walk_metrics(&s, portal));
+    config
+}
+
+/// `portal`: if it is configured, its sockets are not to be had.
+fn walk_metrics(section: &Section<'_>, portal: Option<&portal::Portal>) -> Option<SocketAddr> {
+    let example = "\"127.0.0.1:9464\"";
+    let at = section.string("listen", example, value::socket)?;
+    let taken = portal.and_then(|portal| {
+        let taken = [("listen", Some(portal.listen)), ("metrics", portal.metrics)];
+        let mut taken = taken.into_iter();
+        taken.find(|(_, taken)| taken.is_some_and(|taken| value::clash(taken, at)))
+    });
+    if let Some((key, _)) = taken {
+        let why =
+            format!("{at} is that of {key} under [portal]: write another port, such as {example}");
+        section.refuse("listen", why);
     }
+    Some(at)
 }
 
 fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
     let example = "\"{domain}/{user}/Maildir\"";
     let directories = "[\"/srv/vmail/.zfs/snapshot\"]";
-    let snapshots = section.list("snapshots", directories, value::absolute_path);
-    if snapshots.as_ref().is_some_and(Vec::is_empty) {
-        let why = format!(
-            "is empty: write such as snapshots = {directories}, or leave it out to name the directory on the command line"
-        );
-        section.refuse("snapshots", why);
-    }
+    let why = format!(
+        ": write such as snapshots = {directories}, or leave it out to name the directory on the command line"
+    );
+    section.refuse_empty("snapshots", why);
+    let why =
+        format!(": write such as mailboxes = {example}, or leave it out to have them recognised");
+    section.refuse_empty("mailboxes", why);
     let source = Source {
         typed: defaults.typed,
-        snapshots: snapshots.unwrap_or_default(),
+        snapshots: section.paths("snapshots", directories),
         name: section.string("name", "\"daily-%Y-%m-%d\"", value::snapshot_pattern),
         mailboxes: section
             .string_or_list("mailboxes", example, value::mailbox_template)
@@ -197,13 +216,7 @@ fn walk_source(section: &Section<'_>, defaults: Source) -> Source {
         format: section
             .string("format", "\"auto\"", value::store_format)
             .unwrap_or(defaults.format),
-        mail_crypt_keys: section
-            .list(
-                "mail_crypt_keys",
-                "[\"/etc/mailtm/ecprivkey.pem\"]",
-                value::absolute_path,
-            )
-            .unwrap_or_default(),
+        mail_crypt_keys: section.paths("mail_crypt_keys", "[\"/etc/mailtm/ecprivkey.pem\"]"),
         live: section.string("live", "\"/srv/vmail\"", value::absolute_path),
         timeout: section
             .string("timeout", "\"30s\"", value::duration)
@@ -239,7 +252,7 @@ fn walk_restore(section: &Section<'_>) -> Restore {
     if restore.method == restore::Method::Imap {
         section.require("imap", server);
     }
-    if restore.imap.is_some() {
+    if section.has("imap") {
         section.require("master_user", user);
         section.require("password_file", password);
     }
@@ -271,13 +284,9 @@ fn walk_grant(section: &Section<'_>) -> Option<Grant> {
         Grant::new(&[pattern.to_owned()], Vec::new()).map(|_| pattern.to_owned())
     });
     let to = section.list("to", names, Principal::parse);
-    if mailboxes.as_ref().is_some_and(Vec::is_empty) {
-        let why = format!("is empty, so it grants nothing: write such as mailboxes = {patterns}");
-        section.refuse("mailboxes", why);
-    }
-    if to.as_ref().is_some_and(Vec::is_empty) {
-        let why = format!("is empty, so it grants nothing: write such as to = {names}");
-        section.refuse("to", why);
+    for (key, example) in [("mailboxes", patterns), ("to", names)] {
+        let why = format!(", so it grants nothing: write such as {key} = {example}");
+        section.refuse_empty(key, why);
     }
     match Grant::new(&mailboxes?, to?) {
         Ok(grant) => Some(grant),

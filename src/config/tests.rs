@@ -166,9 +166,123 @@ fn mistakes_of_the_portal() {
             "smtp_user = \"a\\u0000b\"",
             "portal.smtp_user: \"a\\0b\" is no user's name",
         ),
+        (
+            "smtp = \"smtp://localhost:0\"",
+            "portal.smtp: \"smtp://localhost:0\" is no address",
+        ),
+        (
+            "smtp = \"smtp://[::1]:x\"",
+            "portal.smtp: \"smtp://[::1]:x\" is no address",
+        ),
+        (
+            "auth = \"imap://localhost:0\"",
+            "portal.auth: \"imap://localhost:0\" is no address",
+        ),
+        (
+            "metrics = \"127.0.0.1:8025\"",
+            "portal.metrics: the pages are served at 127.0.0.1:8025 already: write",
+        ),
     ] {
-        let told = mistake(&format!("[portal]\n{text}\n"));
-        assert!(told.contains(start), "{told}");
+        let beside = "from = \"a@b\"\nsmtp_password_file = \"/p\"\n";
+        let beside = match text.split(' ').next().unwrap() {
+            "smtp" => &beside[..beside.find('\n').unwrap() + 1],
+            "smtp_user" => &beside[beside.find('\n').unwrap() + 1..],
+            _ => "",
+        };
+        let told = mistake(&format!("[portal]\n{text}\n{beside}"));
+        assert!(told.starts_with(&format!("/x.toml:2: {start}")), "{told}");
+    }
+}
+
+#[test]
+fn what_goes_together_is_told_at_the_line_of_the_other() {
+    let text = "[portal]\nsmtp = \"smtp://localhost\"\nsmtp_user = \"mailtm\"\n\n[restore]\nimap = \"x\"\n";
+    let told = mistakes(text);
+    let expected = [
+        "/x.toml:2: portal.from: missing beside smtp: write from = ",
+        "/x.toml:3: portal.smtp_password_file: missing beside smtp_user: write smtp_password_file = ",
+        "/x.toml:5: restore.master_user: missing: write ",
+        "/x.toml:5: restore.password_file: missing: write ",
+        "/x.toml:6: restore.imap: \"x\" is no address of a server: write ",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+    let told = mistake("[portal]\nsmtp_password_file = \"/p\"\n");
+    assert!(
+        told.contains(":2: portal.smtp_user: missing beside"),
+        "{told}"
+    );
+}
+
+#[test]
+fn two_sockets_are_not_at_one_address() {
+    for (text, line) in [
+        ("[portal]\nlisten = \"[::1]:80\"\nmetrics = \"[::1]:80\"", 3),
+        ("[portal]\nmetrics = \"0.0.0.0:8025\"", 2),
+        (
+            "[metrics]\nlisten = \"127.0.0.1:8025\"\n[portal]\ncost = \"1\"",
+            2,
+        ),
+        (
+            "[portal]\nmetrics = \"[::]:9\"\n[metrics]\nlisten = \"127.0.0.1:9\"",
+            4,
+        ),
+    ] {
+        let told = mistake(text);
+        assert!(told.starts_with(&format!("/x.toml:{line}: ")), "{told}");
+        assert!(told.contains("write another port"), "{told}");
+    }
+    for text in [
+        "[portal]\nlisten = \"127.0.0.1:0\"\nmetrics = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"",
+        "[portal]\nlisten = \"127.0.0.1:80\"\nmetrics = \"127.0.0.2:80\"",
+        "[metrics]\nlisten = \"127.0.0.1:8025\"",
+    ] {
+        right(text);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_there_is_told_at_its_table() {
+    for (text, line) in [
+        ("\n[source]\ntimeout = \"5s\"\n", Some(2)),
+        ("mountpoint = \"/m\"\nsource.timeout = \"5s\"\n", Some(2)),
+        ("mountpoint = \"/m\"\n", None),
+    ] {
+        let missing = right(text).no_snapshots().unwrap();
+        assert_eq!(missing.line, line.unwrap_or(0), "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_list_hides_nothing_of_the_others() {
+    let text = "[source]\nsnapshots = [\"/a\", \"b\", \"/c\"]\nmail_crypt_keys = [\"/k\", \"l\"]\n";
+    let (config, mistakes) = parse(Path::new("/x.toml"), text.as_bytes());
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert_eq!(config.source.snapshots, [Path::new("/a"), Path::new("/c")]);
+    assert_eq!(config.source.mail_crypt_keys, [Path::new("/k")]);
+}
+
+#[test]
+fn snapshots_that_are_missing_for_a_reason_that_was_told() {
+    for (text, is_told) in [
+        ("[source]\nsnapshot = [\"/a\"]\n", true),
+        ("snapshots = [\"/a\"]\n", true),
+        ("[source]\nsnapshots = [/a]\n", true),
+        ("[source]\nsnapshots = 3\n", true),
+        ("# caf\u{e9}", true),
+        ("granularity = \"week\"\n", false),
+        ("keep_days = = 3\n[source]\n", false),
+    ] {
+        let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        let (config, mistakes) = parse(Path::new("/x.toml"), &bytes);
+        assert!(!mistakes.is_empty(), "{text}");
+        assert_eq!(
+            config.tells_of_snapshots(&mistakes),
+            is_told,
+            "{text}: {mistakes:?}"
+        );
     }
 }
 
@@ -259,6 +373,11 @@ fn wrong_values_are_told_with_what_to_write() {
             "source.mailboxes = \"{domain}\"",
             "source.mailboxes: ",
             "{user}",
+        ),
+        (
+            "source.mailboxes = []",
+            "source.mailboxes: is empty",
+            "leave it out",
         ),
         ("source.name = \"daily\"", "source.name: ", "%Y"),
         (

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::snapshot::pattern::Pattern;
 use crate::store::Format;
 use crate::view::mailbox::hosting;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, PathBuf};
 use std::time::Duration;
 
@@ -214,6 +214,21 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr> {
             "\"{text}\" is no address and port: write such as \"127.0.0.1:8025\" or \"[::1]:8025\""
         ))
     })
+}
+
+/// Whether two of them are one, or one has in it what the other is. Port 0 is a different one each time.
+pub(super) fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: SocketAddr, b: SocketAddr| match a.ip() {
+        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
+        // Those of the older protocol reach it, too.
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+}
+
+/// Whether this is the number of a port that can be connected to.
+pub(super) fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 #[cfg(test)]

@@ -63,22 +63,23 @@ impl Post {
     /// Reads templates and looks at the settings; asks no server. Without one, letters wait.
     ///
     /// # Errors
-    /// [`Kind::Config`] if a template or a setting is wrong.
-    pub fn new(style: &Style, smtp: Option<Smtp>) -> Result<Self> {
-        let writer = Writer::new(style)?;
-        if let Some(smtp) = &smtp {
-            if style.from.is_none() {
-                let cure = "write from = \"Mail Time Machine <mtm@example.com>\" under [portal]";
-                let message = format!("portal.from: missing beside smtp: {cure}");
-                return Err(Error::new(Kind::Config, message));
-            }
-            smtp.transport()?;
+    /// All that is wrong with templates and settings, of [`Kind::Config`], with the key in front.
+    pub fn new(style: &Style, smtp: Option<Smtp>) -> Result<Self, Vec<Error>> {
+        let mut wrong = smtp.as_ref().map_or_else(Vec::new, Smtp::mistakes);
+        if smtp.is_some() && style.from.is_none() {
+            let cure = "write from = \"Mail Time Machine <mtm@example.com>\" under [portal]";
+            let message = format!("portal.from: missing beside smtp: {cure}");
+            wrong.push(Error::new(Kind::Config, message));
         }
-        Ok(Self {
-            writer,
-            smtp,
-            said: AtomicBool::new(false),
-        })
+        match Writer::new(style) {
+            Ok(writer) if wrong.is_empty() => Ok(Self {
+                writer,
+                smtp,
+                said: AtomicBool::new(false),
+            }),
+            Ok(_) => Err(wrong),
+            Err(of_letters) => Err([wrong, of_letters].concat()),
+        }
     }
 
     /// Sends the letters that are due, until there are none or `stop` says so; how many. What could not be sent is warned
@@ -170,8 +171,8 @@ impl Smtp {
         let usual = if is_tls { 465 } else { 25 };
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => match port.parse() {
-                Ok(port) => (host, port),
-                Err(_) => return wrong(),
+                Ok(port) if port != 0 => (host, port),
+                _ => return wrong(),
             },
             _ => (rest, usual),
         };
@@ -210,24 +211,51 @@ impl Smtp {
     fn transport(&self) -> Result<SmtpTransport> {
         let server = self.server()?;
         let tls = self.tls(&server)?;
-        let mut transport = SmtpTransport::builder_dangerous(server.host)
+        let transport = SmtpTransport::builder_dangerous(server.host)
             .port(server.port)
             .tls(tls)
             .timeout(Some(SILENCE));
+        Ok(match self.credentials()? {
+            Some(credentials) => transport.credentials(credentials).build(),
+            None => transport.build(),
+        })
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>> {
         match (&self.user, &self.password_file) {
-            (None, None) => {}
+            (None, None) => Ok(None),
             (Some(user), Some(path)) => {
                 let password = first_line(path)?;
-                transport = transport.credentials(Credentials::new(user.clone(), password));
+                Ok(Some(Credentials::new(user.clone(), password)))
             }
-            _ => {
-                return Self::wrong(
+            (Some(_), None) => {
+                let cure = "write the path of a file whose first line is the password";
+                Self::wrong(
+                    "smtp_password_file",
+                    &format!("missing beside smtp_user: {cure}"),
+                )
+            }
+            (None, Some(_)) => {
+                let cure = "write the user's name";
+                Self::wrong(
                     "smtp_user",
-                    &"smtp_user and smtp_password_file go together: write both, or neither",
-                );
+                    &format!("missing beside smtp_password_file: {cure}"),
+                )
             }
         }
-        Ok(transport.build())
+    }
+
+    /// All that is wrong with it, as far as that shows without asking the server.
+    fn mistakes(&self) -> Vec<Error> {
+        let tls = match self.server() {
+            Ok(server) => self.tls(&server).err().into_iter().collect(),
+            Err(e) => {
+                let certificates = self.ca_file.as_deref().map(certificates);
+                let wrong = certificates.and_then(Result::err);
+                [e].into_iter().chain(wrong).collect::<Vec<_>>()
+            }
+        };
+        tls.into_iter().chain(self.credentials().err()).collect()
     }
 }
 
@@ -241,7 +269,8 @@ fn certificates(path: &Path) -> Result<Certificate> {
     let read = std::fs::read(path).map_err(|e| e.to_string());
     let found = read.and_then(|pem| Certificate::from_pem(&pem).map_err(|e| e.to_string()));
     found.or_else(|e| {
-        let why = format!("{}: no certificates in PEM: {e}", path.display());
+        let cure = "name a file of certificates, or leave it out to believe the system's";
+        let why = format!("{}: no certificates in PEM: {e}: {cure}", path.display());
         Smtp::wrong("ca_file", &why)
     })
 }
@@ -339,6 +368,32 @@ mod tests {
     }
 
     #[test]
+    fn all_settings_that_are_wrong_are_told() {
+        let missing = || Some(PathBuf::from("/nonexistent"));
+        let style = Style {
+            templates: missing(),
+            ..Style::default()
+        };
+        for server in ["smtp://localhost", "smtp://localhost:0"] {
+            let wrong = Smtp {
+                user: Some("mailtm".into()),
+                password_file: missing(),
+                ca_file: missing(),
+                ..smtp(server)
+            };
+            let wrong = Post::new(&style, Some(wrong)).unwrap_err();
+            let wrong: Vec<String> = wrong.iter().map(Error::to_string).collect();
+            let keys = ["ca_file", "smtp_password_file", "from", "templates"];
+            for key in keys.iter().chain(server.ends_with('0').then_some(&"smtp")) {
+                let of = wrong
+                    .iter()
+                    .filter(|e| e.starts_with(&format!("portal.{key}: ")));
+                assert_eq!(of.count(), 1, "{key}: {wrong:?}");
+            }
+        }
+    }
+
+    #[test]
     fn settings_that_are_wrong_are_told_at_the_start() {
         let style = Style {
             from: Some("mtm@example.com".into()),
@@ -352,6 +407,14 @@ mod tests {
                 &style,
                 Smtp {
                     user: Some("mailtm".into()),
+                    ..smtp("smtp://localhost")
+                },
+                "portal.smtp_password_file",
+            ),
+            (
+                &style,
+                Smtp {
+                    password_file: Some(missing.clone()),
                     ..smtp("smtp://localhost")
                 },
                 "portal.smtp_user",
@@ -374,7 +437,10 @@ mod tests {
                 "portal.ca_file",
             ),
         ] {
-            let e = Post::new(style, Some(smtp)).unwrap_err();
+            let wrong = Post::new(style, Some(smtp)).unwrap_err();
+            let [e] = wrong.as_slice() else {
+                panic!("{wrong:?}");
+            };
             assert_eq!(e.kind(), Kind::Config);
             assert!(e.to_string().starts_with(&format!("{key}: ")), "{e}");
         }

@@ -57,16 +57,18 @@ impl Template {
             Error::new(Kind::Config, format!("{}: {why}", path.display()))
         };
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| at(&e))?;
+        let cure = "name a file of text, or leave it out for mailtm's own text";
+        let no_file = |why: &dyn std::fmt::Display| at(&format!("{why}: {cure}"));
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| no_file(&e))?;
         let file = File::from(file);
-        if !file.metadata().map_err(|e| at(&e))?.is_file() {
-            return Err(at(&"not a file"));
+        if !file.metadata().map_err(|e| no_file(&e))?.is_file() {
+            return Err(no_file(&"not a file"));
         }
         let mut bytes = Vec::new();
         let read = file.take(LONGEST + 1).read_to_end(&mut bytes);
-        read.map_err(|e| at(&e))?;
+        read.map_err(|e| no_file(&e))?;
         if bytes.len() as u64 > LONGEST {
-            return Err(at(&format!("more than {} KiB", LONGEST >> 10)));
+            return Err(at(&format!("more than {} KiB: shorten it", LONGEST >> 10)));
         }
         let text = String::from_utf8(bytes).map_err(|e| {
             let before = e.as_bytes().iter().take(e.utf8_error().valid_up_to());

@@ -221,6 +221,77 @@ fn every_mistake_is_told_missing_directories_included() {
 }
 
 #[test]
+fn no_mistake_hides_another() {
+    let (scratch, store, config) = setup();
+    store.mailbox(DAY, ALICE);
+    // Files without certificates, and what is no directory.
+    let file = scratch.join("file");
+    fs::write(&file, "x\n").unwrap();
+    let file = file.to_str().unwrap();
+    let config = config
+        .unset("source.snapshots")
+        .set("source.timeout", "5s")
+        .set("source.live", file)
+        .set(
+            "source.mail_crypt_keys",
+            vec!["k".to_owned(), "/none/k".to_owned()],
+        )
+        .set("granularity", "week")
+        .set("about.template", "/none/about")
+        .set("portal.smtp", "smtp://localhost")
+        .set("portal.smtp_user", "mailtm")
+        .set("portal.ca_file", file)
+        .set("portal.path", file)
+        .set("portal.templates", "/none/templates");
+    let (code, report) = json(&config, &[]);
+    assert_eq!(code, 2, "{report:#}");
+    let told = report["mistakes"].as_array().unwrap();
+    let keys = [
+        ("source.snapshots", "missing: write"),
+        ("source.live", "not a directory: name"),
+        ("source.mail_crypt_keys", "relative path: write"),
+        ("source.mail_crypt_keys", "/none/k: cannot be read"),
+        ("granularity", "write one of"),
+        ("about.template", "(os error 2): name a file of text"),
+        ("portal.from", "missing beside smtp: write"),
+        (
+            "portal.smtp_password_file",
+            "missing beside smtp_user: write",
+        ),
+        ("portal.ca_file", ": name a file of certificates"),
+        ("portal.path", "not a directory: name"),
+        ("portal.templates", "(os error 2): make the directory"),
+    ];
+    for (key, words) in keys {
+        let is_told = |mistake: &&Value| {
+            let message = mistake["message"].as_str().unwrap();
+            message.starts_with(&format!("{key}: ")) && message.contains(words)
+        };
+        assert_eq!(told.iter().filter(is_told).count(), 1, "{key}: {report:#}");
+    }
+    assert_eq!(told.len(), keys.len(), "{report:#}");
+    let lines: Vec<_> = told.iter().map(|it| it["line"].as_u64().unwrap()).collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn a_directory_without_snapshots_is_told_beside_other_mistakes() {
+    let (scratch, _, config) = setup();
+    fs::create_dir(scratch.join("bare")).unwrap();
+    fs::write(scratch.join("bare/file"), "").unwrap();
+    let bare = scratch.join("bare").to_str().unwrap().to_owned();
+    let config = config
+        .set("source.snapshots", vec![bare])
+        .set("granularity", "week");
+    let (code, text) = check(&config, &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("granularity") && text.contains("found no snapshots"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_mount_point_is_looked_at() {
     let (scratch, store, config) = setup();
     store.mailbox(DAY, ALICE).number("cur", 1);
@@ -271,9 +342,16 @@ fn an_index_that_cannot_be_kept_and_a_live_store_that_is_not_there_are_told() {
         assert_eq!(report["index"]["state"], "unusable", "{path:?}");
         assert_warns(&report, &["index", path.to_str().unwrap(), why]);
     }
-    let (_, report) = json(&config, &[]);
-    assert_eq!(report["live"]["present"], false);
+    // What is not there may be mounted later; where a file is, no directory can be.
+    let (code, report) = json(&config, &[]);
+    assert_eq!((code, &report["live"]["present"]), (0, &Value::Bool(false)));
     assert_warns(&report, &["live store", "no-live"]);
+    let (code, text) = check(&config.set("source.live", file.to_str().unwrap()), &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(
+        text.contains("source.live: ") && text.contains("not a directory: name"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -132,7 +132,8 @@ fn wrong_usage_and_unknown_numbers() {
         (&["show", "seven"], 2),
         (&["list", "--state", "lost"], 2),
         (&["list", "--csv", "--json"], 2),
-        (&["decline", "7", "--reason", " "], 1),
+        (&["decline", "7", "--reason", " "], 2),
+        (&["decline", "7", "--reason", ""], 2),
     ] {
         let output = world.run(args);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,7 @@
 //! The portal: whether it would start, and what would disappoint those who use it. No server is asked.
 
 use super::findings::Findings;
+use super::named::{no_directory, no_password};
 use crate::cli::requests;
 use crate::cli::terminal::printable;
 use crate::config::{Config, Portal};
@@ -13,16 +14,29 @@ pub fn mistakes(config: &Config) -> Vec<String> {
     if config.portal == Portal::default() {
         return Vec::new();
     }
-    let mut mistakes: Vec<String> = Vec::new();
-    if let Err(e) = requests::post(config) {
-        mistakes.push(e.to_string());
+    let portal = &config.portal;
+    let wrong = requests::post_or_mistakes(config).err().unwrap_or_default();
+    let mut mistakes: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    let unread = portal
+        .smtp_password_file
+        .as_deref()
+        .filter(|_| portal.smtp.is_none());
+    if let Some(why) = unread.and_then(no_password) {
+        mistakes.push(format!("portal.smtp_password_file: {why}"));
     }
-    if let Some(path) = &config.portal.ca_file
+    if let Some(why) = portal.path.as_deref().and_then(no_directory) {
+        let cure = "name a directory that mailtm's user writes to, or leave it out";
+        mistakes.push(format!("portal.path: {why}: {cure}"));
+    }
+    if let Some(path) = &portal.ca_file
         && let Err(e) = check_authorities(path)
     {
         let message = format!("portal.ca_file: {e}");
         // The post may have said so already.
-        if !mistakes.iter().any(|said| said.contains("portal.ca_file")) {
+        if !mistakes
+            .iter()
+            .any(|said| said.starts_with("portal.ca_file: "))
+        {
             mistakes.push(message);
         }
     }

@@ -79,14 +79,18 @@ pub(super) struct Writer {
 
 impl Writer {
     /// # Errors
-    /// [`Kind::Config`], with the file and line of a template that is wrong, or a file that is none.
-    pub fn new(style: &Style) -> Result<Self> {
+    /// All that is wrong, of [`Kind::Config`]: with the file and line of a template, or a file that is none.
+    pub fn new(style: &Style) -> Result<Self, Vec<Error>> {
         let mut templates = HashMap::new();
+        let mut wrong = Vec::new();
         for (kind, language, text) in OWN {
-            templates.insert((kind, language), Template::parse(text, None)?);
+            match Template::parse(text, None) {
+                Ok(template) => _ = templates.insert((kind, language), template),
+                Err(e) => wrong.push(e),
+            }
         }
         if let Some(dir) = &style.templates {
-            read_templates(dir, &mut templates)?;
+            wrong.extend(read_templates(dir, &mut templates));
         }
         let from = style.from.as_deref().map(|from| {
             from.parse::<Mailbox>().map_err(|e| {
@@ -97,9 +101,16 @@ impl Writer {
                 )
             })
         });
+        let from = from.transpose().unwrap_or_else(|e| {
+            wrong.push(e);
+            None
+        });
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
         Ok(Self {
             templates,
-            from: from.transpose()?,
+            from,
             url: style.url.clone(),
             zone: style.zone,
         })
@@ -254,55 +265,76 @@ fn what(language: Language, request: &Request) -> String {
 }
 
 /// Reads an administrator's templates.
+/// Puts an administrator's own templates in the place of mailtm's; what is wrong with them.
 fn read_templates(
     dir: &Path,
     templates: &mut HashMap<(LetterKind, Language), Template>,
-) -> Result<()> {
+) -> Vec<Error> {
     let at = |path: &Path, why: &dyn std::fmt::Display| {
         Error::new(
             Kind::Config,
             format!("portal.templates: {}: {why}", path.display()),
         )
     };
+    let listed = dir
+        .read_dir()
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(e) => {
+            let cure = "make the directory, or leave it out for mailtm's own letters";
+            return vec![at(dir, &format!("{e}: {cure}"))];
+        }
+    };
     let read = |path: &Path| -> Result<Option<String>> {
+        let cure = "let mailtm's user read it, as UTF-8 text, or take it away";
         let size = match path.metadata() {
             Ok(metadata) => metadata.len(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(at(path, &e)),
+            Err(e) => return Err(at(path, &format!("{e}: {cure}"))),
         };
         if size > LONGEST_TEMPLATE {
-            return Err(at(path, &"it is too long for a letter"));
+            return Err(at(path, &"it is too long for a letter: shorten it"));
         }
-        std::fs::read_to_string(path)
-            .map(Some)
-            .map_err(|e| at(path, &e))
+        let text = std::fs::read_to_string(path).map(Some);
+        text.map_err(|e| at(path, &format!("{e}: {cure}")))
     };
+    let mut wrong = Vec::new();
     let mut letters: HashMap<String, (LetterKind, Language)> = HashMap::new();
     for (kind, language, own) in OWN {
         let name = format!("{}.{}", kind.name(), language.code());
         let text_file = dir.join(format!("{name}.txt"));
         let html_file = dir.join(format!("{name}.html"));
-        let (text, html) = (read(&text_file)?, read(&html_file)?);
-        // A mistake is in the one file or in the other.
-        Template::parse(text.as_deref().unwrap_or(own), None)
-            .context(|| format!("portal.templates: {}", text_file.display()))?;
-        let template = Template::parse(text.as_deref().unwrap_or(own), html.as_deref())
-            .context(|| format!("portal.templates: {}", html_file.display()))?;
-        templates.insert((kind, language), template);
         letters.insert(name, (kind, language));
+        // A mistake is in the one file or in the other.
+        let text = read(&text_file).and_then(|text| {
+            let text = text.unwrap_or_else(|| own.to_owned());
+            let parsed = Template::parse(&text, None);
+            parsed.context(|| format!("portal.templates: {}", text_file.display()))?;
+            Ok(text)
+        });
+        let template = read(&html_file).and_then(|html| {
+            let text = text.as_deref().unwrap_or(own);
+            let parsed = Template::parse(text, html.as_deref());
+            parsed.context(|| format!("portal.templates: {}", html_file.display()))
+        });
+        wrong.extend(text.err());
+        match template {
+            Ok(template) => _ = templates.insert((kind, language), template),
+            Err(e) => wrong.push(e),
+        }
     }
-    for entry in dir.read_dir().map_err(|e| at(dir, &e))? {
-        let path = entry.map_err(|e| at(dir, &e))?.path();
+    for path in listed.iter().map(std::fs::DirEntry::path) {
         let is_letter = path.extension().is_some_and(|e| e == "txt" || e == "html");
         let name = path.file_stem().and_then(|stem| stem.to_str());
         if is_letter && !name.is_some_and(|name| letters.contains_key(name)) {
             let mut known: Vec<&str> = letters.keys().map(String::as_str).collect();
             known.sort_unstable();
             let why = format!("no letter is called so: there are {}", known.join(", "));
-            return Err(at(&path, &why));
+            wrong.push(at(&path, &why));
         }
     }
-    Ok(())
+    wrong
 }
 
 /// What a letter is about, for logs.

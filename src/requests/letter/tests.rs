@@ -252,18 +252,28 @@ fn templates_of_an_administrator() {
     assert_eq!(html.trim(), "<b>perché è già lì</b>");
 
     file("declined.it.html", "<b>\n{raison}</b>");
-    let e = Writer::new(&style).unwrap_err();
-    assert_eq!(e.kind(), Kind::Config);
-    let e = e.to_string();
-    assert!(
-        e.contains("declined.it.html: line 2") && e.contains("{reason}"),
-        "{e}"
-    );
-    std::fs::remove_file(dir.path().join("declined.it.html")).unwrap();
+    file("done.en.txt", "Subject: {nothing}\n\nx\n");
     file("decline.it.txt", "Subject: typo\n\n");
-    let e = Writer::new(&style).unwrap_err().to_string();
+    let wrong = Writer::new(&style).unwrap_err();
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
+    for words in [
+        ["declined.it.html: line 2", "{reason}"],
+        ["done.en.txt: line 1", "{nothing}"],
+        ["decline.it.txt", "declined.it"],
+    ] {
+        let is_told = |e: &Error| words.iter().all(|word| e.to_string().contains(word));
+        assert!(wrong.iter().any(is_told), "{words:?}: {wrong:?}");
+    }
+    assert!(wrong.iter().all(|e| e.kind() == Kind::Config));
+
+    let style = Style {
+        templates: Some(dir.path().join("none")),
+        ..style
+    };
+    let wrong = Writer::new(&style).unwrap_err();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
     assert!(
-        e.contains("decline.it.txt") && e.contains("declined.it"),
-        "{e}"
+        wrong[0].to_string().contains("make the directory"),
+        "{wrong:?}"
     );
 }

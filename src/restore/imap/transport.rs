@@ -63,6 +63,9 @@ impl Address {
             }
             _ => (rest, usual),
         };
+        if port == 0 {
+            return Err(wrong());
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err(wrong());
@@ -213,7 +216,8 @@ fn roots(authorities: Option<&Path>) -> Result<RootCertStore> {
         return Ok(roots);
     };
     let wrong = |e: &dyn std::fmt::Display| {
-        let message = format!("{}: no certificates in PEM: {e}", path.display());
+        let cure = "name a file of certificates, or leave it out to believe the system's";
+        let message = format!("{}: no certificates in PEM: {e}: {cure}", path.display());
         Error::new(Kind::Config, message)
     };
     let found = CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;

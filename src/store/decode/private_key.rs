@@ -93,7 +93,9 @@ impl Keys {
             };
             let size = std::fs::metadata(file).map_err(cannot)?.len();
             if size > LONGEST_FILE {
-                return Err(wrong("is too long for a private key in PEM".into()));
+                return Err(wrong(
+                    "is too long for a private key in PEM: name the file of the key alone".into(),
+                ));
             }
             let pem = std::fs::read(file).map_err(cannot)?;
             let found = from_pem(&pem).map_err(|what| wrong(what.to_owned()))?;
@@ -136,10 +138,16 @@ fn from_pem(pem: &[u8]) -> Result<Vec<Key>, &'static str> {
                 )?);
             }
             Ok(("PUBLIC KEY", _)) => {
-                return Err("has a public key, but it is the private one that opens messages");
+                return Err(
+                    "has a public key, but it is the private one that opens messages: name the file of that",
+                );
             }
             Ok(_) => {}
-            Err(_) => return Err("is damaged: a block of PEM in it cannot be decoded"),
+            Err(_) => {
+                return Err(
+                    "is damaged: a block of PEM in it cannot be decoded: write the key into it anew",
+                );
+            }
         }
     }
     if keys.is_empty() {
