@@ -27,7 +27,7 @@
 //! | 2 | `snapshot` | the catalogue: discover, date, watch, drop |
 //! | 1 | `message` | one message's bytes: header fields, mboxrd framing, facts |
 //! | 1 | `disk` | the only gate to the stores: beneath a root, no links, regular files, deadlines |
-//! | 0 | `error`, `fault`, `time`, `language`, `html`, `template` | one error type with a closed kind; panics in the log; time zones; English and Italian; text in HTML; text with places to be filled in |
+//! | 0 | `error`, `fault`, `time`, `language`, `special`, `html`, `template` | one error type with a closed kind; panics in the log; time zones; English and Italian; the folders that everybody has; text in HTML; text with places to be filled in |
 //!
 //! `snapshot` knows no mail and `store` no dates; `view` is where they meet. No inode numbers below floor 4,
 //! no errno below floor 5, no configuration files below floor 7.
@@ -215,6 +215,7 @@ pub mod portal;
 pub mod requests;
 pub mod restore;
 pub mod snapshot;
+pub mod special;
 pub mod store;
 pub mod template;
 pub mod time;

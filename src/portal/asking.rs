@@ -19,6 +19,7 @@ use crate::error::Kind;
 use crate::fs::browse::{Origin, When};
 use crate::requests::{LONGEST_NOTE, MOST_MESSAGES, New};
 use crate::restore::check_into;
+use crate::special;
 use askama::Template;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
@@ -275,7 +276,9 @@ async fn shown(state: &State, person: &Person, wanted: &Wanted) -> Result<Shown,
     let t = text::Requests::of(person.language);
     let some: Vec<String> = wanted.ids.iter().take(SUBJECTS).cloned().collect();
     let folder = wanted.folder.clone().unwrap_or_default();
-    let what = match (&wanted.folder, wanted.ids.len()) {
+    let called = wanted.folder.as_deref();
+    let called = called.map(|folder| special::called(folder, person.language));
+    let what = match (&called, wanted.ids.len()) {
         (None, _) => t.everything.to_owned(),
         (Some(folder), 0) => fill(t.a_folder, &[folder]),
         (Some(folder), 1) => fill(t.one_message, &[folder]),

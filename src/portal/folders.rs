@@ -5,10 +5,11 @@ use super::form::Fields;
 use super::page::Page;
 use super::person::Person;
 use super::place::{Place, Trail, of_mailbox, when};
-use super::special::{self, Use};
 use super::text::{Reading, fill};
 use super::{Shared, State};
 use crate::fs::browse::{Date, Folder, When};
+use crate::language::Language;
+use crate::special::{self, Use};
 use askama::Template;
 use axum::Router;
 use axum::http::Uri;
@@ -151,7 +152,7 @@ async fn folders(
         t,
         place: &place,
         dates: &dates,
-        folders: arranged(found.get(..MOST).unwrap_or(&found), &place, t),
+        folders: arranged(found.get(..MOST).unwrap_or(&found), &place, person.language),
         is_counting,
         more: match found.len().saturating_sub(MOST) {
             0 => String::new(),
@@ -160,13 +161,15 @@ async fn folders(
         missing: if missing.is_empty() {
             missing
         } else {
+            let missing = special::called(&missing, person.language);
             fill(t.not_then, &[&missing])
         },
     }))
 }
 
 /// The folders that everybody has, with what is below each, then the others.
-fn arranged(folders: &[Folder], place: &Place, t: &'static Reading) -> Vec<Shown> {
+fn arranged(folders: &[Folder], place: &Place, language: Language) -> Vec<Shown> {
+    let t = Reading::of(language);
     let mut groups: Vec<(Option<Use>, Vec<&Folder>)> = Vec::new();
     // By the name of the folder that is at the top of each.
     let mut tops: HashMap<&[String], usize> = HashMap::new();
@@ -188,7 +191,9 @@ fn arranged(folders: &[Folder], place: &Place, t: &'static Reading) -> Vec<Shown
     let shown = |(special, group): (Option<Use>, Vec<&Folder>)| {
         let top = group.first().map_or(1, |folder| folder.decoded.len());
         let shown = group.into_iter().enumerate().map(move |(at, folder)| {
-            let known = special.filter(|_| at == 0).map(|special| special.name(t));
+            let known = special
+                .filter(|_| at == 0)
+                .map(|special| special.name(language));
             let tally = folder.tally;
             Shown {
                 address: match folder.holds_messages {
@@ -239,19 +244,75 @@ async fn switch(
     }))
 }
 
+/// Whether there is a folder, or some below it.
 async fn exists(state: &State, place: &Place) -> Result<bool, Refusal> {
     let place = place.clone();
     let found = state.read(move |fs| {
-        let contents = fs.contents(&place.mailbox, &place.when, &place.folder)?;
-        Ok(contents.is_some())
+        let folders = fs.folders(&place.mailbox, &place.when, Instant::now())?;
+        Ok(folders.is_some_and(|all| all.iter().any(|folder| folder.path == place.folder)))
     });
     found.await
+}
+
+#[derive(Template)]
+#[template(path = "below.html", config = "src/portal/templates/askama.toml")]
+struct Below<'a> {
+    page: Page,
+    t: &'static Reading,
+    place: &'a Place,
+    dates: &'a Dates,
+    crumbs: Vec<(String, String)>,
+    /// What people call it, with those above it.
+    called: String,
+    folders: Vec<Shown>,
+    is_counting: bool,
+}
+
+/// What is below a parent that is no folder itself.
+pub(super) async fn below(
+    state: &State,
+    person: &Person,
+    place: &Place,
+) -> Result<Response, Refusal> {
+    let (there, above) = (place.clone(), format!("{}/", place.folder));
+    let found = state.read(move |fs| {
+        let mut found = fs.folders(&there.mailbox, &there.when, Instant::now() + COUNTING)?;
+        if let Some(found) = &mut found {
+            found.retain(|folder| folder.path.starts_with(&above));
+        }
+        Ok(found)
+    });
+    let found = found.await?.filter(|found| !found.is_empty());
+    let found = found.ok_or(Refusal::NotFound)?;
+    let dates = Dates::around(person, place).await?;
+    Ok(html(&Below {
+        page: person.page(),
+        t: Reading::of(person.language),
+        place,
+        dates: &dates,
+        crumbs: crumbs(place, person.language),
+        called: special::called(&place.folder, person.language),
+        is_counting: found.iter().any(|f| f.holds_messages && f.tally.is_none()),
+        folders: arranged(found.get(..MOST).unwrap_or(&found), place, person.language),
+    }))
+}
+
+/// A folder's name and those of the folders above it, each with where it leads.
+pub(super) fn crumbs(place: &Place, language: Language) -> Vec<(String, String)> {
+    let names: Vec<String> = place.folder.split('/').map(str::to_owned).collect();
+    let crumb = |level: usize| {
+        let path = names.get(..=level)?;
+        Some((
+            special::name(path, language)?,
+            place.folder(&path.join("/")).address("list"),
+        ))
+    };
+    (0..names.len()).filter_map(crumb).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::Language;
 
     #[test]
     fn those_that_everybody_has_come_first() {
@@ -279,7 +340,7 @@ mod tests {
             when: When::Deleted,
             folder: String::new(),
         };
-        let shown = arranged(&folders, &place, Reading::of(Language::Italian));
+        let shown = arranged(&folders, &place, Language::Italian);
         let told: Vec<(&str, &str, usize)> = shown
             .iter()
             .map(|f| (f.name.as_str(), f.stored.as_str(), f.depth))

@@ -1,14 +1,15 @@
 //! The messages of a folder, by the page.
 
+use super::Shared;
 use super::answer::{Refusal, html};
-use super::folders::Dates;
+use super::folders::{self, Dates, crumbs};
 use super::form::Fields;
 use super::page::Page;
 use super::place::{Place, Visit};
 use super::text::{Reading, fill};
-use super::{Shared, special};
 use crate::fs::Fs;
 use crate::fs::browse::{Order, SortBy, Summary};
+use crate::special;
 use askama::Template;
 use axum::Router;
 use axum::http::Uri;
@@ -84,19 +85,6 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// A folder's name and those of the folders above it, each with where it leads.
-pub(super) fn crumbs(place: &Place, t: &'static Reading) -> Vec<(String, String)> {
-    let names: Vec<String> = place.folder.split('/').map(str::to_owned).collect();
-    let crumb = |level: usize| {
-        let path = names.get(..=level)?;
-        Some((
-            special::name(path, t)?,
-            place.folder(&path.join("/")).address("list"),
-        ))
-    };
-    (0..names.len()).filter_map(crumb).collect()
-}
-
 /// A column by which messages can be sorted.
 struct Column {
     name: &'static str,
@@ -115,6 +103,8 @@ struct List<'a> {
     place: &'a Place,
     dates: &'a Dates,
     crumbs: Vec<(String, String)>,
+    /// What people call it, with those above it.
+    called: String,
     columns: Vec<Column>,
     messages: Vec<Row>,
     count: String,
@@ -150,7 +140,9 @@ async fn list(
             .collect();
         Ok(Some((rows, contents.tally(), number, pages)))
     });
-    let (rows, tally, number, pages) = read.await?.ok_or(Refusal::NotFound)?;
+    let Some((rows, tally, number, pages)) = read.await? else {
+        return folders::below(&state, &person, &place).await;
+    };
     let here = place.address("list");
     let at = |page: usize| Some(format!("{here}?{}&page={page}", query(order)));
     let start = (number - 1) * ON_A_PAGE;
@@ -160,7 +152,8 @@ async fn list(
         t,
         place: &place,
         dates: &dates,
-        crumbs: crumbs(&place, t),
+        crumbs: crumbs(&place, person.language),
+        called: special::called(&place.folder, person.language),
         columns: columns(&here, order, t),
         count: match tally.messages {
             1 => t.one_message.to_owned(),

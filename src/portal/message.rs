@@ -6,12 +6,12 @@
 
 use super::answer::{Refusal, html};
 use super::download::disposition;
-use super::folders::Dates;
+use super::folders::{Dates, crumbs};
 use super::form::Fields;
 use super::letter::html::policy;
 use super::letter::text::{Piece, pieces};
 use super::letter::{Attachment, DEEPEST, Form, LARGEST, Letter, Parts, within};
-use super::list::{crumbs, size};
+use super::list::size;
 use super::page::Page;
 use super::place::{Message, Part, Place, Visit, gone};
 use super::state::{self, PATIENCE};
@@ -169,7 +169,7 @@ async fn message(
         t,
         place,
         dates: &dates,
-        crumbs: crumbs(place, t),
+        crumbs: crumbs(place, person.language),
         id,
         inner: dotted(&inner),
         subject,

@@ -20,7 +20,7 @@
 //! slows guesses down (`throttle`) and begins sessions ([`sessions`]). [`text`] has every word in every language; [`page`] what
 //! each page has around it. `metrics` and `health` tell machines how it goes. Then one module for each group of pages, with its
 //! `routes()`; their templates extend `templates/layout.html`. Of those, `calendar`, `folders`, `list`, `message` and `search` show mail,
-//! each at a `place`, where a `Visit` lets its reader in; [`letter`] makes a message harmless, `special` knows the folders that everybody has, `take` gives mail away, with
+//! each at a `place`, where a `Visit` lets its reader in; [`letter`] makes a message harmless, `take` gives mail away, with
 //! `archive` for Maildirs and `download` for the pace.
 
 pub mod answer;
@@ -48,7 +48,6 @@ mod requests;
 mod search;
 mod serve;
 mod sign_in;
-mod special;
 mod state;
 mod take;
 mod throttle;

@@ -12,6 +12,7 @@ use crate::language::Language;
 use crate::requests::{Details, Filter, Id, LONGEST_NOTE, Report, Request, State as Stage};
 use crate::restore::Plan;
 use crate::restore::live::about_name;
+use crate::special;
 use askama::Template;
 use axum::Router;
 use axum::extract::Path;
@@ -121,7 +122,9 @@ fn tag(t: &'static text::Requests, stage: Stage) -> Tag {
 
 fn line(state: &State, language: Language, request: &Request) -> Line {
     let t = text::Requests::of(language);
-    let what = match (&request.folder, request.message_count) {
+    let folder = request.folder.as_deref();
+    let folder = folder.map(|folder| special::called(folder, language));
+    let what = match (&folder, request.message_count) {
         (None, _) => t.everything.to_owned(),
         (Some(folder), 0) => fill(t.a_folder, &[folder]),
         (Some(folder), 1) => fill(t.one_message, &[folder]),
@@ -394,6 +397,10 @@ fn after(person: &Person, id: Id, decided: crate::error::Result<()>) -> Result<R
 impl One {
     fn report(&self) -> Option<&Report> {
         self.request.report.as_ref()
+    }
+
+    fn called(&self, folder: &str) -> String {
+        special::called(folder, self.page.language)
     }
 }
 

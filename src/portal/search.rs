@@ -7,14 +7,15 @@ use super::list::size;
 use super::page::Page;
 use super::person::Person;
 use super::place::{Place, Trail, of_mailbox};
-use super::special;
 use super::state::{PATIENCE, turn};
 use super::text::{Reading, fill};
 use crate::fs::Fs;
 use crate::fs::browse::When;
 use crate::fs::search::{Answer, Asker, Found, Request};
 use crate::index::search::{Field, Query, Term};
+use crate::language::Language;
 use crate::message::words;
+use crate::special;
 use askama::Template;
 use axum::Router;
 use axum::http::Uri;
@@ -155,7 +156,8 @@ async fn search(
     let mailbox = trail.mailbox()?.to_owned();
     // On all dates that have it: what is found may be of any of them.
     person.enter(&mailbox, None).await?;
-    let t = Reading::of(person.language);
+    let language = person.language;
+    let t = Reading::of(language);
     let fields = Fields::of(&uri);
     let asked = Asked::of(&fields);
     let dates = person.dates(&mailbox).await?;
@@ -219,7 +221,7 @@ async fn search(
         let rows = answer.found.iter();
         let on = request.on.as_deref();
         let rows: Vec<Row> = rows
-            .map(|found| row(fs, found, on, t))
+            .map(|found| row(fs, found, on, language))
             .collect::<Result<_, _>>()?;
         Ok((rows, said(&answer, t)))
     });
@@ -249,7 +251,8 @@ fn said(answer: &Answer, t: &'static Reading) -> Vec<String> {
 }
 
 /// `on`: the date that is asked for.
-fn row(fs: &Fs, found: &Found, on: Option<&str>, t: &'static Reading) -> crate::Result<Row> {
+fn row(fs: &Fs, found: &Found, on: Option<&str>, language: Language) -> crate::Result<Row> {
+    let t = Reading::of(language);
     let or = |text: &str, otherwise: &str| match text.trim().is_empty() {
         true => otherwise.to_owned(),
         false => text.to_owned(),
@@ -282,7 +285,9 @@ fn row(fs: &Fs, found: &Found, on: Option<&str>, t: &'static Reading) -> crate::
             .format("%Y-%m-%d %H:%M")
             .to_string(),
         size: size(found.size),
-        folder: last.map_or_else(String::new, |place| special::called(&place.folder, t)),
+        folder: last.map_or_else(String::new, |place| {
+            special::called(&place.folder, language)
+        }),
         seen: match found.first == found.last {
             true => found.first.clone(),
             false => fill(t.seen_from_to, &[&found.first, &found.last]),

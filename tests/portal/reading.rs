@@ -231,6 +231,44 @@ fn pages_show_what_the_backups_have() {
 }
 
 #[test]
+fn a_parent_that_is_no_folder_shows_what_is_below_it() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    let mailbox = world.store.mailbox(DAYS[0], ALICE);
+    for folder in ["Archive/2024/cur", "Work/Rossi/Old/cur"] {
+        mailbox.put(folder, "1.A.mx:2,S", mail("a@x", "Put away", "x"), 1000);
+    }
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    let leaf = page(&mut alice, &list("Archive/2024"));
+    let parent = page(&mut alice, &link(&leaf, &list("Archive\"")));
+    assert!(parent.contains("<h1><bdi>Archive</bdi></h1>"), "{parent}");
+    assert!(
+        !parent.contains("Rossi") && parent.contains("1 message"),
+        "{parent}"
+    );
+    assert_eq!(link(&parent, &list("Archive/")), list("Archive/2024"));
+    let work = page(&mut alice, &list("Work"));
+    assert!(
+        work.contains("<bdi>Rossi</bdi>") && !work.contains(">Work/"),
+        "{work}"
+    );
+    assert_eq!(link(&work, &list("Work/")), list("Work/Rossi/Old"));
+
+    // The same on another date, if it is there.
+    let switch = |time: &str| format!("/switch/{ALICE}/{}/Archive?time={time}", DAYS[0]);
+    assert_eq!(alice.get(&switch(DAYS[0])).location(), list("Archive"));
+    let other = alice.get(&switch(DAYS[1])).location().to_owned();
+    assert!(page(&mut alice, &other).contains("The folder Archive is not in this backup."));
+    for nowhere in ["Arch", "Archive/20", "Archive/2024/1", "Wor"] {
+        assert_eq!(alice.get(&list(nowhere)).status, 404, "{nowhere}");
+    }
+    assert_eq!(alice.get(&format!("/list/{ALICE}/{}", DAYS[0])).status, 404);
+}
+
+#[test]
 fn nobody_reads_what_is_not_his() {
     if !able(&NEEDED) {
         return;

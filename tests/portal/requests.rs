@@ -112,6 +112,36 @@ fn a_request_is_made_seen_and_decided() {
 }
 
 #[test]
+fn folders_are_called_what_people_call_them() {
+    if !able(&NEEDED) {
+        return;
+    }
+    let world = World::new();
+    // The mail server makes her mailbox, without which there is no plan.
+    assert!(world.server.fetch().is_empty());
+    let portal = world.portal();
+    let mut alice = portal.signed_in(ALICE);
+    alice.post("/language", &[("to", "it"), ("back", "/")]);
+    let list = alice.get(&format!("/list/{ALICE}/{}/Sent", DAYS[0])).text();
+    assert!(
+        list.contains(&format!("<title>Inviati – {} – ", DAYS[0])),
+        "{list}"
+    );
+    let what = [("mailbox", ALICE), ("date", DAYS[0]), ("folder", "INBOX")];
+    let form = alice.get(&format!("/ask?{}", encode(&what))).text();
+    assert!(form.contains("La cartella Ricevuti"), "{form}");
+    assert!(form.contains("name=\"folder\" value=\"INBOX\""), "{form}");
+    let at = ask(&mut alice, &[]);
+    for path in [at.as_str(), "/requests"] {
+        let page = alice.get(path).text();
+        assert!(page.contains("La cartella Ricevuti"), "{page}");
+    }
+    let mut admin = admin(&portal);
+    let page = admin.get("/requests/1").text();
+    assert!(page.contains("<td>Inbox</td>"), "{page}");
+}
+
+#[test]
 fn what_was_confirmed_is_in_the_mailbox() {
     if !able(&NEEDED) {
         return;

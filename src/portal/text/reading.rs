@@ -31,12 +31,6 @@ texts! {
         more_folders: "Folders that have no room on this page: {}. A search finds what is in them, and the download of everything has them.",
             "Cartelle che non entrano in questa pagina: {}. La ricerca trova ciò che contengono e lo scaricamento completo le comprende.";
         not_then: "The folder {} is not in this backup.", "La cartella {} non è in questo backup.";
-        inbox: "Inbox", "Ricevuti";
-        drafts: "Drafts", "Bozze";
-        sent: "Sent", "Inviati";
-        archive: "Archive", "Archivio";
-        spam: "Spam", "Spam";
-        trash: "Trash", "Cestino";
 
         day: "Backup of", "Backup del";
         show: "Show", "Mostra";

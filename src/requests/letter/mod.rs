@@ -14,6 +14,7 @@ use super::request::{Details, Request};
 use crate::error::{Context, Error, Kind, Result};
 use crate::language::Language;
 use crate::restore::live::about_name;
+use crate::special;
 use crate::template::Values;
 use crate::time::Zone;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -243,7 +244,8 @@ fn block(text: &str) -> String {
 /// What is asked for.
 fn what(language: Language, request: &Request) -> String {
     let folder = request.folder.as_deref();
-    let folder = folder.map(|name| name.replace(char::is_control, " "));
+    let called = |name| special::called(name, language);
+    let folder = folder.map(|name| called(name).replace(char::is_control, " "));
     match (language, request.message_count, folder) {
         (Language::English, 0, None) => "the whole mailbox".into(),
         (Language::English, 0, Some(name)) => format!("the folder {name}, with all below it"),

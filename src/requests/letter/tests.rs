@@ -126,7 +126,7 @@ fn the_letters_say_what_they_must() {
         "in another folder: 1\n",
         "Not readable in this backup: 2\n",
         "INBOX/2026-11-19 0932 Bob - Hi (K7Q2M4XZ).eml\n    …\n",
-        "2 messages of the folder Entwürfe",
+        "2 messages of the folder Drafts",
     ] {
         assert!(partial.contains(words), "{words}: {partial}");
     }

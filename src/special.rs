@@ -3,7 +3,7 @@
 //! A backup knows no attributes of folders, so they are recognised by their names, in the languages that are common; only right
 //! below the mailbox or below INBOX, where servers put them.
 
-use super::text::Reading;
+use crate::language::Language;
 
 /// What a folder is for; in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,28 +122,32 @@ pub fn use_of(decoded: &[String]) -> Option<Use> {
 }
 
 /// What people call the last folder of a path; `None` if the path is empty.
-pub fn name(path: &[String], t: &'static Reading) -> Option<String> {
-    let known = use_of(path).map(|known| known.name(t).to_owned());
+pub fn name(path: &[String], language: Language) -> Option<String> {
+    let known = use_of(path).map(|known| known.name(language).to_owned());
     known.or_else(|| path.last().cloned())
 }
 
 /// A path with slashes between the folders, each as people call it.
-pub fn called(path: &str, t: &'static Reading) -> String {
+pub fn called(path: &str, language: Language) -> String {
     let path: Vec<String> = path.split('/').map(str::to_owned).collect();
-    let names = (1..=path.len()).filter_map(|levels| name(path.get(..levels)?, t));
+    let names = (1..=path.len()).filter_map(|levels| name(path.get(..levels)?, language));
     names.collect::<Vec<_>>().join("/")
 }
 
 impl Use {
     /// What people call it.
-    pub fn name(self, text: &'static Reading) -> &'static str {
-        match self {
-            Self::Inbox => text.inbox,
-            Self::Drafts => text.drafts,
-            Self::Sent => text.sent,
-            Self::Archive => text.archive,
-            Self::Spam => text.spam,
-            Self::Trash => text.trash,
+    pub fn name(self, language: Language) -> &'static str {
+        let (english, italian) = match self {
+            Self::Inbox => ("Inbox", "Ricevuti"),
+            Self::Drafts => ("Drafts", "Bozze"),
+            Self::Sent => ("Sent", "Inviati"),
+            Self::Archive => ("Archive", "Archivio"),
+            Self::Spam => ("Spam", "Spam"),
+            Self::Trash => ("Trash", "Cestino"),
+        };
+        match language {
+            Language::English => english,
+            Language::Italian => italian,
         }
     }
 }
@@ -163,14 +167,13 @@ mod tests {
 
     #[test]
     fn paths_as_people_call_them() {
-        let t = Reading::of(crate::language::Language::Italian);
         for (path, expected) in [
             ("INBOX", "Ricevuti"),
             ("INBOX/Trash/2024", "Ricevuti/Cestino/2024"),
             ("Work/Sent", "Work/Sent"),
             ("", ""),
         ] {
-            assert_eq!(called(path, t), expected);
+            assert_eq!(called(path, Language::Italian), expected);
         }
     }
 
