@@ -220,7 +220,7 @@ pub(super) fn download(body: Body, kind: &str, name: &str) -> Response {
 
 /// The header `Content-Disposition` (RFC 6266); `way` is `attachment` or `inline`. The name need not be safe.
 pub(super) fn disposition(way: &str, name: &str) -> String {
-    let name = name::component(name);
+    let name = name::file(name);
     let plain: String = name
         .chars()
         .map(|c| match c {
@@ -241,6 +241,11 @@ mod tests {
         assert_eq!(
             disposition("attachment", "Grüße \"x\".pdf"),
             "attachment; filename=\"Gr__e _x_.pdf\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%5Fx%5F%2Epdf"
+        );
+        let long = disposition("attachment", &format!("{}.docx", "a".repeat(400)));
+        assert!(
+            long.ends_with("%29%2Edocx") && long.contains(").docx\";"),
+            "{long}"
         );
         for name in [
             "../../etc/passwd",

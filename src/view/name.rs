@@ -30,6 +30,9 @@ pub const MAX_ID_CHARS: usize = 52;
 
 const CUT: &str = "…";
 
+/// What is longer behind a dot is no extension.
+const MAX_EXTENSION: usize = 16;
+
 /// A message's name: `YYYY-MM-DD HHMM Sender - Subject (ID).eml`, of its local received time.
 ///
 /// An empty sender is `unknown`, an empty subject `no subject`. `id` is one made by [`id`].
@@ -113,6 +116,26 @@ pub fn component(original: &str) -> String {
 /// The same with an ID of so many characters, for one that would clash.
 pub fn component_with_id(original: &str, chars: usize) -> String {
     named(original, Some(chars))
+}
+
+/// Name of a file that is given away by itself: as [`component`], and one that is cut keeps its extension.
+pub fn file(original: &str) -> String {
+    let whole = component(original);
+    let Some((stem, extension)) = original.trim_end().rsplit_once('.') else {
+        return whole;
+    };
+    let is_one = (1..=MAX_EXTENSION).contains(&extension.len())
+        && extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    // One that is cut ends in an ID.
+    if !is_one || !whole.ends_with(')') {
+        return whole;
+    }
+    let end = format!(" ({}).{extension}", id(original.as_bytes(), ID_CHARS));
+    let mut stem = clean(stem.nfc());
+    if is_device(&stem) {
+        stem.insert(0, '_');
+    }
+    Room::beside(&[&end]).fit(&stem) + &end
 }
 
 fn named(original: &str, chars: Option<usize>) -> String {

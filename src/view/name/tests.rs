@@ -42,6 +42,28 @@ fn messages() {
 }
 
 #[test]
+fn a_file_that_is_cut_keeps_its_extension() {
+    for kept in [
+        "a.pdf",
+        "Grüße.tar.gz",
+        "no extension",
+        "a. b",
+        "x.(1)",
+        "..",
+    ] {
+        assert_eq!(file(kept), component(kept), "{kept}");
+    }
+    for stem in ["a", "ü ", "😀", "CON.a", "e\u{301}", ".", "a. "] {
+        let long = format!("{}{}.docx", &stem, stem.repeat(400));
+        let name = file(&long);
+        assert!(name.ends_with(").docx") && is_safe(&name), "{name}");
+        assert_ne!(name, file(&format!("x{long}")));
+    }
+    let none = format!("{}.{}", "a".repeat(400), "b".repeat(17));
+    assert_eq!(file(&none), component(&none));
+}
+
+#[test]
 fn a_sender_is_cut_at_40_units() {
     let sender = |text: &str| {
         let name = named(text, "x");
@@ -316,6 +338,7 @@ proptest! {
         let name = component(&text);
         prop_assert!(is_safe(&name) && is_safe(&format!("{name}.mbox")), "{name:?}");
         prop_assert_eq!(&component(&name), &name);
+        prop_assert!(is_safe(&file(&text)));
     }
 
     #[test]
