@@ -39,7 +39,7 @@ impl From<Headers> for Facts {
     }
 }
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 const HAS_ID: u8 = 1;
 const HAS_SIZES: u8 = 2;

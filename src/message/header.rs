@@ -8,9 +8,8 @@
 //! whatever its line ends are there.
 
 use super::encoded_word::{Piece, guess, pieces};
-use crate::fault;
-use mail_parser::parsers::MessageStream;
-use mail_parser::{Address, HeaderValue};
+use super::field::{BYTE_ORDER_MARK, is_visible};
+use super::mailbox;
 use memchr::memchr;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -30,9 +29,9 @@ pub const FIRST: usize = 2 * STAND_IN;
 /// What a message's header says, in text for people: decoded, but neither folded nor safe as a file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// Display name of the first address in From, else the address, else empty.
+    /// Display name of the first address in From, else the address; where From has neither, of Sender; else empty.
     pub sender: String,
-    /// Empty if there is none.
+    /// Empty if there is none, or nothing to be seen of it.
     pub subject: String,
     /// Stands for the Message-ID: first 16 bytes of the SHA-256 of the field's trimmed value. Where it is missing or
     /// blank, of the whole header and the beginning of the body, which then tell copies of a message as well; None if there is
@@ -50,7 +49,7 @@ pub enum Scan {
 
 /// Finds and decodes the fields in the first bytes of a message.
 ///
-/// The lines may end in LF or CRLF and may start with a From_ line. The first occurrence of a field counts. With
+/// The lines may end in LF or CRLF and may start with a byte order mark or a From_ line. The first occurrence of a field counts. With
 /// `at_eof` the bytes are taken for all there is, whether the message ends there or the caller wants to read no more
 /// of it.
 pub fn scan(bytes: &[u8], at_eof: bool) -> Scan {
@@ -66,6 +65,7 @@ pub fn scan(bytes: &[u8], at_eof: bool) -> Scan {
 #[derive(Default)]
 struct Fields<'a> {
     from: Option<&'a [u8]>,
+    sender: Option<&'a [u8]>,
     subject: Option<&'a [u8]>,
     message_id: Option<&'a [u8]>,
 }
@@ -73,6 +73,7 @@ struct Fields<'a> {
 #[derive(Clone, Copy)]
 enum Name {
     From,
+    Sender,
     Subject,
     MessageId,
 }
@@ -84,7 +85,10 @@ impl<'a> Fields<'a> {
         let mut fields = Self::default();
         // The field that the present line may belong to, and where its value starts.
         let mut open: Option<(Name, usize)> = None;
-        let mut at = 0;
+        let mut at = match bytes.starts_with(BYTE_ORDER_MARK) {
+            true => BYTE_ORDER_MARK.len(),
+            false => 0,
+        };
         while at < bytes.len() {
             let end = match memchr(b'\n', &bytes[at..]) {
                 Some(n) => at + n + 1,
@@ -120,14 +124,16 @@ impl<'a> Fields<'a> {
     fn slot(&mut self, name: Name) -> &mut Option<&'a [u8]> {
         match name {
             Name::From => &mut self.from,
+            Name::Sender => &mut self.sender,
             Name::Subject => &mut self.subject,
             Name::MessageId => &mut self.message_id,
         }
     }
 
-    /// Whether the rest of the header does not matter. A Message-ID that is blank makes it matter.
+    /// Whether the rest of the header does not matter. A Message-ID that is blank makes it matter, and a From without a name.
     fn all(&self) -> bool {
-        self.from.is_some() && self.subject.is_some() && self.has_id()
+        let is_named = |from| !sender(from).is_empty();
+        self.subject.is_some() && self.has_id() && self.from.is_some_and(is_named)
     }
 
     fn has_id(&self) -> bool {
@@ -136,8 +142,9 @@ impl<'a> Fields<'a> {
 
     /// `header`: where it ends in the message, if there is no Message-ID.
     fn decode(&self, message: &[u8], header: usize) -> Headers {
-        let sender = self.from.map(sender).unwrap_or_default();
-        let subject = self.subject.map(subject).unwrap_or_default();
+        let of = |field: Option<&[u8]>| field.map(sender).unwrap_or_default();
+        let mut sender = of(self.from);
+        let mut subject = self.subject.map(subject).unwrap_or_default();
         let message_id = match self.message_id.and_then(message_id) {
             Some(id) => Some(id),
             None => {
@@ -145,6 +152,12 @@ impl<'a> Fields<'a> {
                 unnumbered(message, header, is_named)
             }
         };
+        if sender.is_empty() {
+            sender = of(self.sender);
+        }
+        if !is_visible(&subject) {
+            subject.clear();
+        }
         Headers {
             sender,
             subject,
@@ -157,7 +170,10 @@ impl<'a> Fields<'a> {
 fn field(line: &[u8]) -> Option<(Name, usize)> {
     let (name, len) = match line.first()? {
         b'F' | b'f' => (Name::From, field_name(line, b"From")?),
-        b'S' | b's' => (Name::Subject, field_name(line, b"Subject")?),
+        b'S' | b's' => match field_name(line, b"Subject") {
+            Some(len) => (Name::Subject, len),
+            None => (Name::Sender, field_name(line, b"Sender")?),
+        },
         b'M' | b'm' => (Name::MessageId, field_name(line, b"Message-ID")?),
         _ => return None,
     };
@@ -202,8 +218,9 @@ fn subject(value: &[u8]) -> String {
 fn sender(value: &[u8]) -> String {
     let value = unfolded(value);
     plain_mailbox(&guess(&value))
+        .filter(|text| is_visible(text))
         .map(cap)
-        .or_else(|| address(&value))
+        .or_else(|| mailbox::called(&value).map(|called| cap(&called)))
         .unwrap_or_default()
 }
 
@@ -224,57 +241,6 @@ fn plain_mailbox(text: &str) -> Option<&str> {
     let name = if name.is_empty() { address } else { name };
     let single_spaced = !name.contains("  ");
     (plain(address) && plain(name) && single_spaced && !address.is_empty()).then_some(name)
-}
-
-/// The first address's display name, else the address itself.
-fn address(value: &[u8]) -> Option<String> {
-    let field = recoded(value);
-    let parse = || MessageStream::new(field.as_bytes()).parse_address();
-    let parsed = fault::contained("the sender of a message", parse)?;
-    let HeaderValue::Address(address) = parsed else {
-        return None;
-    };
-    let (group, addresses) = match &address {
-        Address::List(addresses) => (None, addresses.iter().collect::<Vec<_>>()),
-        Address::Group(groups) => (
-            groups.iter().find_map(|group| group.name.as_deref()),
-            groups.iter().flat_map(|group| &group.addresses).collect(),
-        ),
-    };
-    addresses
-        .iter()
-        .flat_map(|address| [address.name.as_deref(), address.address.as_deref()])
-        .chain([group])
-        .flatten()
-        .find(|text| !text.trim().is_empty())
-        .map(|text| cap(text.trim()))
-}
-
-/// The field with its encoded words encoded anew, as one word each: so that what they hide (commas, brackets) is not
-/// taken for syntax, and no character is cut in two.
-fn recoded(value: &[u8]) -> String {
-    let mut field = String::new();
-    for piece in pieces(value) {
-        match piece {
-            Piece::Text(text) => field.push_str(&text),
-            Piece::Word(word) => {
-                if !field.ends_with([' ', '"', '(', '<', ',']) {
-                    field.push(' ');
-                }
-                field.push_str("=?utf-8?Q?");
-                for byte in cap(&word).bytes() {
-                    if byte.is_ascii_alphanumeric() {
-                        field.push(char::from(byte));
-                    } else {
-                        field.push_str(&format!("={byte:02X}"));
-                    }
-                }
-                field.push_str("?=");
-            }
-        }
-    }
-    field.push('\n');
-    field
 }
 
 fn cap(text: &str) -> String {

@@ -4,7 +4,7 @@
 //! Everything here takes memory and time in proportion to what it is asked for, never to what a message claims, and
 //! answers something for every input.
 //!
-//! The cast: [`header`] finds the fields that a name is made of, [`encoded_word`] decodes their text, by [`charset`]; [`mboxrd`] sizes
+//! The cast: [`header`] finds the fields that a name is made of, with `mailbox` for what a sender is called, [`encoded_word`] decodes their text, by [`charset`]; [`mboxrd`] sizes
 //! and writes a message as an mbox entry; [`facts`] is what is learned once about a message and kept; [`field`] goes through a header; [`searchable`] is
 //! what it is searched by, and [`words`] the form of that in which capitals and accents do not matter.
 
@@ -13,6 +13,7 @@ pub mod encoded_word;
 pub mod facts;
 pub mod field;
 pub mod header;
+mod mailbox;
 pub mod mboxrd;
 pub mod searchable;
 pub mod words;

@@ -23,7 +23,7 @@ const MOST_CONTAINERS: usize = 300;
 /// Text to be reduced to words; the fields decoded, otherwise as they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Searchable {
-    /// From.
+    /// From; Sender, if that is empty.
     pub sender: String,
     /// To, Cc and Bcc.
     pub recipients: String,
@@ -40,10 +40,13 @@ impl Searchable {
     /// What the start of a message has to be searched by.
     pub fn of(message: &[u8], with_body: bool) -> Self {
         let mut found = Self::default();
+        let mut in_place = String::new();
         let end = field::each(message, |name, value| {
             let is = |field: &str| name.eq_ignore_ascii_case(field.as_bytes());
             if is("From") {
                 add(&mut found.sender, value);
+            } else if is("Sender") {
+                add(&mut in_place, value);
             } else if is("To") || is("Cc") || is("Bcc") {
                 add(&mut found.recipients, value);
             } else if is("Subject") && found.subject.is_empty() {
@@ -57,6 +60,9 @@ impl Searchable {
         found.message_id = found
             .message_id
             .or_else(|| unnumbered(message, end, is_named));
+        if !field::is_visible(&found.sender) {
+            found.sender = in_place;
+        }
         if with_body || may_have_names(header) {
             // It is somebody else's parser, and somebody else's message.
             let parse = || {
@@ -149,6 +155,8 @@ mod tests {
         );
         assert_eq!(found.subject, "café");
         assert_eq!(found.body, "");
+        let found = Searchable::of(b"\xef\xbb\xbfSender: a@x\nFrom: \n\n", false);
+        assert_eq!((found.sender.as_str(), found.message_id), ("a@x", None));
     }
 
     /// Messages are told apart by the same here and where they are named.
@@ -161,6 +169,9 @@ mod tests {
             format!("Subject: x\nMessage-ID: <1@x>\n\n{body}"),
             "From: a@b\n".into(),
             format!("X: y\n\n{body}"),
+            format!("\u{feff}From: a@b\n\n{body}"),
+            format!("Sender: a@b\n\n{body}"),
+            format!("Subject: \u{200b}\n\n{body}"),
         ] {
             let start = message
                 .as_bytes()

@@ -20,6 +20,7 @@ use super::{Shared, State};
 use crate::error::{Error, Kind, Result};
 use crate::fs::browse::{Order, Summary};
 use crate::fs::{Fs, NodeId};
+use crate::message::field::is_visible;
 use askama::Template;
 use axum::Router;
 use axum::http::{Uri, header};
@@ -159,9 +160,9 @@ async fn message(
     };
     let dates = Dates::around(&person, place).await?;
     let subject = match (letter.fields.subject.trim(), found.summary.subject.trim()) {
-        ("", "") => t.no_subject,
-        ("", listed) => listed,
-        (own, _) => own,
+        (own, _) if is_visible(own) => own,
+        (_, "") => t.no_subject,
+        (_, listed) => listed,
     };
     let page = person.page();
     Ok(html(&View {

@@ -69,7 +69,7 @@ impl View {
 
     /// Changes whenever the names made from the same facts would; part of the key of what is kept.
     pub fn fingerprint(&self) -> Vec<u8> {
-        const FORMAT: u8 = 3;
+        const FORMAT: u8 = 4;
         let mut bytes = vec![FORMAT, self.names as u8];
         if self.names == Names::Readable {
             // What a zone does is all that matters of it, and an update of its rules must be noticed.
