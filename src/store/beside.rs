@@ -13,6 +13,11 @@ pub const STORE_NAMES: [&str; 9] = [
     "Maildir", "maildir", ".maildir", ".Maildir", "Mail", "mail", "mdbox", "sdbox", "dbox",
 ];
 
+/// Whether a name is one of those.
+pub fn is_store_name(name: &[u8]) -> bool {
+    STORE_NAMES.iter().any(|store| store.as_bytes() == name)
+}
+
 /// Directories of a home that are looked into at most.
 const MOST: usize = 64;
 
@@ -20,8 +25,7 @@ const MOST: usize = 64;
 pub fn home(mailbox: &[u8]) -> Option<&[u8]> {
     let end = mailbox.iter().rposition(|&b| b == b'/')?;
     let (home, name) = (mailbox.get(..end)?, mailbox.get(end + 1..)?);
-    let mut names = STORE_NAMES.iter();
-    names.any(|store| store.as_bytes() == name).then_some(home)
+    is_store_name(name).then_some(home)
 }
 
 /// The directories beside a mailbox in its home.

@@ -23,12 +23,13 @@ use super::listing::is_for_all;
 use super::name;
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Kind, Result};
-use crate::store::beside::STORE_NAMES;
+use crate::store::beside::{STORE_NAMES, is_store_name};
+use crate::store::dbox;
 use crate::store::{Format, Place, Store};
 use crate::time::{Time, Zone};
 use path::{below, split_address};
 use std::collections::HashSet;
-use template::Found;
+use template::{Found, is_odd};
 
 /// One mailbox in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,14 +115,7 @@ impl Layout {
             Ok(Some((path, format))) => self.add(root, path, found, format, out),
             Ok(None) => {
                 tracing::debug!("{}: no mail store", String::from_utf8_lossy(&path));
-                if self.format.is_none()
-                    && root
-                        .stat(&path)
-                        .is_ok_and(|stat| stat.kind == FileKind::File && stat.size == 0)
-                {
-                    out.empty.push((path, found));
-                }
-                Ok(())
+                self.add_no_store(root, path, found, out)
             }
             Err(e) if is_for_all(&e) => Err(e),
             Err(e) => {
@@ -129,6 +123,36 @@ impl Layout {
                 self.add(root, path, found, self.presumed(), out)
             }
         }
+    }
+
+    /// Takes note of what is no mail store at a template's path: an empty file, which may be one; and what is no
+    /// directory where a directory should be. A user who has no mailbox is nothing to tell.
+    fn add_no_store(
+        &self,
+        root: &Root,
+        path: Vec<u8>,
+        found: Found,
+        out: &mut Mailboxes,
+    ) -> Result<()> {
+        let stat = match root.stat(&path) {
+            Ok(stat) => stat,
+            Err(e) => return out.do_without(e),
+        };
+        if stat.kind == FileKind::File {
+            if stat.size == 0 && self.format.is_none() {
+                out.empty.push((path, found));
+            } else if found.is_named(&path) {
+                // Any file may be among users' directories; this one is called as a mailbox is.
+                out.add_odd(&path, found.listed, stat.kind);
+            }
+            return Ok(());
+        }
+        match odd_store(root, &path) {
+            Ok(Some((odd, kind))) => out.add_odd(&odd, found.listed, kind),
+            Ok(None) => {}
+            Err(e) => out.do_without(e)?,
+        }
+        Ok(())
     }
 
     /// Adds those of the empty files that are mailboxes: such as are beside an mbox, in a spool.
@@ -139,6 +163,9 @@ impl Layout {
         let spools: HashSet<_> = files.filter_map(|file| directory(file)).collect();
         for (path, found) in std::mem::take(&mut out.empty) {
             if directory(&path).is_none_or(|directory| !spools.contains(&directory)) {
+                if found.is_named(&path) {
+                    out.add_odd(&path, found.listed, FileKind::File);
+                }
                 continue;
             }
             match self.format_of_file(root, &path) {
@@ -266,6 +293,28 @@ impl Layout {
             (None, Some(domain)) => format!("{user}@{domain}"),
         }
     }
+}
+
+/// What is no directory in the place of a store, or of all its folders, in a directory.
+fn odd_store(root: &Root, path: &[u8]) -> Result<Option<(Vec<u8>, FileKind)>> {
+    for entry in root.list(path)?.iter() {
+        let at = below(path, entry.name);
+        let is_store = is_store_name(entry.name);
+        if is_odd(entry.kind) && (is_store || entry.name == dbox::FOLDERS) {
+            return Ok(Some((at, entry.kind)));
+        }
+        if entry.kind != FileKind::Directory || !is_store {
+            continue;
+        }
+        let folders = below(&at, dbox::FOLDERS);
+        match root.stat(&folders) {
+            Ok(stat) if is_odd(stat.kind) => return Ok(Some((folders, stat.kind))),
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(None)
 }
 
 /// The first format for which something is true.

@@ -26,6 +26,23 @@ fn mailboxes_of_a_hosting_system_that_are_not_shown_are_told() {
 }
 
 #[test]
+fn what_is_no_directory_in_place_of_mailboxes_is_told() {
+    let (_scratch, store, config) = setup();
+    store.mailbox(DAY, ALICE);
+    let domain = store.path.join(DAY).join("example.com");
+    for user in ["linked", "piped", "none"] {
+        fs::create_dir_all(domain.join(user)).unwrap();
+    }
+    symlink("../alice/Maildir", domain.join("linked/Maildir")).unwrap();
+    let fifo = domain.join("piped/Maildir");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let (code, report) = json(&config, &[]);
+    assert_eq!((code, &report["mailboxes"]["count"]), (0, &1.into()));
+    let names = "[\"linked/Maildir\", \"piped/Maildir\"]";
+    assert_warns(&report, &["example.com: 2 links, special files", names]);
+}
+
+#[test]
 fn who_gets_in_is_told() {
     let (_scratch, store, config) = setup();
     store.mailbox(DAY, ALICE);

@@ -9,6 +9,8 @@ use crate::store::Format;
 use crate::view::mailbox::{self, Layout, Mailbox};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 #[derive(Debug, Serialize)]
 pub struct Mailboxes {
@@ -93,6 +95,11 @@ pub fn judge(layout: &Layout, root: &Root, found: &mailbox::Mailboxes, findings:
             things(renamed.len() as u64, "mailbox"),
             list(renamed.iter().copied(), EXAMPLES)
         ));
+    }
+    for (directory, what) in found.not_shown() {
+        let directory = root.path().join(OsStr::from_bytes(directory));
+        let directory = printable(&directory.to_string_lossy());
+        findings.warn(format!("{directory}: {}", printable(what)));
     }
     if let Some((path, what)) = found.hosted() {
         findings.warn(format!("{}: {what}", printable_bytes(path)));

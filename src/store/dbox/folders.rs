@@ -13,7 +13,7 @@ use crate::store::{Folder, Folders, beside, folder_name, join, take};
 use crate::time::Time;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-const ALL: &[u8] = b"mailboxes";
+pub const ALL: &[u8] = b"mailboxes";
 const OWN: &[u8] = b"dbox-Mails";
 
 /// The index of all folders is at the top, in the one or the other file.

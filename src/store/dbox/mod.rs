@@ -34,6 +34,7 @@ mod record;
 mod refcount;
 mod sdbox;
 
+pub use folders::ALL as FOLDERS;
 pub(super) use folders::{guid, read_names as folder_names};
 
 use super::bounds::is_of_one;

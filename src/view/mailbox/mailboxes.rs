@@ -3,10 +3,10 @@
 use super::name;
 use super::template::Found;
 use super::{Mailbox, is_for_all};
-use crate::disk::Root;
+use crate::disk::{FileKind, Root};
 use crate::error::{Error, Result};
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The mailboxes of a snapshot, in byte order of their paths.
 #[derive(Debug, Default)]
@@ -17,8 +17,10 @@ pub struct Mailboxes {
     unread: u32,
     /// Positions of those whose name another one had already, so that they got an id behind it.
     renamed: Vec<u32>,
-    /// Links where mailboxes might be: the directory and the name of each.
-    pub(super) links: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    /// What is no directory where mailboxes might be: where that is, and whether it is a link.
+    pub(super) odd: BTreeMap<Place, bool>,
+    /// What is said of them: the directory in which they are, and how many there are.
+    not_shown: Vec<(Vec<u8>, String)>,
     /// A directory in a home where a hosting system has mailboxes. The owner of the home can make others there, so they are shown
     /// where the configuration says so.
     pub(super) hosted: Option<Vec<u8>>,
@@ -29,8 +31,20 @@ pub struct Mailboxes {
 const HOSTED: &str = "mailboxes in it are not shown, since the owner of the home can make them: if they are a hosting system's, name \
                       that with mailboxes = \"directadmin\" or \"virtualmin\" under [source]";
 
-/// Links that are taken note of at most.
-const MOST_LINKS: usize = 1000;
+/// What is no directory that is taken note of at most, and directories that have some.
+const MOST_ODD: usize = 1 << 16;
+const MOST_TOLD: usize = 1000;
+
+/// Of these, so many are named.
+const NAMED: usize = 5;
+
+const LINKS: &str = "links where mailboxes might be are not followed, and nothing is shown of them";
+
+const NO_DIRECTORIES: &str = "links, special files or files without mail are where mailboxes might be; they are not followed nor \
+                              opened, and nothing is shown of them";
+
+/// A directory, and a path below it: that of a mailbox below the directory of all users.
+pub(super) type Place = (Vec<u8>, Vec<u8>);
 
 impl Mailboxes {
     /// Whether all directories could be read in which there may be mailboxes.
@@ -98,7 +112,10 @@ impl Mailboxes {
 
     /// Warns of what is not shown.
     pub(super) fn tell(&mut self, root: &Root) {
-        self.tell_links(root);
+        self.sum_up();
+        for (directory, what) in self.not_shown() {
+            root.warn(directory, Time::default(), what);
+        }
         if let Some((path, what)) = self.hosted() {
             root.warn(path, Time::default(), format_args!("{what}"));
         }
@@ -109,28 +126,46 @@ impl Mailboxes {
         Some((self.hosted.as_deref()?, HOSTED))
     }
 
-    /// Takes note of a link where a mailbox might be.
-    pub(super) fn add_link(&mut self, directory: &[u8], name: &[u8]) {
-        if self.links.len() < MOST_LINKS {
-            self.links.insert((directory.to_vec(), name.to_vec()));
+    /// What is no directory where mailboxes might be: the directory in which some are, and what is said of them.
+    pub fn not_shown(&self) -> impl Iterator<Item = (&[u8], &str)> {
+        let all = self.not_shown.iter();
+        all.map(|(directory, what)| (directory.as_slice(), what.as_str()))
+    }
+
+    /// Takes note of a link, a special file, or a file without mail, where a mailbox might be. `above`: how many bytes of its
+    /// path are that of the directory of all users.
+    pub(super) fn add_odd(&mut self, path: &[u8], above: usize, kind: FileKind) {
+        let (directory, below) = path.split_at_checked(above).unwrap_or((b"", path));
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        if self.odd.len() < MOST_ODD {
+            let place = (directory.to_vec(), below.to_vec());
+            self.odd.insert(place, kind == FileKind::Symlink);
         }
     }
 
-    /// Warns of the links where mailboxes might be: they may lead anywhere, and are not followed.
-    fn tell_links(&mut self, root: &Root) {
-        let mut by_directory: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
-        for (directory, name) in std::mem::take(&mut self.links) {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            by_directory.entry(directory).or_default().push(name);
+    /// Says how much there is that is no directory where mailboxes might be: links may lead anywhere, and are not followed.
+    fn sum_up(&mut self) {
+        let mut by_directory: BTreeMap<Vec<u8>, (Vec<String>, usize, bool)> = BTreeMap::new();
+        for ((directory, below), is_link) in std::mem::take(&mut self.odd) {
+            if by_directory.len() >= MOST_TOLD && !by_directory.contains_key(&directory) {
+                continue;
+            }
+            let (names, count, all_links) =
+                by_directory
+                    .entry(directory)
+                    .or_insert((Vec::new(), 0, true));
+            if names.len() < NAMED {
+                names.push(String::from_utf8_lossy(&below).into_owned());
+            }
+            *count += 1;
+            *all_links &= is_link;
         }
-        for (directory, mut names) in by_directory {
-            let count = names.len();
-            names.truncate(5);
-            let what =
-                "links where mailboxes might be are not followed, and nothing is shown of them";
-            let what = format_args!("{count} {what}: {names:?}");
-            root.warn(&directory, Time::default(), what);
-        }
+        let said = by_directory.into_iter();
+        let said = said.map(|(directory, (names, count, all_links))| {
+            let what = if all_links { LINKS } else { NO_DIRECTORIES };
+            (directory, format!("{count} {what}: {names:?}"))
+        });
+        self.not_shown = said.collect();
     }
 
     /// Makes one mailbox of a directory with folders and a file with INBOX, which templates found in two places for the
@@ -206,9 +241,12 @@ impl Mailboxes {
 
     /// Bytes of memory in use.
     pub fn weight(&self) -> usize {
-        self.all
+        let mailboxes = self.all.iter();
+        let mailboxes = mailboxes.map(|m| size_of::<Mailbox>() + m.path.len() + 3 * m.name.len());
+        let said = self
+            .not_shown
             .iter()
-            .map(|m| size_of::<Mailbox>() + m.path.len() + 3 * m.name.len() + 64)
-            .sum()
+            .map(|(at, what)| at.len() + what.len());
+        mailboxes.chain(said).map(|bytes| bytes + 64).sum()
     }
 }

@@ -10,12 +10,13 @@ mod look;
 mod users;
 
 use super::path::{above, below, levels, looks_like_domain, user_at, user_of};
-use super::template::Found;
+use super::template::{Found, is_odd};
 use super::{Layout, Mailboxes};
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::Result;
 use crate::store::Format;
-use crate::store::beside::STORE_NAMES;
+use crate::store::beside::{STORE_NAMES, is_store_name};
+use crate::store::dbox;
 use look::{PARTS, directories, is_directory, list, others};
 use std::collections::HashSet;
 use users::{MOST_BESIDE, is_of_domain};
@@ -29,8 +30,8 @@ const MOST_DIRECTORIES: usize = 1_000_000;
 /// Where hosting systems have mailboxes in a home: DirectAdmin, Virtualmin.
 const HOSTED: [&[u8]; 2] = [b"imap", b"homes"];
 
-/// Links that are kept in mind at most until it is known which are beside mailboxes.
-const MOST_LINKS_SEEN: usize = 1 << 16;
+/// Links and special files that are kept in mind at most until it is known which are beside mailboxes.
+const MOST_ODD_SEEN: usize = 1 << 16;
 
 /// A directory in which there may be mailboxes.
 struct Pending {
@@ -49,7 +50,7 @@ impl Layout {
             is_user: false,
         }];
         let mut seen = 0;
-        let mut links = Vec::new();
+        let mut odd = Vec::new();
         let mut hosted = Vec::new();
         while let Some(directory) = pending.pop() {
             let path = &directory.path;
@@ -75,6 +76,7 @@ impl Layout {
                     Found {
                         user: Some(user),
                         domain,
+                        ..Found::default()
                     }
                 }
                 false => Found::default(),
@@ -87,10 +89,14 @@ impl Layout {
                 self.add(root, path.clone(), found(), format, out)?;
                 continue;
             }
-            let beside = listing.iter().filter(|e| e.kind == FileKind::Symlink);
-            let room = MOST_LINKS_SEEN.saturating_sub(links.len());
-            let beside = beside.filter(|e| !e.name.starts_with(b".")).take(room);
-            links.extend(beside.map(|e| (path.clone(), e.name.to_vec())));
+            let room = MOST_ODD_SEEN.saturating_sub(odd.len());
+            let no_directories = listing.iter().filter(|e| is_odd(e.kind));
+            let of_mail = no_directories.filter(|e| {
+                is_store_name(e.name)
+                    || e.name == dbox::FOLDERS
+                    || (e.kind == FileKind::Symlink && !e.name.starts_with(b"."))
+            });
+            odd.extend(of_mail.take(room).map(|e| (below(path, e.name), e.kind)));
             let spool = self.add_spool(root, path, &listing, out)?;
             let before = out.all.len();
             let stores = self.stores_in(root, path, &listing)?;
@@ -119,21 +125,7 @@ impl Layout {
                 }));
             }
         }
-        // Links are everywhere; these are beside users' directories, or beside those of domains.
-        let users: HashSet<&[u8]> = out
-            .all
-            .iter()
-            .filter_map(|m| above(user_of(&m.path)))
-            .collect();
-        let domains: HashSet<&[u8]> = users.iter().filter_map(|users| above(users)).collect();
-        links.retain(|(directory, name)| {
-            let name = String::from_utf8_lossy(name);
-            users.contains(directory.as_slice())
-                || (domains.contains(directory.as_slice()) && looks_like_domain(&name))
-        });
-        for (directory, name) in links {
-            out.add_link(&directory, &name);
-        }
+        add_odd(odd, out);
         out.hosted = self.first_hosted(root, &hosted, out)?;
         Ok(())
     }
@@ -157,6 +149,7 @@ impl Layout {
                 let found = Found {
                     user: Some(mailbox.user),
                     domain: mailbox.domain,
+                    ..Found::default()
                 };
                 let before = out.all.len();
                 self.add(root, mailbox.path, found, format, out)?;
@@ -253,5 +246,35 @@ impl Layout {
             }
         }
         Ok(None)
+    }
+}
+
+/// Takes note of what is no directory where mailboxes might be. Links are everywhere; these are beside users' directories or
+/// beside those of domains, or are where a user has a store who has no other.
+fn add_odd(odd: Vec<(Vec<u8>, FileKind)>, out: &mut Mailboxes) {
+    let with_mail: HashSet<Vec<u8>> = out.all.iter().map(|m| user_of(&m.path).to_vec()).collect();
+    let of_users = with_mail.iter().filter_map(|user| above(user));
+    let users: HashSet<Vec<u8>> = of_users.map(<[u8]>::to_vec).collect();
+    let of_domains = users.iter().filter_map(|users| above(users));
+    let domains: HashSet<Vec<u8>> = of_domains.map(<[u8]>::to_vec).collect();
+    for (path, kind) in odd {
+        let directory = above(&path).unwrap_or_default();
+        let name = path.get(directory.len()..).unwrap_or_default();
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        // What would be a mailbox there, and the directory of its user.
+        let user = match name {
+            dbox::FOLDERS => user_of(directory),
+            _ => user_of(&path),
+        };
+        let among = above(user).unwrap_or_default();
+        let is_domain = || looks_like_domain(&String::from_utf8_lossy(name));
+        if with_mail.contains(user) {
+            continue;
+        }
+        if users.contains(among) {
+            out.add_odd(&path, among.len(), kind);
+        } else if domains.contains(directory) && is_domain() {
+            out.add_odd(&path, directory.len(), kind);
+        }
     }
 }

@@ -28,6 +28,16 @@ pub struct Template {
 pub(super) struct Found {
     pub(super) user: Option<String>,
     pub(super) domain: Option<String>,
+    /// How long the path of the directory is whose names they are.
+    pub(super) listed: usize,
+}
+
+impl Found {
+    /// Whether the template itself says what the end of this path is called.
+    pub(super) fn is_named(&self, path: &[u8]) -> bool {
+        let below = path.get(self.listed + 1..).unwrap_or_default();
+        below.contains(&b'/')
+    }
 }
 
 impl Template {
@@ -98,16 +108,20 @@ impl Template {
 
     pub(super) fn find(&self, root: &Root, out: &mut Mailboxes, layout: &Layout) -> Result<()> {
         let mut base = Vec::new();
+        let mut odd = None;
         for candidate in &self.bases {
             match root.stat(candidate) {
                 Ok(stat) if stat.kind == FileKind::Directory => {
                     base.clone_from(candidate);
                     break;
                 }
-                Ok(_) => {}
+                Ok(stat) => odd = odd.or(Some((candidate, stat.kind))),
                 Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => {}
                 Err(e) => return out.do_without(e),
             }
+        }
+        if let Some((candidate, kind)) = odd.filter(|_| base.is_empty()) {
+            out.add_odd(candidate, 0, kind);
         }
         self.descend(root, &self.levels, base, Found::default(), out, layout)
     }
@@ -125,11 +139,17 @@ impl Template {
             return layout.add_found(root, path, found, out);
         };
         if let [Piece::Literal(name)] = level.as_slice() {
-            return match root.stat(&below(&path, name)) {
+            let path = below(&path, name);
+            return match root.stat(&path) {
                 Ok(stat) if may_be(stat.kind, deeper) => {
-                    self.descend(root, deeper, below(&path, name), found, out, layout)
+                    self.descend(root, deeper, path, found, out, layout)
                 }
-                Ok(_) => Ok(()),
+                Ok(stat) => {
+                    if is_odd(stat.kind) || found.user.is_some() {
+                        out.add_odd(&path, found.listed, stat.kind);
+                    }
+                    Ok(())
+                }
                 Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(()),
                 Err(e) => out.do_without(e),
             };
@@ -140,7 +160,7 @@ impl Template {
             Err(e) => return Err(e),
         };
         for entry in listing.iter() {
-            if !(may_be(entry.kind, deeper) || entry.kind == FileKind::Symlink)
+            if !(may_be(entry.kind, deeper) || is_odd(entry.kind))
                 || entry.name.starts_with(b".")
                 || entry.name == b"lost+found"
             {
@@ -151,12 +171,14 @@ impl Template {
             if !matches(level, entry.name, &mut found) {
                 continue;
             }
-            if entry.kind != FileKind::Symlink {
-                self.descend(root, deeper, below(&path, entry.name), found, out, layout)?;
+            found.listed = path.len();
+            let at = below(&path, entry.name);
+            if !is_odd(entry.kind) {
+                self.descend(root, deeper, at, found, out, layout)?;
             } else if found.user.is_some() != knew_user
                 || looks_like_domain(&String::from_utf8_lossy(entry.name))
             {
-                out.add_link(&path, entry.name);
+                out.add_odd(&at, path.len(), entry.kind);
             }
         }
         Ok(())
@@ -166,6 +188,11 @@ impl Template {
 /// Whether a mailbox or what is above one can be of this kind: the mailbox itself may be a file.
 fn may_be(kind: FileKind, deeper: &[Vec<Piece>]) -> bool {
     kind == FileKind::Directory || (kind == FileKind::File && deeper.is_empty())
+}
+
+/// Whether this is nothing that is ever opened.
+pub(super) fn is_odd(kind: FileKind) -> bool {
+    matches!(kind, FileKind::Symlink | FileKind::Special)
 }
 
 /// Matches one level; placeholders take as little as they can and at least one byte.

@@ -280,14 +280,70 @@ fn links_to_mailboxes_are_not_followed_and_told() {
     for layout in [Layout::default(), layout("{domain}/{user}")] {
         let mut found = Mailboxes::default();
         layout.look(&Root::new(dir.path()), &mut found).unwrap();
-        let links = found.links.iter();
-        let links: Vec<String> = links
-            .map(|(directory, name)| {
-                String::from_utf8([directory, b"/".as_slice(), name].concat()).unwrap()
-            })
-            .collect();
-        assert_eq!(links, ["/b.example", "a.example/carl"]);
+        assert_eq!(odd(&found), ["/b.example", "a.example/carl"]);
     }
+}
+
+/// What is no directory where mailboxes might be: the directory of all users, and the path below it.
+fn odd(found: &Mailboxes) -> Vec<String> {
+    let all = found.odd.keys();
+    all.map(|(above, below)| String::from_utf8([above, b"/".as_slice(), below].concat()).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_is_no_directory_in_place_of_a_users_store_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join("a.example").join(path);
+    for path in [
+        "ann/Maildir/cur",
+        "none",
+        "linked",
+        "fifo",
+        "plain",
+        "both/Maildir/cur",
+    ] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    for path in ["empty", "dbox/sdbox", "mdbox/mdbox/storage"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    let link = |to: &str, path: &str| std::os::unix::fs::symlink(to, at(path)).unwrap();
+    link("../ann/Maildir", "linked/Maildir");
+    link("Maildir", "both/mail");
+    link("/elsewhere", "dbox/sdbox/mailboxes");
+    link("/elsewhere", "mdbox/mdbox/mailboxes");
+    fs::write(at("mdbox/mdbox/storage/m.1"), "2 M1e C1\n").unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at("fifo/Maildir"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    fs::write(at("plain/Maildir"), "no mail\n").unwrap();
+    fs::write(at("empty/Maildir"), "").unwrap();
+    let told = |layout: Layout| {
+        let mut found = Mailboxes::default();
+        layout.look(&Root::new(dir.path()), &mut found).unwrap();
+        odd(&found)
+    };
+    let stores = [
+        "a.example/dbox/sdbox/mailboxes",
+        "a.example/fifo/Maildir",
+        "a.example/linked/Maildir",
+        "a.example/mdbox/mdbox/mailboxes",
+    ];
+    let maildirs =
+        ["empty", "fifo", "linked", "plain"].map(|user| format!("a.example/{user}/Maildir"));
+    assert_eq!(told(layout("{domain}/{user}/Maildir")), maildirs);
+    assert_eq!(
+        told(layout("{domain}/{user}/sdbox")),
+        ["a.example/dbox/sdbox/mailboxes"]
+    );
+    assert_eq!(told(layout("{domain}/{user}")), stores);
+    assert_eq!(told(Layout::default()), stores);
 }
 
 #[test]

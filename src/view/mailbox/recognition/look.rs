@@ -4,7 +4,7 @@ use super::super::{Layout, Mailboxes};
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Kind, Result};
 use crate::store::Format;
-use crate::store::beside::STORE_NAMES;
+use crate::store::beside::is_store_name;
 
 /// What is in a Maildir's folder, beside `tmp`.
 pub(super) const PARTS: [&[u8]; 2] = [b"cur", b"new"];
@@ -51,10 +51,6 @@ pub(super) fn or_none<T>(found: Result<T>, out: &mut Mailboxes) -> Result<Option
         Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(None),
         Err(e) => out.do_without(e).map(|()| None),
     }
-}
-
-pub(super) fn is_store_name(name: &[u8]) -> bool {
-    STORE_NAMES.iter().any(|store| store.as_bytes() == name)
 }
 
 /// Directories that may be users', whatever they are called: those without a store's name.

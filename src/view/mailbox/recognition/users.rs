@@ -6,11 +6,11 @@
 
 use super::super::path::{below, levels, looks_like_domain};
 use super::super::{Layout, Mailboxes, is_for_all};
-use super::look::{PARTS, directories, is_directory, is_part, is_store_name, list, others, owner};
+use super::look::{PARTS, directories, is_directory, is_part, list, others, owner};
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::Result;
 use crate::store::Format;
-use crate::store::beside::STORE_NAMES;
+use crate::store::beside::{STORE_NAMES, is_store_name};
 
 /// Directories at most that are looked at to see whether one beside them is a user's.
 pub(super) const MOST_BESIDE: usize = 32;
