@@ -98,6 +98,9 @@ impl Catalogue {
             }
             catalogue.shared.warn_of_nothing(&listed);
             warn_of_undated(&listed);
+            if let Some(two) = listed.two_series() {
+                tracing::warn!("{}: {two}", listed.path.display());
+            }
         }
         Ok(catalogue)
     }

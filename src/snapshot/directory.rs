@@ -16,6 +16,7 @@ use chrono::Days;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,57 @@ pub struct Listed {
     pub others: Vec<(OsString, &'static str)>,
     /// Why it cannot be read at present.
     pub trouble: Option<Error>,
+}
+
+impl Listed {
+    /// Snapshots of two series that are of one date, of which only the last is shown: a name of each, and the pattern of the
+    /// first. Names alone tell.
+    pub fn two_series(&self) -> Option<TwoSeries> {
+        let mut by_date: HashMap<&str, (&OsStr, Vec<u8>, String)> = HashMap::new();
+        for snapshot in &self.snapshots {
+            let DatedBy::Name(style) = snapshot.dated_by else {
+                continue;
+            };
+            let Some((series, pattern)) = name::series(snapshot.name.as_bytes(), style) else {
+                continue;
+            };
+            match by_date.get(snapshot.label.as_str()) {
+                Some((first, known, pattern)) if *known != series => {
+                    return Some(TwoSeries {
+                        date: snapshot.label.clone(),
+                        names: [first.to_os_string(), snapshot.name.clone()],
+                        pattern: pattern.clone(),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    by_date.insert(&snapshot.label, (&snapshot.name, series, pattern));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Two snapshots of one date that are of different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwoSeries {
+    pub date: String,
+    pub names: [OsString; 2],
+    /// Of the names of the first one's series.
+    pub pattern: String,
+}
+
+impl fmt::Display for TwoSeries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, last] = &self.names;
+        let (date, pattern) = (&self.date, &self.pattern);
+        write!(
+            f,
+            "{first:?} and {last:?} are snapshots of {date} and seem to be of different things; of one date only the last is \
+             shown: set name under [source] to how those with the mail are called, such as name = {pattern:?}"
+        )
+    }
 }
 
 /// The options as a scan needs them.

@@ -107,6 +107,52 @@ pub fn recognise(name: &[u8], zone: &Zone) -> Option<(i64, Style)> {
     Some((written.moment(zone), style))
 }
 
+/// Which series of snapshots a name is of, and the pattern of that series' names: of programs that keep those of several things in one
+/// directory, what stands before the date. How often one is taken tells none from another.
+pub fn series(name: &[u8], style: Style) -> Option<(Vec<u8>, String)> {
+    if !matches!(style, Style::Btrbk | Style::Borg | Style::Dated) {
+        return None;
+    }
+    let date = last_date(name)?;
+    let time = date.attached.or_else(|| clock_after(name, date.end));
+    let end = time.as_ref().map_or(date.end, |t| t.end);
+    let prefix = name.get(..date.start)?;
+    let mut what = String::from_utf8_lossy(prefix).to_lowercase();
+    for often in OFTEN {
+        what = what.replace(often, "");
+    }
+    let literal = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('%', "%%");
+    let separator = date.separator.map(char::from).map(String::from);
+    let separator = separator.unwrap_or_default();
+    let mut pattern = format!("{}%Y{separator}%m{separator}%d", literal(prefix));
+    if let Some(time) = time {
+        let lead = time.lead.map(char::from).map(String::from);
+        let between = time.separator.map(char::from).map(String::from);
+        let between = between.unwrap_or_default();
+        pattern += &lead.unwrap_or_default();
+        pattern += &format!("%H{between}%M");
+        if time.seconds {
+            pattern += &format!("{between}%S");
+        }
+    }
+    pattern += &literal(name.get(end..)?);
+    Some((what.into_bytes(), pattern))
+}
+
+/// How often a snapshot is taken, in its name.
+const OFTEN: [&str; 10] = [
+    "frequently",
+    "frequent",
+    "hourly",
+    "nightly",
+    "daily",
+    "weekly",
+    "monthly",
+    "yearly",
+    "manual",
+    "auto",
+];
+
 /// Why a name without a pattern to match is set aside: what snapshot programs leave beside their snapshots.
 pub fn set_aside(name: &[u8]) -> Option<&'static str> {
     const UNFINISHED: [&[u8]; 4] = [b".tmp", b".partial", b".incomplete", b".inprogress"];

@@ -140,6 +140,9 @@ fn judge(config: &Config, listed: &Listed, dates: &snapshot::Dates, findings: &m
         findings.warn(format!("{at} holds no snapshots to show: {why}"));
         return;
     }
+    if let Some(two) = listed.two_series() {
+        findings.warn(printable(&format!("{at}: {two}")));
+    }
     let undated: Vec<&Arc<Snapshot>> = listed
         .snapshots
         .iter()

@@ -367,6 +367,39 @@ fn the_newest_is_late_after_one_and_a_half_intervals() {
 }
 
 #[test]
+fn series_of_snapshots_of_different_things_are_told_from_names() {
+    let pattern = |names: &[&str]| {
+        let store = Store::new();
+        for name in names {
+            store.make(name);
+        }
+        let catalogue = store.open(store.options());
+        let two = catalogue.directories()[0].two_series();
+        two.map(|two| two.pattern)
+    };
+    let two = ["vmail.20261120T0300", "www.20261120T0301"];
+    assert_eq!(pattern(&two).as_deref(), Some("vmail.%Y%m%dT%H%M"));
+    let two = ["mail-2026-11-20T03:00:00", "www-2026-11-20T03:10:00"];
+    assert_eq!(pattern(&two).as_deref(), Some("mail-%Y-%m-%dT%H:%M:%S"));
+    for one in [
+        ["vmail.20261120T0300", "vmail.20261120T0400"],
+        ["vmail.20261120T0300", "www.20261119T0300"],
+        ["hourly.2026-11-20_1005", "daily.2026-11-20_0005"],
+        [
+            "vmail-daily-2026-11-20-0100",
+            "vmail-hourly-2026-11-20-0200",
+        ],
+        [
+            "autosnap_2026-11-20_00:00:01_daily",
+            "syncoid_host_2026-11-20_01:00:01",
+        ],
+        ["2026-11-20-0300", "2026-11-20-0400"],
+    ] {
+        assert_eq!(pattern(&one), None, "{one:?}");
+    }
+}
+
+#[test]
 fn kinds_are_told_from_names() {
     for (kind, example) in [
         ("NetApp", "hourly.2026-11-20_1005"),
