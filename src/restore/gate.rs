@@ -4,7 +4,7 @@
 //!
 //! 1. Paths are resolved beneath the live store, name by name, and no link is followed ([`beneath()`]); everything else happens relative to directories that are open.
 //! 2. A file is made under a name that nobody has (`O_EXCL`), and gets its own name only if nobody has that either.
-//!    Nothing is opened for writing that was there before.
+//!    Nothing is opened for writing that was there before, but a file that others append to as well ([`Dir::append`]).
 //! 3. Owner, mode and time are set on what is open, never on a path.
 //! 4. What is made belongs to the owner of the directory around it, with that directory's permissions.
 //!
@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -204,6 +205,36 @@ impl Dir {
             return Err(Error::new(Kind::Failed, message));
         }
         Ok(Some(bytes))
+    }
+
+    /// Appends lines to a file, at once; false if what has the name is no regular file of this owner alone, which is left as it
+    /// is.
+    pub fn append(&self, name: &[u8], like: Ownership, lines: &str) -> Result<bool> {
+        let path = self.join(name);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = match beneath(&self.fd, name, flags) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::LOOP | Errno::XDEV | Errno::ISDIR | Errno::NXIO) => {
+                return Ok(false);
+            }
+            Err(e) => return Err(error(&path, e)),
+        };
+        let stat = fs::fstat(&fd).map_err(|e| error(&path, e))?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file || stat.st_uid != like.uid || stat.st_nlink != 1 {
+            return Ok(false);
+        }
+        let mut file = File::from(fd);
+        let mut last = [b'\n'];
+        if stat.st_size > 0 {
+            let at = |e| io_error(&path, &e);
+            file.read_exact_at(&mut last, stat.st_size as u64 - 1)
+                .map_err(at)?;
+        }
+        let start = if last == *b"\n" { "" } else { "\n" };
+        file.write_all(format!("{start}{lines}").as_bytes())
+            .map_err(|e| io_error(&path, &e))?;
+        Ok(true)
     }
 
     /// Whether something has the name.

@@ -2,20 +2,20 @@
 //!
 //! A message is written to `tmp`, gets owner, permissions and time, is on disk, and only then gets its name in `cur`,
 //! which nobody has. A reader never sees half of it; of a run that was killed at most a file in `tmp` stays behind,
-//! which the mail server clears away after a day and a half. Nothing that is there is changed, but two files of
-//! Dovecot's to which lines are added under its locks, beside the messages or where it keeps such files (`CONTROL=`): a
-//! folder's keywords and the list of subscriptions. `maildirsize` is left alone: the server counts again when it finds that
-//! it does not fit.
+//! which the mail server clears away after a day and a half. Nothing that is there is changed, but files to which lines
+//! are added, beside the messages or where Dovecot keeps such files (`CONTROL=`): under its locks a folder's keywords and the
+//! list of subscriptions, and what the quota counts.
 //!
 //! While it is looked through, the mailbox may be in use: messages are renamed with every flag and moved from folder to
 //! folder. So it is looked through again until nothing has changed meanwhile, and what was seen once is there.
 //!
-//! The cast: [`name`] makes file names, [`keywords`] and [`subscriptions`] know Dovecot's files, and `control` where they are;
+//! The cast: [`name`] makes file names, [`keywords`] and [`subscriptions`] know Dovecot's files, and `control` where they are; `quota` what counts messages;
 //! [`Mailbox`] is the live mailbox.
 
 mod control;
 pub mod keywords;
 pub mod name;
+mod quota;
 pub mod subscriptions;
 
 use super::facts::{Fact, learn};
@@ -32,6 +32,7 @@ use crate::store::{Folder, Message, Messages, Stamp, Store, folder_name, join};
 use crate::view::View;
 use crate::view::content::{self, Encoding};
 use keywords::Keywords;
+use quota::Quota;
 use std::collections::{HashMap, HashSet};
 
 /// A Maildir that is in use.
@@ -49,6 +50,7 @@ pub struct Mailbox<'a> {
     /// The files of the folder that was searched last.
     located: Option<(Vec<u8>, Files)>,
     keywords_lost: u64,
+    quota: Quota,
 }
 
 /// What was seen of a folder.
@@ -98,6 +100,7 @@ impl<'a> Mailbox<'a> {
             open: HashMap::new(),
             located: None,
             keywords_lost: 0,
+            quota: Quota::default(),
         })
     }
 
@@ -490,8 +493,10 @@ impl Live for Mailbox<'_> {
         let name = name::in_cur(unique, measured.size, measured.crlf_size, &flags);
         file.publish(&folder.cur, name.as_bytes())?;
         self.keywords_lost += lost as u64;
+        let stored = escape(&folder.stored);
+        self.count_in(measured.size);
         Ok(Place {
-            folder: escape(&folder.stored),
+            folder: stored,
             file: Some(name),
             uid: None,
             digest: hex(&measured.digest),
@@ -500,6 +505,7 @@ impl Live for Mailbox<'_> {
     }
 
     fn sync(&mut self) -> Result<()> {
+        self.quota.write();
         self.open.values().try_for_each(|folder| folder.cur.sync())
     }
 
@@ -534,8 +540,10 @@ impl Live for Mailbox<'_> {
         }
         if really {
             let sub: &[u8] = if new { b"new" } else { b"cur" };
-            let dir = self.gate.dir(&self.path_of(&folder))?.sub(sub)?;
-            dir.remove(&found)?;
+            let path = join(&self.path_of(&folder), sub);
+            let size = self.root.stat(&join(&path, &found))?.size;
+            self.gate.dir(&path)?.remove(&found)?;
+            self.count_out(&found, size);
         }
         Ok(Removal::Removed)
     }

@@ -148,7 +148,7 @@ impl Server {
     pub fn adm(&self, args: &[&str]) -> Vec<u8> {
         let (command, rest) = args.split_first().unwrap();
         // `mailbox create` is one command in two words.
-        let words = if matches!(*command, "mailbox" | "flags") {
+        let words = if matches!(*command, "mailbox" | "flags" | "quota") {
             2
         } else {
             1

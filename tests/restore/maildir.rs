@@ -253,7 +253,7 @@ fn compressed() {
 }
 
 /// A store without a server: messages 1 to 6 in INBOX and two folders of the backup, and what `live` leaves of them.
-fn small(live: impl FnOnce(&Mailbox)) -> (Scratch, crate::harness::Config, std::path::PathBuf) {
+pub fn small(live: impl FnOnce(&Mailbox)) -> (Scratch, crate::harness::Config, std::path::PathBuf) {
     let scratch = Scratch::new();
     let store = Store::new(scratch.join("snapshots"));
     let backup = store.mailbox(DAY, ALICE);

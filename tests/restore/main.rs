@@ -11,6 +11,7 @@ mod keywords;
 mod load;
 mod maildir;
 mod moved;
+mod quota;
 
 use harness::mount::mailtm;
 use harness::{Config, Scratch, output};

@@ -38,7 +38,7 @@ impl Mailbox<'_> {
     }
 
     /// The directory beside the mailbox that Dovecot keeps its files in (`CONTROL=`), and the one in it that is INBOX's.
-    fn controls(&self) -> Result<Option<(Vec<u8>, &'static [u8])>> {
+    pub(super) fn controls(&self) -> Result<Option<(Vec<u8>, &'static [u8])>> {
         let mut found = Vec::new();
         for controls in beside::directories(self.root, self.path)? {
             for inbox in INBOX_CONTROLS {

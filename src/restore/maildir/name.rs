@@ -54,6 +54,13 @@ impl Names {
     }
 }
 
+/// The size of a message that its file's name says.
+pub fn size(file: &[u8]) -> Option<u64> {
+    let fields = file.split(|&b| b == b',' || b == b':');
+    let mut sizes = fields.filter_map(|field| field.strip_prefix(b"S="));
+    sizes.find_map(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+}
+
 /// The name of a file in `cur`.
 pub fn in_cur(unique: &str, size: u64, crlf_size: u64, flags: &str) -> String {
     format!("{unique},S={size},W={crlf_size}:2,{flags}")
