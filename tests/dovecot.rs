@@ -4,12 +4,12 @@
 
 mod harness;
 
-use harness::dovecot::{Dovecot, FOLDERS, assert_shows, deliver, fill};
+use harness::dovecot::{Dovecot, FOLDERS, OWNER, assert_shows, deliver, fill};
 use harness::tree::{messages, walk};
 use harness::{Config, Mount, Scratch, Store, able, run};
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -341,6 +341,78 @@ fn mdbox_by_guid() {
 #[test]
 fn mdbox_compressed() {
     compare_dbox("mdbox:~/mdbox", "zlib_save = lz4");
+}
+
+/// What holds the messages of a folder has another name than `dbox-Mails`.
+fn compare_dirname(location: &str) {
+    compare_dbox(location, "");
+    let driver = location.split(':').next().unwrap().to_owned();
+    if able(&["doveadm"]) {
+        let configure = |config: Config| {
+            let config = config.set("source.mailboxes", format!("{{domain}}/{{user}}/{driver}"));
+            config.set("source.format", driver)
+        };
+        compare_changed(&Scratch::new(), location, "", |_| {}, configure);
+    }
+}
+
+#[test]
+fn sdbox_dirname() {
+    compare_dirname("sdbox:~/sdbox:DIRNAME=dm");
+}
+
+#[test]
+fn mdbox_dirname() {
+    compare_dirname("mdbox:~/mdbox:DIRNAME=dm");
+}
+
+#[test]
+fn sdbox_dirname_index_elsewhere() {
+    compare_dbox("sdbox:~/sdbox:DIRNAME=dm:INDEX=~/index", "");
+    compare_dbox("sdbox:~/sdbox:FULLDIRNAME=dm:INDEX=~/index", "");
+}
+
+/// Headers that no empty line ends: as Dovecot gives them out where it cannot write, and once it has put an empty line there.
+#[test]
+fn mbox_headers_alone() {
+    if !able(&["doveadm"]) {
+        return;
+    }
+    for writes in [false, true] {
+        let scratch = Scratch::new();
+        let store = Store::new(scratch.join("snapshots"));
+        let home = store.snapshot(DAY).join("example.com/alice");
+        let dovecot = Dovecot::new(&scratch, &home, "mbox:~/mail:INBOX=~/mail/inbox", "");
+        dovecot.adm(&["mailbox", "create", "Sent"]);
+        let from = "From a@b Mon Nov 16 11:55:59 2026\n";
+        let texts = [
+            "one\nX: y\n",
+            "two\n\nbody\n",
+            "three\n\n",
+            "four\n\n\n",
+            "five\nX: z\n",
+        ];
+        let inbox = home.join("mail/inbox");
+        let mbox = texts.map(|text| format!("{from}Subject: {text}")).concat();
+        fs::write(&inbox, mbox).unwrap();
+        if writes {
+            lchown(&inbox, Some(OWNER), Some(OWNER)).unwrap();
+        }
+        let truth = dovecot.fetch();
+        assert_eq!(truth.len(), texts.len());
+        assert_eq!(truth[0].bytes.ends_with(b"y\n"), writes);
+        let config = Config::new(&scratch, &store).set("source.mailboxes", "{domain}/{user}");
+        let mount = Mount::new(&config);
+        let shown = mount.join(DAY).join(ALICE).join("INBOX");
+        let mut shown: Vec<Vec<u8>> = messages(&shown)
+            .iter()
+            .map(|name| fs::read(shown.join(name)).unwrap())
+            .collect();
+        let mut wanted: Vec<Vec<u8>> = truth.into_iter().map(|m| m.bytes).collect();
+        shown.sort();
+        wanted.sort();
+        assert_eq!(shown, wanted);
+    }
 }
 
 fn compare_mbox(location: &str, templates: &[&str]) {

@@ -1,86 +1,51 @@
 //! The folders of a dbox mailbox.
 //!
-//! They are below `mailboxes`: either nested directories, each with its index and messages in `dbox-Mails`; or, with
-//! `LAYOUT=index`, a directory for each folder that is called by its GUID and holds them itself, while the names are in
-//! `dovecot.list.index`. Indexes that are kept elsewhere are below another `mailboxes`, without `dbox-Mails`.
+//! They are below `mailboxes`: either nested directories, each with its index and messages in a directory of [one name](super::own);
+//! or, with `LAYOUT=index`, a directory for each folder that is called by its GUID and holds them itself, while the names are in
+//! `dovecot.list.index`. Indexes that are kept elsewhere are below another `mailboxes`, mostly without that directory.
+//!
+//! Messages that are anywhere else below `mailboxes` are shown in a folder that is called as their directory is.
 
 use super::index::{Index, IndexState, field};
 use super::mdbox::STORAGE;
+use super::own;
 use crate::disk::{Entry, FileKind, Listing, Root};
 use crate::error::{Kind, Result};
 use crate::store::bounds::{DEEPEST, Room, is_of_one};
 use crate::store::{Folder, Folders, beside, folder_name, join, take};
 use crate::time::Time;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub const ALL: &[u8] = b"mailboxes";
-const OWN: &[u8] = b"dbox-Mails";
 
 /// The index of all folders is at the top, in the one or the other file.
 const LIST: [&[u8]; 2] = [b"dovecot.list.index.log", b"dovecot.list.index"];
 
-/// Directories that are looked into at most to see whether there is a folder at all.
-const MOST_LOOKS: usize = 1000;
-
-/// Whether a directory holds at least one dbox folder, `mailbox` being the directory's path.
-pub fn any(root: &Root, mailbox: &[u8]) -> Result<bool> {
-    let mut pending = VecDeque::from([join(mailbox, ALL)]);
-    let top = pending.clone();
-    let mut looks = 0;
-    while let Some(path) = pending.pop_front() {
-        looks += 1;
-        let listing = match root.list(&path) {
-            Ok(listing) => listing,
-            Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => continue,
-            Err(e) => return Err(e),
-        };
-        let directories = listing.iter().filter(|e| e.kind == FileKind::Directory);
-        for entry in directories {
-            let below = join(&path, entry.name);
-            if entry.name == OWN
-                || (top.front() == Some(&path) && is_named_by_guid(root, &below, entry.name)?)
-            {
-                return Ok(true);
-            }
-            if looks + pending.len() < MOST_LOOKS {
-                pending.push_back(below);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Whether a directory is a folder of `LAYOUT=index`.
-fn is_named_by_guid(root: &Root, path: &[u8], name: &[u8]) -> Result<bool> {
-    if guid(name).is_none() {
-        return Ok(false);
-    }
-    Ok(holds_messages(&root.dir(path)?.list()?))
-}
-
-fn holds_messages(listing: &Listing) -> bool {
+pub fn holds_messages(listing: &Listing) -> bool {
     listing
         .iter()
         .any(|e| is_index(&e) || (e.kind == FileKind::File && e.name.starts_with(b"u.")))
 }
 
-fn is_index(entry: &Entry<'_>) -> bool {
+pub fn is_index(entry: &Entry<'_>) -> bool {
     entry.kind == FileKind::File && entry.name.starts_with(b"dovecot.index")
+}
+
+/// Whether a directory has the index of all folders: a file; something else is there, or nothing.
+pub fn lists_folders(root: &Root, path: &[u8]) -> Result<Option<bool>> {
+    let mut names = LIST.iter().map(|name| root.stat(&join(path, name)));
+    let found = names.find_map(|stat| match stat {
+        Ok(stat) => Some(Ok(stat.kind == FileKind::File)),
+        Err(e) if e.kind() == Kind::NotFound => None,
+        Err(e) => Some(Err(e)),
+    });
+    found.transpose()
 }
 
 /// The directory beside a mailbox that has its indexes, if the mailbox has none itself.
 pub fn indexes_beside(root: &Root, mailbox: &[u8]) -> Result<Option<Vec<u8>>> {
-    let has_list = |path: &[u8]| {
-        let mut names = LIST.iter().map(|name| root.stat(&join(path, name)));
-        names.find_map(|stat| match stat {
-            Ok(stat) => Some(Ok(stat.kind == FileKind::File)),
-            Err(e) if e.kind() == Kind::NotFound => None,
-            Err(e) => Some(Err(e)),
-        })
-    };
-    match has_list(mailbox) {
-        None => {}
-        Some(own) => return own.map(|_| None),
+    if lists_folders(root, mailbox)?.is_some() {
+        return Ok(None);
     }
     for path in beside::directories(root, mailbox)? {
         let all = match root.stat(&join(&path, ALL)) {
@@ -88,40 +53,33 @@ pub fn indexes_beside(root: &Root, mailbox: &[u8]) -> Result<Option<Vec<u8>>> {
             Err(e) if e.kind() == Kind::NotFound => false,
             Err(e) => return Err(e),
         };
-        if all && has_list(&path).transpose()? == Some(true) {
+        if all && lists_folders(root, &path)? == Some(true) {
             return Ok(Some(path));
         }
     }
     Ok(None)
 }
 
-/// Where a folder's index is below a directory of indexes alone.
-pub fn without_own(folder: &[u8]) -> &[u8] {
-    folder
-        .strip_suffix(OWN)
-        .and_then(|folder| folder.strip_suffix(b"/"))
-        .unwrap_or(folder)
-}
-
-/// All folders of a mailbox. `indexes`: the directory of its indexes, if that is another one.
-pub fn find(root: &Root, mailbox: &[u8], indexes: Option<&[u8]>) -> Result<Folders> {
-    let own = find_in(root, mailbox, mailbox)?;
+/// All folders of a mailbox. `indexes`: the directory of its indexes, if that is another one; `own`: the name of the
+/// directory in each folder.
+pub fn find(root: &Root, mailbox: &[u8], indexes: Option<&[u8]>, own: &[u8]) -> Result<Folders> {
+    let here = find_in(root, mailbox, mailbox, own)?;
     let Some(indexes) = indexes else {
-        return Ok(own);
+        return Ok(here);
     };
     // One without messages may have nothing but an index.
-    let mut found = find_in(root, indexes, mailbox)?;
+    let mut found = find_in(root, indexes, mailbox, own)?;
     let known: HashSet<Vec<u8>> = found.folders.iter().map(|f| f.stored.clone()).collect();
-    let others = own.folders.into_iter();
+    let others = here.folders.into_iter();
     found
         .folders
         .extend(others.filter(|f| !known.contains(&f.stored)));
-    found.oddities += own.oddities;
+    found.oddities += here.oddities;
     Ok(found)
 }
 
 /// The folders of which there is something in a directory: in the mailbox itself, or in that of its indexes.
-fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
+fn find_in(root: &Root, top: &[u8], mailbox: &[u8], own: &[u8]) -> Result<Folders> {
     let mut found = Folders::default();
     let mut room = Room::new(mailbox);
     root.dir(top)?;
@@ -143,7 +101,7 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
         if let ([_], Some(guid)) = (
             path.as_slice(),
             stored.rsplit(|&b| b == b'/').next().and_then(guid),
-        ) && listing.iter().all(|e| e.name != OWN)
+        ) && listing.iter().all(|e| e.name != own)
             && holds_messages(&listing)
         {
             if names.is_none() {
@@ -155,11 +113,13 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
             found.folders.push(Folder { stored, path });
             continue;
         }
-        if top != mailbox && !path.is_empty() && holds_messages(&listing) {
-            found.folders.push(Folder {
-                stored: join(&stored, OWN),
-                path: path.clone(),
-            });
+        if !path.is_empty() && listing.iter().all(|e| e.name != own) && holds_messages(&listing) {
+            let stored = match top == mailbox {
+                true => stored.clone(),
+                false => join(&stored, own),
+            };
+            let path = path.clone();
+            found.folders.push(Folder { stored, path });
         }
         for entry in listing.iter() {
             if entry.kind == FileKind::Symlink {
@@ -169,7 +129,7 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
                 continue;
             }
             let below = join(&stored, entry.name);
-            if entry.name == OWN && !path.is_empty() {
+            if entry.name == own && !path.is_empty() {
                 found.folders.push(Folder {
                     stored: below,
                     path: path.clone(),
@@ -195,17 +155,17 @@ fn find_in(root: &Root, top: &[u8], mailbox: &[u8]) -> Result<Folders> {
 
 /// The directories of indexes outside of `mailboxes`: of folders that the server has below another name (`MAILBOXDIR=`) over
 /// the same storage, such as those of expunged messages. They are not shown. `tops`: the mailbox, and where its indexes are if
-/// that is elsewhere; what is in the first of them counts.
-pub fn not_shown(root: &Root, tops: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+/// that is elsewhere; what is in the first of them counts. `own`: the name of the directory in each folder.
+pub fn not_shown(root: &Root, tops: &[&[u8]], own: &[u8]) -> Result<Vec<Vec<u8>>> {
     let mut found: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     for top in tops {
         let mut room = Room::new(top);
         let mut pending = vec![(Vec::new(), 0)];
         while let Some((below, depth)) = pending.pop() {
             let path = join(top, &below);
-            let own = below.rsplit(|&b| b == b'/').next() == Some(OWN);
+            let is_own = below.rsplit(|&b| b == b'/').next() == Some(own);
             let mut keep = || {
-                let known = found.entry(without_own(&below).to_vec());
+                let known = found.entry(own::without(&below, own).to_vec());
                 known.or_insert_with(|| path.clone());
             };
             let listing = match root.list(&path) {
@@ -223,7 +183,7 @@ pub fn not_shown(root: &Root, tops: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
                 // Another mailbox, or slower disks of this one.
                 continue;
             }
-            if own || (depth > 0 && listing.iter().any(|e| is_index(&e))) {
+            if is_own || (depth > 0 && listing.iter().any(|e| is_index(&e))) {
                 keep();
             }
             for entry in listing.iter() {

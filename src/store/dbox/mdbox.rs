@@ -33,16 +33,22 @@ pub const FOLDER: [Column; 2] = [(b"mdbox", 8), (b"guid", 16)];
 /// Of the map: file, offset, size with all that is around the message; number of folders that have it.
 const MAP: [Column; 2] = [(b"map", 12), (b"ref", 2)];
 
-/// Whether a directory has the storage of an mdbox.
+/// Whether a directory has the storage of an mdbox, or a link in its place.
 pub fn has_storage(root: &Root, path: &[u8]) -> Result<bool> {
-    match root.list(&join(path, STORAGE)) {
+    let storage = join(path, STORAGE);
+    match root.list(&storage) {
         Ok(names) => {
             let map = names
                 .iter()
                 .any(|e| e.name.starts_with(b"dovecot.map.index"));
             Ok(map || numbers(&names).next().is_some())
         }
-        Err(e) if matches!(e.kind(), Kind::NotFound | Kind::NotADirectory) => Ok(false),
+        Err(e) if e.kind() == Kind::NotFound => Ok(false),
+        Err(e) if e.kind() == Kind::NotADirectory => match root.stat(&storage) {
+            Ok(stat) => Ok(stat.kind == FileKind::Symlink),
+            Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => Ok(false),
+            Err(e) => Err(e),
+        },
         Err(e) => Err(e),
     }
 }

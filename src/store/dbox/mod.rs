@@ -18,7 +18,7 @@
 //! A folder's stamp are its index and its log, by inode, size and mtime: not by ctime, which changes as other snapshots
 //! get hard links to a file. An mdbox stamp also says which storage files are gone, since that is when messages move.
 //!
-//! The cast: [`folders`] finds folders; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
+//! The cast: [`folders`] finds folders, [`own`] what in each of them holds its messages; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
 //! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages, [`found`] puts them together; [`refcount`]
 //! finds those of an mdbox that no index tells of; [`damage`] says what is wrong with a folder.
 
@@ -30,6 +30,7 @@ mod keywords;
 mod locator;
 mod log;
 mod mdbox;
+mod own;
 mod record;
 mod refcount;
 mod sdbox;
@@ -93,18 +94,23 @@ pub(super) fn keywords_by_uid(dir: &Dir<'_>) -> Result<Option<HashMap<u32, Vec<V
     Ok(Some(rows.map(|(uid, set)| (uid, of(set))).collect()))
 }
 
+/// Whether these are the first bytes of a file of messages.
+pub(super) fn begins_file(bytes: &[u8]) -> bool {
+    FileHeader::parse(bytes).is_some()
+}
+
 fn has_mailboxes(names: &Listing) -> bool {
     let mut directories = names.iter().filter(|e| e.kind == FileKind::Directory);
     directories.any(|e| e.name == b"mailboxes")
 }
 
 fn is_sdbox(root: &Root, path: &[u8]) -> Result<bool> {
-    Ok(!mdbox::has_storage(root, path)? && folders::any(root, path)?)
+    Ok(!mdbox::has_storage(root, path)? && own::name(root, path)?.is_some())
 }
 
 fn is_mdbox(root: &Root, path: &[u8]) -> Result<bool> {
     Ok(mdbox::has_storage(root, path)?
-        && (folders::any(root, path)? || folders::indexes_beside(root, path)?.is_some()))
+        && (own::name(root, path)?.is_some() || folders::indexes_beside(root, path)?.is_some()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +136,8 @@ struct Dbox<'a> {
     alternative: OnceLock<Alternative>,
     /// The directory of all indexes, if it is another one than the mailbox.
     indexes: OnceLock<Option<Vec<u8>>>,
+    /// What the directory in each folder is called.
+    own: OnceLock<Vec<u8>>,
     /// Where the messages of an mdbox are.
     map: OnceLock<mdbox::Map>,
 }
@@ -142,6 +150,7 @@ impl<'a> Dbox<'a> {
             driver,
             alternative: OnceLock::new(),
             indexes: OnceLock::new(),
+            own: OnceLock::new(),
             map: OnceLock::new(),
         }
     }
@@ -149,9 +158,12 @@ impl<'a> Dbox<'a> {
     /// The directory of a folder's index.
     fn folder(&self, folder: &[u8]) -> Result<Dir<'a>> {
         if let Some(indexes) = self.indexes()? {
-            match self.root.dir(&join(indexes, folders::without_own(folder))) {
-                Err(e) if e.kind() == Kind::NotFound => {}
-                other => return other,
+            // With `FULLDIRNAME=` it is there as well.
+            for below in [folder, own::without(folder, self.own()?)] {
+                match self.root.dir(&join(indexes, below)) {
+                    Err(e) if e.kind() == Kind::NotFound => {}
+                    other => return other,
+                }
             }
         }
         self.root.dir(&join(self.path, folder))
@@ -167,6 +179,19 @@ impl<'a> Dbox<'a> {
             }
         };
         Ok(found.as_deref())
+    }
+
+    /// What the directory in each folder is called that has its messages.
+    fn own(&self) -> Result<&[u8]> {
+        let found = match self.own.get() {
+            Some(found) => found,
+            None => {
+                let found = own::name(self.root, self.path)?;
+                let found = found.unwrap_or_else(|| own::OWN.to_vec());
+                self.own.get_or_init(|| found)
+            }
+        };
+        Ok(found)
     }
 
     /// The directory that has a folder's files; `None` if there is no such storage.
@@ -337,7 +362,7 @@ impl Store for Dbox<'_> {
     }
 
     fn folders(&self) -> Result<Folders> {
-        folders::find(self.root, self.path, self.indexes()?)
+        folders::find(self.root, self.path, self.indexes()?, self.own()?)
     }
 
     fn describe(&self, folders: &[Folder]) -> String {

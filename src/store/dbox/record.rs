@@ -42,7 +42,8 @@ impl FileHeader {
         Self::parse(bytes).ok_or_else(|| damaged(format!("{}: no dbox file", file.name())))
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..LONGEST_LINE).unwrap_or(bytes);
         let end = bytes.iter().position(|&byte| byte == b'\n')?;
         let mut words = bytes.get(..end)?.split(|&byte| byte == b' ');
         let version = words.next()?;

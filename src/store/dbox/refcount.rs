@@ -224,7 +224,7 @@ impl Dbox<'_> {
             }
         }
         let tops: Vec<&[u8]> = self.indexes()?.into_iter().chain([self.path]).collect();
-        for path in folders::not_shown(self.root, &tops)? {
+        for path in folders::not_shown(self.root, &tops, self.own()?)? {
             let dir = match self.root.dir(&path) {
                 Err(e) if e.kind() == Kind::NotFound || is_of_one(&e) => None,
                 dir => Some(dir?),

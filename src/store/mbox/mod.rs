@@ -25,7 +25,7 @@ use super::bounds::{self, Room};
 use super::messages::Keywords;
 use super::{
     AskBefore, BY_PATHS, Definition, Files, Folder, Folders, Found, Message, Messages, Place,
-    Stamp, Store, Stored, folder_name, join,
+    Stamp, Store, Stored, dbox, folder_name, join,
 };
 use crate::disk::{FileKind, Listing, Root};
 use crate::error::{Error, Kind, Result};
@@ -92,6 +92,10 @@ fn sniff(root: &Root, path: &[u8]) -> Result<Option<bool>> {
     let mut start = vec![0; SNIFFED.min(usize::try_from(file.stat().size).unwrap_or(SNIFFED))];
     let len = file.read_at(&mut start, 0)?;
     let start = start.get(..len).unwrap_or_default();
+    if dbox::begins_file(start) {
+        // There may be From_ lines in its messages, but it is no mbox.
+        return Ok(None);
+    }
     Ok(split::is_mbox(start).then(|| !start.trim_ascii().is_empty()))
 }
 

@@ -263,3 +263,17 @@ proptest! {
         prop_assert!(sum <= 3 * bytes.len());
     }
 }
+
+#[test]
+fn a_file_of_a_dbox_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = "From a@b Mon Nov 23 11:55:59 2026\n";
+    let message = format!("Subject: x\n\n{from}Subject: y\n\n");
+    let dbox = format!("2 M1e C6a042a2c\n\x01\x02N{:27}\n{message}", "");
+    std::fs::write(dir.path().join("u.1"), dbox).unwrap();
+    let root = Root::new(dir.path());
+    assert!(!is_at(&root, b"").unwrap());
+    assert!(!is_at(&root, b"u.1").unwrap());
+    std::fs::write(dir.path().join("sent"), format!("{from}{message}")).unwrap();
+    assert!(is_at(&root, b"").unwrap());
+}
