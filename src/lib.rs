@@ -146,6 +146,11 @@
 //! cached of vanished snapshots, and says what the kernel should forget. That is pushed by the thread of the watch:
 //! never by one that answers requests, since the kernel may hold a lock that waits for the answer.
 //!
+//! That below a date nothing changes is so of a true snapshot. Two kinds of date are not quite one. A copy may still be made while
+//! somebody looks: when it has grown it becomes another snapshot, with other ids (`fs::growth`). And where snapshots share their
+//! inodes, a directory does not tell that a file in it was written to: who reads that file finds out, and its folder on that
+//! date is listed apart from all others (`fs::altered`).
+//!
 //! # Permissions
 //!
 //! [`access::Policy`] makes of the configuration an owner, a mode and, where one group does not say it all, a POSIX ACL

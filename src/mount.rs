@@ -6,7 +6,7 @@
 //! The cast: [`spawn`] mounts, [`Mounted`] is the mount while it lives, [`run`] is the command. `point` is the mount point,
 //! [`mounter`] the process that has the right to mount there, [`probe`] one that finds out which stores answer. `build` makes what a
 //! configuration means, for every command; `confine` says what may be reached, and [`sandbox`] sees to it. While it lives, `policy` follows
-//! who may enter, `live` what is deleted, `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that
+//! who may enter, `live` what is deleted, `growth` dates that are being filled, `altered` messages that were changed in place; `quiet` learns new snapshots, `lateness` warns when they stay away, `watchdog` tells systemd that
 //! the mount answers, `memory` gives back what is not needed any more, `metrics` and `status` tell how it goes, `begun` knows a lost index
 //! from a new one.
 
@@ -177,6 +177,7 @@ pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
     mounter.read_ahead();
     let (push, push_owners) = (session.push(), session.push());
     let (end, ended) = mpsc::channel();
+    let altered = fs.altered();
     let session = serve(session, end.clone())?;
     let (review, changes) = mpsc::channel();
     let forget: Forget = Arc::new(move |change| push_owners(&[change]));
@@ -221,7 +222,7 @@ pub fn spawn(config: Config, options: MountOptions) -> Result<Mounted> {
             let _ = tell.send(());
         }
     })?;
-    altered::follow(&fs, forget.clone()).map_err(|e| failed("starting threads", &e))?;
+    altered::follow(&fs, altered, forget.clone()).map_err(|e| failed("starting threads", &e))?;
     let (reviewed, refresh) = (fs.clone(), config.refresh);
     let following = Following::start(fs.clone(), forget.clone(), refresh)
         .map_err(|e| failed("starting threads", &e))?;

@@ -66,6 +66,11 @@ impl Altered {
         });
     }
 
+    /// Whether the kernel still goes by a listing of a folder that does not hold.
+    pub fn is_due(&self, key: &(u32, u32)) -> bool {
+        self.due(key).is_some()
+    }
+
     /// The listing of a folder that does not hold and that the kernel still goes by.
     fn due(&self, key: &(u32, u32)) -> Option<Arc<Listing>> {
         match self.is_due.load(Ordering::Acquire) {

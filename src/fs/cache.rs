@@ -9,7 +9,7 @@
 use crate::disk::lane::{self, Beat, Lane};
 use crate::error::{Error, Kind, Result};
 use lru::LruCache;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ struct State<K, V> {
     bytes: usize,
     /// The pulse of the request that makes an entry; commands and background work have none.
     making: HashMap<K, Option<Arc<Beat>>>,
+    /// Those of them that were [forgotten](Cache::forget) meanwhile: they are not kept.
+    outdated: HashSet<K>,
 }
 
 /// A cache bounded by bytes.
@@ -59,6 +61,7 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
             kept: LruCache::unbounded(),
             bytes: 0,
             making: HashMap::new(),
+            outdated: HashSet::new(),
         };
         Self {
             limit,
@@ -142,6 +145,9 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
     fn keep(&self, key: &K, value: V, bytes: usize, good_for: Option<Duration>) -> Arc<V> {
         let value = Arc::new(value);
         let mut state = self.lock();
+        if state.outdated.contains(key) {
+            return value;
+        }
         state.bytes += bytes;
         let kept = Kept {
             until: good_for
@@ -164,6 +170,9 @@ impl<K: Hash + Eq + Clone, V: Value> Cache<K, V> {
     /// Drops the entries of which `is_gone` says so.
     pub fn forget(&self, is_gone: impl Fn(&K) -> bool) {
         let mut state = self.lock();
+        let made = state.making.keys().filter(|key| is_gone(key));
+        let made: Vec<K> = made.cloned().collect();
+        state.outdated.extend(made);
         let gone: Vec<K> = state
             .kept
             .iter()
@@ -187,7 +196,10 @@ struct Making<'a, K: Hash + Eq + Clone, V: Value> {
 
 impl<K: Hash + Eq + Clone, V: Value> Drop for Making<'_, K, V> {
     fn drop(&mut self) {
-        self.cache.lock().making.remove(self.key);
+        let mut state = self.cache.lock();
+        state.making.remove(self.key);
+        state.outdated.remove(self.key);
+        drop(state);
         self.cache.made.notify_all();
     }
 }
@@ -237,5 +249,23 @@ mod tests {
                 .is_err()
         );
         assert!(cache.get(&2, &lane, || Ok(((), 1))).is_ok());
+    }
+
+    #[test]
+    fn what_is_forgotten_while_it_is_made_is_not_kept() {
+        let cache: Cache<i32, i32> = Cache::new(100);
+        let lane = Arc::new(Lane::new("test".into()));
+        let made = cache.get(&1, &lane, || {
+            cache.forget(|key| *key == 1);
+            Ok((7, 1))
+        });
+        assert_eq!(*made.unwrap(), 7);
+        assert!(cache.peek(&1).is_none());
+        assert_eq!(*cache.get(&1, &lane, || Ok((8, 1))).unwrap(), 8);
+        let other = cache.get(&2, &lane, || {
+            cache.forget(|key| *key == 1);
+            Ok((9, 1))
+        });
+        assert!(other.is_ok() && cache.peek(&2).is_some());
     }
 }

@@ -8,7 +8,8 @@
 //! same after a restart.
 
 use super::{Fs, Invalidation, Open};
-use crate::error::Result;
+use crate::disk::{stop, trail};
+use crate::error::{Error, Kind, Result};
 use crate::index::{Index, Table};
 use crate::snapshot::Changes;
 use crate::time::Time;
@@ -85,9 +86,14 @@ impl Growth {
     /// Makes another snapshot of one; false if it was that too often.
     fn add(&self, key: &[u8]) -> bool {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = times.entry(key.to_vec()).or_default();
-        *times += 1;
-        *times <= MOST_TIMES
+        // One that is shown no longer is known no longer.
+        match times.get_mut(key) {
+            Some(times) if *times < MOST_TIMES => {
+                *times += 1;
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -106,10 +112,13 @@ impl Open {
         if self.filling.is_over.get().is_some() {
             return false;
         }
-        let is_young = self.appeared.is_some() || {
-            let touched = self.root.stat(b"").map(|stat| stat.ctime);
-            touched.is_ok_and(|touched| age(touched) < LONGEST_FILLING)
+        if self.appeared.is_some() {
+            return true;
+        }
+        let Ok(root) = self.root.stat(b"") else {
+            return false;
         };
+        let is_young = age(root.ctime) < LONGEST_FILLING;
         if !is_young {
             self.filling.is_over.get_or_init(|| ());
         }
@@ -149,11 +158,14 @@ impl Fs {
         let Some(looked_at) = open.filling.looked_at.get() else {
             return Ok(Found::Nothing);
         };
-        let touched = self.touched(open)?;
         let since = looked_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = since.saturating_sub(TICK);
-        let touched_at = Duration::new(touched.secs.max(0).cast_unsigned(), touched.nanos);
-        if touched_at > since {
+        let since = Time {
+            secs: since.as_secs().cast_signed(),
+            nanos: since.subsec_nanos(),
+        };
+        let touched = self.touched(open, since)?;
+        if touched > since {
             return Ok(Found::Grown);
         }
         if age(touched) < QUIET {
@@ -180,14 +192,14 @@ impl Fs {
         })
     }
 
-    /// When something was last done where a date's mail is.
-    fn touched(&self, open: &Open) -> Result<Time> {
+    /// When something was last done where a date's mail is; one time after `since`, if there is any.
+    fn touched(&self, open: &Open, since: Time) -> Result<Time> {
         let root = &open.root;
         // That of the root says nothing: whoever renames a snapshot sets it.
         let mut touched = Time::default();
-        let mut take = |time: Result<Time>| match time {
+        let take = |touched: &mut Time, time: Result<Time>| match time {
             Ok(time) => {
-                touched = touched.max(time);
+                *touched = time.max(*touched);
                 Ok(())
             }
             Err(e) if is_for_all(&e) => Err(e),
@@ -196,18 +208,29 @@ impl Fs {
         };
         let mailboxes = self.view.layout.find(root)?;
         for mailbox in mailboxes.iter() {
-            let _stay = crate::disk::trail::stay();
-            take(root.stat(&mailbox.path).map(|stat| stat.touched()))?;
+            if stop::is_set() {
+                return Err(Error::new(Kind::Failed, "told to stop"));
+            }
+            let _stay = trail::stay();
+            if !mailbox.path.is_empty() {
+                take(
+                    &mut touched,
+                    root.stat(&mailbox.path).map(|stat| stat.touched()),
+                )?;
+            }
             let store = mailbox.store(root);
             let folders = match store.folders() {
                 Ok(folders) => folders.folders,
                 Err(e) => {
-                    take(Err(e))?;
+                    take(&mut touched, Err(e))?;
                     continue;
                 }
             };
             for folder in &folders {
-                take(store.touched(&folder.stored))?;
+                take(&mut touched, store.touched(&folder.stored))?;
+            }
+            if touched > since {
+                break;
             }
         }
         Ok(touched)

@@ -35,12 +35,15 @@ impl Fs {
                 .map_err(gone)?;
             let weight = layout.weight();
             Ok((layout, weight))
-        })?;
+        });
+        let layout = layout.map_err(|e| self.heed(inside, position, &listing, e))?;
         Ok(Some(layout))
     }
 
     pub(super) fn mbox_attr(&self, inside: &Inside, position: u32) -> Result<Attr> {
         let id = self.branch_id(inside, position)?.with_ordinal(1);
+        let key = self.cache_key(inside, position)?;
+        let was_altered = self.altered.has(&key);
         let size = match self.known_mbox_size(inside, position, id)? {
             Some(size) => size,
             None => self
@@ -48,10 +51,7 @@ impl Fs {
                 .ok_or_else(|| id.stale())?
                 .size(),
         };
-        self.mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, size);
+        self.tell_mbox_size(&key, was_altered, id, size)?;
         let permissions = self.permissions(inside)?;
         Ok(private(
             id,
@@ -60,6 +60,29 @@ impl Fs {
             self.changed(inside, position)?,
             &permissions,
         ))
+    }
+
+    /// Keeps in mind what is told of an mbox, unless its folder was found to be another one since that was worked out.
+    fn tell_mbox_size(
+        &self,
+        key: &(u32, u32),
+        was_altered: bool,
+        id: NodeId,
+        size: u64,
+    ) -> Result<()> {
+        let mut sizes = self
+            .mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Under the lock under which such a folder's size is forgotten, after it was noted.
+        if self.altered.has(key) != was_altered {
+            return Err(Error::new(
+                Kind::Unreadable,
+                "its folder is being looked at again: try again",
+            ));
+        }
+        sizes.insert(id, size);
+        Ok(())
     }
 
     /// The size that the kernel may remember.

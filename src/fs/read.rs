@@ -46,7 +46,8 @@ impl Fs {
         mut each: impl FnMut(NodeId, &[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         let parts = folder.parts();
-        let Some(listing) = self.listings.peek(&(parts.snapshot, parts.place)) else {
+        let key = (parts.snapshot, parts.place);
+        let Some(listing) = self.listings.peek(&key) else {
             return Ok(());
         };
         let Meaning::Branch(inside, position) = self.resolve(folder)? else {
@@ -78,6 +79,9 @@ impl Fs {
             };
             let whole = stored.size() == item.size && stored.read_at(bytes, 0)? == len;
             // One that looks encoded is read with more care.
+            if self.altered.is_due(&key) {
+                break;
+            }
             if whole
                 && (stored.is_plain() || decode::detect(bytes).is_none())
                 && each(id, bytes).is_break()

@@ -2,12 +2,16 @@
 //! folder is listed anew meanwhile.
 
 use super::policy::Forget;
-use crate::fs::Fs;
+use crate::fs::{AlteredFolder, Fs};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-/// Ends with the file system.
-pub(super) fn follow(fs: &Arc<Fs>, forget: Forget) -> std::io::Result<()> {
-    let found = fs.altered();
+/// `found` is [`Fs::altered`], asked for before the first request is answered. Ends with the file system.
+pub(super) fn follow(
+    fs: &Arc<Fs>,
+    found: Receiver<AlteredFolder>,
+    forget: Forget,
+) -> std::io::Result<()> {
     let fs = Arc::downgrade(fs);
     let follow = move || {
         for folder in found {

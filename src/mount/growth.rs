@@ -2,6 +2,7 @@
 //! a store may hang, and there may be many mailboxes.
 
 use super::policy::Forget;
+use crate::disk::stop::Stop;
 use crate::fs::{FoundGrowth, Fs};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +23,14 @@ struct Next {
 
 /// The thread that looks; it stops when this is dropped.
 pub struct Growing {
-    _stop: Sender<()>,
+    stop: Stop,
+    _ends: Sender<()>,
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.stop.stop();
+    }
 }
 
 impl Growing {
@@ -32,20 +40,22 @@ impl Growing {
         forget: Forget,
         grown: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
+        let (ends, ended) = mpsc::channel();
+        let stop = Stop::default();
+        let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("mailtm-growth".into());
-        thread.spawn(move || follow(&fs, &forget, &grown, &stopped))?;
-        Ok(Self { _stop: stop })
+        thread.spawn(move || stopped.ends(|| follow(&fs, &forget, &grown, &ended)))?;
+        Ok(Self { stop, _ends: ends })
     }
 }
 
-fn follow(fs: &Fs, forget: &Forget, grown: &dyn Fn(), stopped: &Receiver<()>) {
+fn follow(fs: &Fs, forget: &Forget, grown: &dyn Fn(), ended: &Receiver<()>) {
     // Of the thread alone, not of the process.
     if let Err(e) = rustix::process::setpriority_process(None, 19) {
         tracing::debug!("dates are looked at for growth at the usual priority: {e}");
     }
     let mut known = HashMap::new();
-    while stopped.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         look(fs, forget, grown, &mut known);
     }
 }

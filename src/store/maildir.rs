@@ -328,7 +328,7 @@ impl Store for Maildir<'_> {
 
     fn touched(&self, folder: &[u8]) -> Result<Time> {
         let dir = self.dir(folder)?;
-        let mut touched = dir.stat_self()?.touched();
+        let mut touched = Time::default();
         for sub in ["cur", "new"] {
             match dir.stat(sub.as_bytes()) {
                 Ok(stat) => touched = touched.max(stat.touched()),

@@ -93,4 +93,7 @@ fn what_is_written_to_all_the_time_is_shown_anew_so_many_times() {
     assert!(world.fs.show_grown(&open).unwrap().is_empty());
     assert!(world.fs.may_grow().is_empty());
     assert_eq!(names(&world, "INBOX"), 1);
+    message(&maildir(world.dir(), "2026-11-22"), "", "1");
+    world.catch_up();
+    assert_eq!(world.fs.shown().by_label[DAY].serial, open.serial);
 }

@@ -64,7 +64,7 @@ impl Fs {
             Date {
                 open: open.clone(),
                 moment,
-                key: number(&[&open.identity]),
+                key: number(&[&open.snapshot.key]),
             }
         });
         dates.collect()

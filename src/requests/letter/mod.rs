@@ -266,7 +266,6 @@ fn what(language: Language, request: &Request) -> String {
     }
 }
 
-/// Reads an administrator's templates.
 /// Puts an administrator's own templates in the place of mailtm's; what is wrong with them.
 fn read_templates(
     dir: &Path,

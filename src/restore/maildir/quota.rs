@@ -21,8 +21,10 @@ pub struct Quota {
     bytes: i64,
     messages: i64,
     changes: u64,
-    /// Where the file is; `None` until something changes.
+    /// Where the file is, if there is one.
     dir: Option<Dir>,
+    /// Whether it is known whether there is one.
+    is_looked_for: bool,
 }
 
 impl Quota {
@@ -81,14 +83,10 @@ impl Mailbox<'_> {
     }
 
     fn count(&mut self, bytes: i64, messages: i64) {
-        if self.quota.dir.is_none() {
+        if !std::mem::replace(&mut self.quota.is_looked_for, true) {
             match self.quota_dir() {
-                Ok(Some(dir)) => self.quota.dir = Some(dir),
-                Ok(None) => return,
-                Err(e) => {
-                    tracing::warn!("a message is not counted for the quota: {e}");
-                    return;
-                }
+                Ok(dir) => self.quota.dir = dir,
+                Err(e) => tracing::warn!("messages are not counted for the quota: {e}"),
             }
         }
         self.quota.change(bytes, messages);

@@ -306,6 +306,13 @@ impl View {
             Ok(learned)
         });
         match result {
+            // Nothing of it may be kept for the dates on which it is as it is listed.
+            Ok(learned)
+                if (learned.encoding, item.encoding) == (Encoding::Plain, Encoding::Plain)
+                    && learned.size != item.size =>
+            {
+                Err(super::changed(&String::from_utf8_lossy(store_name)))
+            }
             Ok(learned) => {
                 let identity = messages.identity(item.stored);
                 let value = learned.encode();
