@@ -27,13 +27,13 @@ const TOOLS: [&str; 4] = ["dpkg-deb", "objdump", "strip", "gzip"];
 
 /// The package of the program under test, made once.
 fn package() -> &'static Path {
-    static PACKAGE: OnceLock<(Scratch, PathBuf)> = OnceLock::new();
-    let (_, path) = PACKAGE.get_or_init(|| {
-        let scratch = Scratch::new();
-        let path = pack(scratch.path());
-        (scratch, path)
-    });
-    path
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| {
+        // Nothing of a test that ends with the program is taken away: each run writes the same file.
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package");
+        fs::create_dir_all(&dir).unwrap();
+        pack(&dir)
+    })
 }
 
 fn pack(dir: &Path) -> PathBuf {
