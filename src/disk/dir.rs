@@ -3,6 +3,7 @@
 use super::file_system::{self, BTRFS, EXT, F2FS, TMPFS, XFS, ZFS};
 use super::{File, Listing, Root, Stat, beneath, crew};
 use crate::error::{Error, Kind, Result};
+use crate::time::Time;
 use rustix::fs::{self, AtFlags, FileType, OFlags, RawDir};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -120,6 +121,19 @@ impl<'a> Dir<'a> {
         fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
             .map(Stat::from)
             .map_err(at)
+    }
+
+    /// When the one of these that was touched last was [touched](Stat::touched), of those that are there.
+    pub fn touched(&self, names: &[&[u8]]) -> Result<Time> {
+        let mut touched = Time::default();
+        for name in names {
+            match self.stat(name) {
+                Ok(stat) => touched = touched.max(stat.touched()),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(touched)
     }
 
     pub fn stat_self(&self) -> Result<Stat> {

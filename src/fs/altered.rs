@@ -9,7 +9,7 @@
 //! kernel has been told, nothing is read with another size than it knows: it would end there, or not at its end.
 
 use super::inside::Inside;
-use super::node::{FIRST_MESSAGE, NodeId};
+use super::node::FIRST_MESSAGE;
 use super::{Fs, Invalidation};
 use crate::error::{Error, Kind, Result};
 use crate::view::View;
@@ -23,8 +23,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Folder {
     inside: Inside,
     position: u32,
-    /// As the kernel was told of it.
-    told: Arc<Listing>,
 }
 
 /// What was found to be so.
@@ -117,13 +115,9 @@ impl Fs {
         });
         self.forget_folder(key);
         if let Some(tell) = tell {
-            let (inside, told) = (inside.clone(), listing.clone());
+            let inside = inside.clone();
             // Who does not listen has ended with the mount.
-            let _ = tell.send(Folder {
-                inside,
-                position,
-                told,
-            });
+            let _ = tell.send(Folder { inside, position });
         }
         let then = "it was changed in place since another date; now each message of that folder is looked at, so try again";
         Error::new(Kind::Unreadable, format!("{message}: {then}"))
@@ -144,30 +138,12 @@ impl Fs {
         let size = |listing: &Listing, at| listing.get(at).map(|item| item.size);
         match message {
             Some(at) if size(&told, at) == size(listing, at) => Ok(()),
-            _ => Err(Error::new(
-                Kind::Unreadable,
-                "its folder is being looked at again: try again",
-            )),
+            _ => Err(under_way()),
         }
     }
 
-    /// Drops what was worked out of a folder's messages.
     fn forget_folder(&self, key: (u32, u32)) {
-        let is_it = |(snapshot, place)| (snapshot, place) == key;
-        let of_node = |id: &NodeId| is_it((id.parts().snapshot, id.parts().place));
-        self.listings.forget(|key| is_it(*key));
-        self.drafts.forget(|key| is_it(*key));
-        self.parts
-            .forget(|(snapshot, place, _)| is_it((*snapshot, *place)));
-        self.layouts.forget(|key| is_it(*key));
-        self.orders
-            .forget(|(snapshot, place, _)| is_it((*snapshot, *place)));
-        self.tallies.forget(|key| is_it(*key));
-        self.decoded.forget(of_node);
-        self.mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|id, _| !of_node(id));
+        self.forget_messages(|snapshot, place| (snapshot, place) == key);
     }
 
     /// What works with a listing: for one that is of its files alone, what takes nothing else from the index either.
@@ -182,7 +158,10 @@ impl Fs {
     /// a thread of its own. After an error it is as if nobody had come across it.
     pub fn look_again(&self, folder: &Folder, push: impl FnMut(Invalidation)) -> Result<()> {
         let key = self.cache_key(&folder.inside, folder.position)?;
-        let result = self.push_altered(folder, push);
+        let Some(told) = self.altered.due(&key) else {
+            return Ok(());
+        };
+        let result = self.push_altered(folder, &told, push);
         self.altered.change(|state| match result {
             Ok(()) => state.folders.insert(key, None),
             Err(_) => state.folders.remove(&key),
@@ -193,16 +172,22 @@ impl Fs {
         result
     }
 
-    fn push_altered(&self, folder: &Folder, mut push: impl FnMut(Invalidation)) -> Result<()> {
+    /// `told`: what the kernel goes by.
+    fn push_altered(
+        &self,
+        folder: &Folder,
+        told: &Listing,
+        mut push: impl FnMut(Invalidation),
+    ) -> Result<()> {
         let id = self.branch_id(&folder.inside, folder.position)?;
         let Some(listing) = self.listing(&folder.inside, folder.position)? else {
             return Ok(());
         };
         let shown = |item: Item<'_>| (item.size, item.stored.received, item.encoding);
-        for at in 0..folder.told.len().max(listing.len()) {
-            let (told, now) = (folder.told.get(at), listing.get(at));
-            let (old, new) = (told.map(|item| item.name), now.map(|item| item.name));
-            if old == new && told.map(shown) == now.map(shown) {
+        for at in 0..told.len().max(listing.len()) {
+            let (before, now) = (told.get(at), listing.get(at));
+            let (old, new) = (before.map(|item| item.name), now.map(|item| item.name));
+            if old == new && before.map(shown) == now.map(shown) {
                 continue;
             }
             push(Invalidation::Node(
@@ -217,4 +202,12 @@ impl Fs {
         push(Invalidation::Node(id));
         Ok(())
     }
+}
+
+/// Of what the kernel does not yet know as it is.
+pub(super) fn under_way() -> Error {
+    Error::new(
+        Kind::Unreadable,
+        "its folder is being looked at again: try again",
+    )
 }

@@ -15,6 +15,7 @@ use crate::snapshot::Changes;
 use crate::time::Time;
 use crate::view::listing::is_for_all;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,7 +41,7 @@ pub(super) struct Filling {
     /// When somebody first looked at what is in it.
     looked_at: OnceLock<SystemTime>,
     /// Nothing will be added any more.
-    is_over: OnceLock<()>,
+    is_over: AtomicBool,
 }
 
 /// What a look for growth has found.
@@ -57,6 +58,10 @@ pub enum Found {
 impl Filling {
     pub fn look(&self) {
         self.looked_at.get_or_init(SystemTime::now);
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +114,7 @@ fn grown(key: &[u8], times: u32) -> Vec<u8> {
 impl Open {
     /// Whether it is not certain that nothing will be added.
     fn may_grow(&self) -> bool {
-        if self.filling.is_over.get().is_some() {
+        if self.filling.is_over.load(Ordering::Relaxed) {
             return false;
         }
         if self.appeared.is_some() {
@@ -120,7 +125,7 @@ impl Open {
         };
         let is_young = age(root.ctime) < LONGEST_FILLING;
         if !is_young {
-            self.filling.is_over.get_or_init(|| ());
+            self.filling.end();
         }
         is_young
     }
@@ -171,7 +176,7 @@ impl Fs {
         if age(touched) < QUIET {
             return Ok(Found::Nothing);
         }
-        open.filling.is_over.get_or_init(|| ());
+        open.filling.end();
         Ok(Found::Over)
     }
 
@@ -179,7 +184,7 @@ impl Fs {
     pub fn show_grown(&self, open: &Open) -> Result<Vec<Invalidation>> {
         let (label, key) = (&open.snapshot.label, &open.snapshot.key);
         if !self.growth.add(key) {
-            open.filling.is_over.get_or_init(|| ());
+            open.filling.end();
             tracing::warn!(
                 "{label}: something has been writing to this snapshot since it appeared; what is added from now on is shown after the next start"
             );

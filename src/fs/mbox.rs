@@ -2,6 +2,7 @@
 //!
 //! Invariant: the size that was told is the size of what is read, while the kernel may remember it.
 
+use super::altered::under_way;
 use super::attr::private;
 use super::cache::Value;
 use super::inside::{Inside, gone};
@@ -76,10 +77,7 @@ impl Fs {
             .unwrap_or_else(PoisonError::into_inner);
         // Under the lock under which such a folder's size is forgotten, after it was noted.
         if self.altered.has(key) != was_altered {
-            return Err(Error::new(
-                Kind::Unreadable,
-                "its folder is being looked at again: try again",
-            ));
+            return Err(under_way());
         }
         sizes.insert(id, size);
         Ok(())

@@ -234,24 +234,33 @@ impl Fs {
     fn forget_snapshots(&self, gone: &HashSet<u32>) {
         self.mailboxes.forget(|serial| gone.contains(serial));
         self.trees.forget(|(serial, _)| gone.contains(serial));
-        self.listings.forget(|(serial, _)| gone.contains(serial));
-        self.drafts.forget(|(serial, _)| gone.contains(serial));
-        self.parts.forget(|(serial, ..)| gone.contains(serial));
-        self.layouts.forget(|(serial, _)| gone.contains(serial));
-        self.orders.forget(|(serial, ..)| gone.contains(serial));
-        self.tallies.forget(|(serial, _)| gone.contains(serial));
-        let is_gone = |id: &NodeId| gone.contains(&id.parts().snapshot);
-        self.decoded.forget(is_gone);
-        self.mbox_sizes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|id, _| !is_gone(id));
+        self.forget_messages(|snapshot, _| gone.contains(&snapshot));
         self.searched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|serial| !gone.contains(serial));
         self.warmed().retain(|serial| !gone.contains(serial));
         self.altered.forget_snapshots(gone);
+    }
+
+    /// Drops what was worked out of the messages of folders, by snapshot and place.
+    pub(super) fn forget_messages(&self, is_gone: impl Fn(u32, u32) -> bool) {
+        let is_gone = |snapshot: &u32, place: &u32| is_gone(*snapshot, *place);
+        self.listings.forget(|(s, p)| is_gone(s, p));
+        self.drafts.forget(|(s, p)| is_gone(s, p));
+        self.parts.forget(|(s, p, _)| is_gone(s, p));
+        self.layouts.forget(|(s, p)| is_gone(s, p));
+        self.orders.forget(|(s, p, _)| is_gone(s, p));
+        self.tallies.forget(|(s, p)| is_gone(s, p));
+        let is_node_gone = |id: &NodeId| {
+            let parts = id.parts();
+            is_gone(&parts.snapshot, &parts.place)
+        };
+        self.decoded.forget(is_node_gone);
+        self.mbox_sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| !is_node_gone(id));
     }
 
     pub(super) fn shown(&self) -> Arc<Shown> {

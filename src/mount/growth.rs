@@ -2,6 +2,7 @@
 //! a store may hang, and there may be many mailboxes.
 
 use super::policy::Forget;
+use super::quiet::give_way;
 use crate::disk::stop::Stop;
 use crate::fs::{FoundGrowth, Fs};
 use std::collections::HashMap;
@@ -50,10 +51,7 @@ impl Growing {
 }
 
 fn follow(fs: &Fs, forget: &Forget, grown: &dyn Fn(), ended: &Receiver<()>) {
-    // Of the thread alone, not of the process.
-    if let Err(e) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!("dates are looked at for growth at the usual priority: {e}");
-    }
+    give_way();
     let mut known = HashMap::new();
     while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
         look(fs, forget, grown, &mut known);

@@ -42,11 +42,15 @@ impl Drop for Quiet {
     }
 }
 
-fn learn(fs: &Fs, told: &Receiver<()>, stop: &Stop) {
-    // Of the thread alone, not of the process.
+/// Gives this thread the lowest priority: it alone, not the process.
+pub(super) fn give_way() {
     if let Err(e) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!("new snapshots are learned at the usual priority: {e}");
+        tracing::debug!("work for nobody in particular goes on at the usual priority: {e}");
     }
+}
+
+fn learn(fs: &Fs, told: &Receiver<()>, stop: &Stop) {
+    give_way();
     loop {
         // Anything new begins the pause again.
         while told.recv_timeout(PAUSE) == Ok(()) {}

@@ -327,16 +327,7 @@ impl Store for Maildir<'_> {
     }
 
     fn touched(&self, folder: &[u8]) -> Result<Time> {
-        let dir = self.dir(folder)?;
-        let mut touched = Time::default();
-        for sub in ["cur", "new"] {
-            match dir.stat(sub.as_bytes()) {
-                Ok(stat) => touched = touched.max(stat.touched()),
-                Err(e) if e.kind() == Kind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(touched)
+        self.dir(folder)?.touched(&[b"cur", b"new"])
     }
 
     fn device(&self, folder: &[u8]) -> Result<Option<u64>> {

@@ -337,15 +337,8 @@ impl Store for Cyrus<'_> {
 
     fn touched(&self, folder: &[u8]) -> Result<Time> {
         let dir = self.root.dir(&self.at(folder))?;
-        let mut touched = dir.stat_self()?.touched();
-        for name in [HEADER, INDEX] {
-            match dir.stat(name) {
-                Ok(stat) => touched = touched.max(stat.touched()),
-                Err(e) if e.kind() == Kind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(touched)
+        let own = dir.stat_self()?.touched();
+        Ok(own.max(dir.touched(&[HEADER, INDEX])?))
     }
 
     fn messages_since(&self, folder: &[u8], _before: &AskBefore<'_>) -> Result<Found> {

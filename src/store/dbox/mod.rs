@@ -18,8 +18,9 @@
 //! A folder's stamp are its index and its log, by inode, size and mtime: not by ctime, which changes as other snapshots
 //! get hard links to a file. An mdbox stamp also says which storage files are gone, since that is when messages move.
 //!
-//! The cast: [`folders`] finds folders, [`own`] what in each of them holds its messages; [`index`] reads an index, [`log`] what has changed since, [`keywords`] keeps their
-//! keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and [`mdbox`] list a folder's messages, [`found`] puts them together; [`refcount`]
+//! The cast: [`folders`] finds folders, [`own`] what in each of them holds its messages; [`index`] reads an index, [`log`] what
+//! has changed since, [`keywords`] keeps their keywords; [`record`] reads what is around a message's bytes; [`sdbox`] and
+//! [`mdbox`] list a folder's messages, [`found`] puts them together; [`refcount`]
 //! finds those of an mdbox that no index tells of; [`damage`] says what is wrong with a folder.
 
 mod damage;
@@ -411,25 +412,19 @@ impl Store for Dbox<'_> {
 
     fn touched(&self, folder: &[u8]) -> Result<Time> {
         let dir = self.folder(folder)?;
-        let mut touched = dir.stat_self()?.touched();
+        let own = dir.stat_self()?.touched();
         // Both are written without a new name.
-        for name in [INDEX.to_owned(), format!("{INDEX}.log")] {
-            match dir.stat(name.as_bytes()) {
-                Ok(stat) => touched = touched.max(stat.touched()),
-                Err(e) if e.kind() == Kind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        if self.driver == Driver::Mdbox
-            && let Some(storage) = self.storage(Storage::Primary, b"")?
-        {
-            match self.root.stat(&storage) {
-                Ok(stat) => touched = touched.max(stat.touched()),
-                Err(e) if e.kind() == Kind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(touched)
+        let log = format!("{INDEX}.log");
+        let indexes = dir.touched(&[INDEX.as_bytes(), log.as_bytes()])?;
+        let storage = match self.driver {
+            Driver::Sdbox => None,
+            Driver::Mdbox => self.storage(Storage::Primary, b"")?,
+        };
+        let storage = match storage {
+            Some(storage) => self.root.dir(b"")?.touched(&[&storage])?,
+            None => Time::default(),
+        };
+        Ok(own.max(indexes).max(storage))
     }
 
     fn messages_since(&self, folder: &[u8], before: &AskBefore<'_>) -> Result<super::Found> {
